@@ -1,0 +1,1 @@
+//! Workloads and harness of the Lazuli benchmarks.

@@ -1,0 +1,1 @@
+//! The engine of Lazuli: configuration, plans, caches, the executor, explain.

@@ -1,0 +1,1 @@
+//! The command lazuli: evaluate and explain array expressions.

@@ -1,0 +1,423 @@
+//! Expressions: what user calls build, one immutable node a call.
+//!
+//! Invariants of every node:
+//! - dtype and shape are final; promotion, broadcasting and casts are nodes of their own, so operands of a
+//!   [`Op::Map`] have its shape and the dtype it computes in;
+//! - a node is either pending, with its operands, or done, with its value and without operands;
+//! - dropping a chain of nodes of any depth takes constant stack.
+
+use crate::error::{Error, ErrorKind, OperandNote};
+use crate::ops::{MapOp, ReduceOp, Rule, ScanOp};
+use crate::shape::Axes;
+use crate::{DType, Kind, Op, Scalar, Shape, ShapeError, View, Weak};
+use smallvec::{SmallVec, smallvec};
+use std::any::Any;
+use std::panic::Location;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The value of a computed node. The graph only carries it; the engine knows what it is.
+pub type Value = Arc<dyn Any + Send + Sync>;
+
+/// Operands of a node.
+pub type Operands = SmallVec<[Expr; 3]>;
+
+/// A handle to a node; clones are the same node.
+#[derive(Clone)]
+pub struct Expr(Arc<Node>);
+
+struct Node {
+    op: Op,
+    dtype: DType,
+    weak: Option<Weak>,
+    depth: u32,
+    shape: Shape,
+    at: &'static Location<'static>,
+    state: Mutex<State>,
+}
+
+enum State {
+    Pending(Operands),
+    Done(Value),
+}
+
+/// The marker of a data leaf's op, which has no number before it is captured.
+const DATA: Op = Op::Input(u32::MAX);
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let take = |node: &mut Node| match node.state.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            State::Pending(operands) => std::mem::take(operands),
+            State::Done(_) => Operands::new(),
+        };
+        let mut stack = take(self);
+        while let Some(expr) = stack.pop() {
+            if let Some(mut node) = Arc::into_inner(expr.0) {
+                stack.append(&mut take(&mut node));
+            }
+        }
+    }
+}
+
+impl Expr {
+    fn node(op: Op, dtype: DType, shape: Shape, operands: Operands, at: &'static Location<'static>) -> Expr {
+        let depth = operands.iter().map(|e| e.0.depth + 1).max().unwrap_or(0);
+        let state = Mutex::new(State::Pending(operands));
+        Expr(Arc::new(Node { op, dtype, weak: None, depth, shape, at, state }))
+    }
+
+    /// A leaf that already has its value.
+    #[track_caller]
+    pub fn data(value: Value, dtype: DType, shape: Shape) -> Expr {
+        let state = Mutex::new(State::Done(value));
+        Expr(Arc::new(Node { op: DATA, dtype, weak: None, depth: 0, shape, at: Location::caller(), state }))
+    }
+
+    /// Parameter `index` of a function.
+    #[track_caller]
+    pub fn parameter(index: u32, dtype: DType, shape: Shape) -> Expr {
+        Expr::node(Op::Input(index), dtype, shape, Operands::new(), Location::caller())
+    }
+
+    /// `value` at every position of `shape`.
+    #[track_caller]
+    pub fn full(value: Scalar, shape: Shape) -> Expr {
+        Expr::node(Op::Const(value), value.dtype(), shape, Operands::new(), Location::caller())
+    }
+
+    /// A literal of the host language: 0-d, and its dtype gives way to that of the arrays it meets.
+    #[track_caller]
+    pub fn literal(value: Scalar) -> Expr {
+        let at = Location::caller();
+        let weak = match value.dtype().kind() {
+            Kind::Bool => Weak::Bool,
+            Kind::Signed | Kind::Unsigned => Weak::Int,
+            Kind::Float => Weak::Float,
+        };
+        let state = Mutex::new(State::Pending(Operands::new()));
+        Expr(Arc::new(Node {
+            op: Op::Const(value),
+            dtype: value.dtype(),
+            weak: Some(weak),
+            depth: 0,
+            shape: Shape::scalar(),
+            at,
+            state,
+        }))
+    }
+
+    /// The `int64` positions in C order of an array of `shape`.
+    #[track_caller]
+    pub fn iota(shape: Shape) -> Expr {
+        Expr::node(Op::Iota, DType::I64, shape, Operands::new(), Location::caller())
+    }
+
+    /// The dtype.
+    pub fn dtype(&self) -> DType {
+        self.0.dtype
+    }
+
+    /// The kind of literal this is, if it is one or made of literals alone.
+    pub fn weak(&self) -> Option<Weak> {
+        self.0.weak
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> &Shape {
+        &self.0.shape
+    }
+
+    /// The operation.
+    pub fn op(&self) -> &Op {
+        &self.0.op
+    }
+
+    /// Where in the caller's source the node was made.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.0.at
+    }
+
+    /// The longest way down to a leaf, as it was when the node was made.
+    pub fn depth(&self) -> u32 {
+        self.0.depth
+    }
+
+    /// Whether both are the same node.
+    pub fn same(&self, other: &Expr) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// An address that is the node's own as long as the node lives.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic cannot leave the state half changed: it is replaced in one move.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The value, if the node has been computed.
+    pub fn value(&self) -> Option<Value> {
+        match &*self.state() {
+            State::Done(value) => Some(value.clone()),
+            State::Pending(_) => None,
+        }
+    }
+
+    /// The operands (none once the node has been computed) or the value.
+    pub fn operands_or_value(&self) -> Result<Operands, Value> {
+        match &*self.state() {
+            State::Done(value) => Err(value.clone()),
+            State::Pending(operands) => Ok(operands.clone()),
+        }
+    }
+
+    /// Keeps the computed value and lets go of the operands. A value that is already there stays.
+    pub fn complete(&self, value: Value) {
+        let operands = {
+            let mut state = self.state();
+            match &mut *state {
+                State::Done(_) => return,
+                State::Pending(operands) => {
+                    let operands = std::mem::take(operands);
+                    *state = State::Done(value);
+                    operands
+                }
+            }
+        };
+        // Outside the lock: this may drop a whole graph.
+        drop(operands);
+    }
+
+    fn note(&self) -> OperandNote {
+        OperandNote {
+            shape: self.shape().clone(),
+            dtype: self.dtype(),
+            op: if self.0.op == DATA { "data" } else { self.0.op.name() },
+            at: self.0.at,
+        }
+    }
+
+    /// An error of `op` about `operands`, at the caller's place.
+    #[track_caller]
+    pub fn error(kind: impl Into<ErrorKind>, op: &'static str, operands: &[&Expr]) -> Error {
+        Error::new(kind, op, Location::caller()).with_operands(operands.iter().map(|e| e.note()))
+    }
+
+    /// Converts to `dtype`; the node itself if it has that dtype already.
+    #[track_caller]
+    pub fn cast(&self, dtype: DType) -> Expr {
+        if self.dtype() == dtype && self.weak().is_none() {
+            return self.clone();
+        }
+        if let Op::Const(value) = self.op() {
+            return Expr::full(value.cast(dtype), self.shape().clone());
+        }
+        Expr::node(Op::Cast, dtype, self.shape().clone(), smallvec![self.clone()], Location::caller())
+    }
+
+    /// A view of the node.
+    ///
+    /// # Errors
+    /// A view that reads outside the node.
+    #[track_caller]
+    pub fn view(&self, view: View) -> Result<Expr, Error> {
+        if !view.check(self.shape()) {
+            return Err(Expr::error(
+                ErrorKind::Argument(format!("view {view} reads outside {}", self.shape())),
+                "view",
+                &[self],
+            ));
+        }
+        if view.is_identity(self.shape()) {
+            return Ok(self.clone());
+        }
+        if let Op::Const(value) = self.op() {
+            return Ok(Expr::full(*value, view.shape().clone()));
+        }
+        let shape = view.shape().clone();
+        Ok(Expr::node(Op::View(view), self.dtype(), shape, smallvec![self.clone()], Location::caller()))
+    }
+
+    /// The node stretched to `shape`.
+    ///
+    /// # Errors
+    /// A shape it does not broadcast to.
+    #[track_caller]
+    pub fn broadcast_to(&self, shape: &Shape) -> Result<Expr, Error> {
+        let view = View::broadcast(self.shape(), shape).map_err(|e| Expr::error(e, "broadcast_to", &[self]))?;
+        self.view(view)
+    }
+
+    /// The elements in C order in another shape.
+    ///
+    /// # Errors
+    /// A shape with another number of elements.
+    #[track_caller]
+    pub fn reshape(&self, shape: Shape) -> Result<Expr, Error> {
+        if shape.elements() != self.shape().elements() {
+            let to = shape.iter().map(|&n| n as i64).collect();
+            let kind = ShapeError::Reshape { from: self.shape().clone(), to };
+            return Err(Expr::error(kind, "reshape", &[self]));
+        }
+        if shape == *self.shape() {
+            return Ok(self.clone());
+        }
+        match self.op() {
+            Op::Const(value) => Ok(Expr::full(*value, shape)),
+            Op::Iota => Ok(Expr::iota(shape)),
+            _ => Ok(Expr::node(Op::Reshape, self.dtype(), shape, smallvec![self.clone()], Location::caller())),
+        }
+    }
+
+    /// An elementwise operation: promotes, casts and broadcasts the operands, then applies `op`.
+    ///
+    /// # Errors
+    /// Shapes that do not broadcast, a dtype `op` has no meaning for, an integer literal out of range, and a wrong
+    /// number of operands.
+    #[track_caller]
+    pub fn map(op: MapOp, operands: &[Expr]) -> Result<Expr, Error> {
+        let row = op.row();
+        let fail = |kind: ErrorKind| -> Error { Expr::error(kind, row.name, &operands.iter().collect::<Vec<_>>()) };
+        if operands.len() != row.arity as usize {
+            let text = format!("{} takes {} operands, got {}", row.name, row.arity, operands.len());
+            return Err(fail(ErrorKind::Argument(text)));
+        }
+        let choices = if row.rule == Rule::Select { &operands[1..] } else { operands };
+        if let Some(e) = Expr::compare_mixed_signs(op, operands)? {
+            return Ok(e);
+        }
+        let mut promoted = Expr::promote(choices);
+        let mut shape = Shape::scalar();
+        for e in operands {
+            shape = shape.broadcast(e.shape()).map_err(|e| fail(e.into()))?;
+        }
+        let comparison = row.rule == Rule::Compare;
+        for e in choices {
+            if let (Op::Const(value), Some(Weak::Int)) = (e.op(), e.weak())
+                && promoted.is_integer()
+                && !fits(*value, promoted)
+            {
+                if !comparison {
+                    return Err(fail(ErrorKind::Literal { value: value.to_string(), dtype: promoted }));
+                }
+                // A literal beyond the dtype compares by value: in 64 bits that is exact.
+                promoted = if promoted == DType::U64 {
+                    promoted.promote(DType::I64)
+                } else {
+                    DType::I64.promote(value.dtype())
+                };
+            }
+        }
+        let Some((compute, result)) = row.rule.apply(promoted) else {
+            return Err(fail(ErrorKind::DType { op: row.name, dtype: promoted }));
+        };
+        let mut nodes = Operands::new();
+        for (i, e) in operands.iter().enumerate() {
+            let dtype = if row.rule == Rule::Select && i == 0 { DType::Bool } else { compute };
+            nodes.push(e.cast(dtype).broadcast_to(&shape)?);
+        }
+        let mut out = Expr::node(Op::Map(op), result, shape, nodes, Location::caller());
+        if operands.iter().all(|e| e.weak().is_some()) {
+            let weak = match result.kind() {
+                Kind::Bool => Weak::Bool,
+                Kind::Float => Weak::Float,
+                _ => Weak::Int,
+            };
+            Arc::get_mut(&mut out.0).expect("the node was just made").weak = Some(weak);
+        }
+        Ok(out)
+    }
+
+    /// The dtype that operands meet in: arrays promote among themselves, then literals give way.
+    pub fn promote(operands: &[Expr]) -> DType {
+        let strong = operands.iter().filter(|e| e.weak().is_none()).map(Expr::dtype).reduce(DType::promote);
+        match strong {
+            Some(d) => operands.iter().filter_map(Expr::weak).fold(d, DType::promote_weak),
+            None => operands.iter().map(Expr::dtype).reduce(DType::promote).unwrap_or(DType::F64),
+        }
+    }
+
+    /// `int` against `uint64` would meet in `float64` and lose digits; NumPy compares the values, and so do we.
+    #[track_caller]
+    fn compare_mixed_signs(op: MapOp, operands: &[Expr]) -> Result<Option<Expr>, Error> {
+        let [a, b] = operands else { return Ok(None) };
+        let strong_signed = |e: &Expr| e.dtype().kind() == Kind::Signed && e.weak().is_none();
+        let (signed, negative, other) = match op.row().rule {
+            Rule::Compare if strong_signed(a) && b.dtype() == DType::U64 => (a, [-1, 0], b),
+            Rule::Compare if strong_signed(b) && a.dtype() == DType::U64 => (b, [0, -1], a),
+            _ => return Ok(None),
+        };
+        let unsigned = signed.cast(DType::U64);
+        let other = other.cast(DType::U64);
+        let sides = if std::ptr::eq(signed, a) { [unsigned, other] } else { [other, unsigned] };
+        let literals = negative.map(|x| Expr::full(Scalar::from_i64(DType::I64, x), Shape::scalar()));
+        let below = Expr::map(MapOp::Less, &[signed.clone(), Expr::literal(Scalar::from_i64(DType::I64, 0))])?;
+        let when_below = Expr::map(op, &literals)?;
+        let when_not = Expr::map(op, &sides)?;
+        Expr::map(MapOp::Where, &[below, when_below, when_not]).map(Some)
+    }
+
+    /// A reduction along `axes`, which are dropped.
+    ///
+    /// # Errors
+    /// `min`, `max`, `argmin`, `argmax` of no elements.
+    #[track_caller]
+    pub fn reduce(&self, op: ReduceOp, axes: Axes) -> Result<Expr, Error> {
+        let empty = axes.iter().any(|i| i < self.shape().rank() && self.shape()[i] == 0);
+        let shape = self.shape().without(axes);
+        if op.row().needs_element && empty && shape.elements() > 0 {
+            return Err(Expr::error(ErrorKind::EmptyReduction(op.name()), op.name(), &[self]));
+        }
+        let operand = self.cast(op.operand_dtype(self.dtype()));
+        let dtype = op.result_dtype(operand.dtype());
+        Ok(Expr::node(Op::Reduce(op, axes), dtype, shape, smallvec![operand], Location::caller()))
+    }
+
+    /// A scan along `axis`.
+    ///
+    /// # Errors
+    /// An axis outside the array.
+    #[track_caller]
+    pub fn scan(&self, op: ScanOp, axis: i64) -> Result<Expr, Error> {
+        let axis = self.shape().axis(axis).map_err(|e| Expr::error(e, op.name(), &[self]))?;
+        let operand = self.cast(op.operand_dtype(self.dtype()));
+        let (dtype, shape) = (operand.dtype(), operand.shape().clone());
+        Ok(Expr::node(Op::Scan(op, axis as u8), dtype, shape, smallvec![operand], Location::caller()))
+    }
+
+    /// The product of two stacks of matrices; leading axes broadcast.
+    ///
+    /// # Errors
+    /// Fewer than two axes, inner extents that differ, leading axes that do not broadcast.
+    #[track_caller]
+    pub fn matmul(&self, other: &Expr) -> Result<Expr, Error> {
+        let (a, b) = (self.shape(), other.shape());
+        let bad = || Expr::error(ErrorKind::Matmul(a.clone(), b.clone()), "matmul", &[self, other]);
+        if a.rank() < 2 || b.rank() < 2 || a[a.rank() - 1] != b[b.rank() - 2] {
+            return Err(bad());
+        }
+        let (ab, am) = a.split_at(a.rank() - 2);
+        let (bb, bm) = b.split_at(b.rank() - 2);
+        let shape = |e: &[usize]| Shape::new(e).map_err(|e| Expr::error(e, "matmul", &[self, other]));
+        let batch = shape(ab)?.broadcast(&shape(bb)?).map_err(|e| Expr::error(e, "matmul", &[self, other]))?;
+        let dtype = Expr::promote(&[self.clone(), other.clone()]);
+        let full = |m: &[usize]| shape(&[&batch, m].concat());
+        let left = self.cast(dtype).broadcast_to(&full(am)?)?;
+        let right = other.cast(dtype).broadcast_to(&full(bm)?)?;
+        let out = full(&[am[0], bm[1]])?;
+        Ok(Expr::node(Op::Matmul, dtype, out, smallvec![left, right], Location::caller()))
+    }
+}
+
+/// Whether an integer scalar is in the range of an integer dtype.
+fn fits(value: Scalar, dtype: DType) -> bool {
+    let wide = |s: Scalar| if s.dtype().kind() == Kind::Signed { s.as_i64() as i128 } else { s.bits() as i128 };
+    wide(value) == wide(value.cast(dtype))
+}
+
+impl std::fmt::Debug for Expr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}{}", self.note().op, self.dtype().short(), self.shape())
+    }
+}

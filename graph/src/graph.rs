@@ -1,0 +1,300 @@
+//! The graph: a petgraph DAG of typed nodes, captured from expressions, rewritten by passes.
+//!
+//! Invariants (checked by [`crate::verify`]):
+//! - acyclic; every node has exactly as many operands as its op takes, in positions 0, 1, …;
+//! - operands of a [`Op::Map`] have the node's shape and the dtype its rule computes in;
+//! - dtype and shape of every node follow from its op and operands.
+
+use crate::expr::{Expr, Value};
+use crate::{DType, Op, Shape};
+use petgraph::Direction;
+use petgraph::stable_graph::{EdgeIndex, NodeIndex, StableDiGraph};
+use petgraph::visit::EdgeRef;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use std::panic::Location;
+
+/// The name of a node in one graph.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct NodeId(NodeIndex);
+
+impl NodeId {
+    /// The number of the node; dense at capture, with gaps after passes.
+    pub fn index(self) -> usize {
+        self.0.index()
+    }
+}
+
+/// A node: what it does and what comes out.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The operation.
+    pub op: Op,
+    /// The dtype of the result.
+    pub dtype: DType,
+    /// The shape of the result.
+    pub shape: Shape,
+    /// Where in the user's source it was built, if it was.
+    pub at: Option<&'static Location<'static>>,
+}
+
+/// A computation: nodes, their operands as edges, and the nodes whose values are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// An edge runs from operand to user and carries the operand's position.
+    dag: StableDiGraph<Node, u8>,
+    outputs: Vec<NodeId>,
+}
+
+impl Graph {
+    /// A graph without nodes.
+    pub fn new() -> Graph {
+        Graph::default()
+    }
+
+    /// Adds a node. The caller answers for dtype and shape; the verifier checks them.
+    pub fn add(
+        &mut self,
+        op: Op,
+        dtype: DType,
+        shape: Shape,
+        operands: &[NodeId],
+        at: Option<&'static Location<'static>>,
+    ) -> NodeId {
+        let id = self.dag.add_node(Node { op, dtype, shape, at });
+        for (position, operand) in operands.iter().enumerate() {
+            self.dag.add_edge(operand.0, id, position as u8);
+        }
+        NodeId(id)
+    }
+
+    /// The node `id`.
+    ///
+    /// # Panics
+    /// If the node was removed; ids come from this graph.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.dag[id.0]
+    }
+
+    /// Whether `id` still names a node.
+    pub fn contains(&self, id: NodeId) -> bool {
+        self.dag.contains_node(id.0)
+    }
+
+    /// The number of nodes.
+    pub fn len(&self) -> usize {
+        self.dag.node_count()
+    }
+
+    /// Whether the graph has no nodes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One more than the largest [`NodeId::index`]: the size of a side table.
+    pub fn bound(&self) -> usize {
+        use petgraph::visit::NodeIndexable;
+        self.dag.node_bound()
+    }
+
+    /// Every node, by number.
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.dag.node_indices().map(NodeId)
+    }
+
+    /// The operands of `id`, by position.
+    pub fn operands(&self, id: NodeId) -> SmallVec<[NodeId; 3]> {
+        let mut edges: SmallVec<[(u8, NodeId); 3]> =
+            self.dag.edges_directed(id.0, Direction::Incoming).map(|e| (*e.weight(), NodeId(e.source()))).collect();
+        edges.sort_unstable_by_key(|e| e.0);
+        edges.into_iter().map(|e| e.1).collect()
+    }
+
+    /// The users of `id`, one entry for each operand position that reads it.
+    pub fn users(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        self.dag.edges_directed(id.0, Direction::Outgoing).map(|e| NodeId(e.target()))
+    }
+
+    /// The nodes whose values are wanted, in order.
+    pub fn outputs(&self) -> &[NodeId] {
+        &self.outputs
+    }
+
+    /// Sets the nodes whose values are wanted.
+    pub fn set_outputs(&mut self, outputs: Vec<NodeId>) {
+        self.outputs = outputs;
+    }
+
+    /// Lets every user of `old`, and the outputs, use `new`.
+    pub fn replace(&mut self, old: NodeId, new: NodeId) {
+        if old == new {
+            return;
+        }
+        let edges: SmallVec<[(EdgeIndex, NodeIndex, u8); 4]> = self
+            .dag
+            .edges_directed(old.0, Direction::Outgoing)
+            .filter(|e| e.target() != new.0)
+            .map(|e| (e.id(), e.target(), *e.weight()))
+            .collect();
+        for (edge, user, position) in edges {
+            self.dag.remove_edge(edge);
+            self.dag.add_edge(new.0, user, position);
+        }
+        self.outputs.iter_mut().filter(|o| **o == old).for_each(|o| *o = new);
+    }
+
+    /// Removes a node and its edges. The caller makes sure that nothing uses it.
+    pub fn remove(&mut self, id: NodeId) {
+        self.dag.remove_node(id.0);
+    }
+
+    /// The nodes the outputs need, operands before users; depth first from the first output.
+    pub fn order(&self) -> Vec<NodeId> {
+        let mut seen = vec![false; self.bound()];
+        let mut order = Vec::with_capacity(self.len());
+        let mut stack: Vec<(NodeId, bool)> = self.outputs.iter().rev().map(|&o| (o, false)).collect();
+        while let Some((id, finished)) = stack.pop() {
+            if finished {
+                order.push(id);
+            } else if !std::mem::replace(&mut seen[id.index()], true) {
+                stack.push((id, true));
+                stack.extend(self.operands(id).into_iter().rev().filter(|o| !seen[o.index()]).map(|o| (o, false)));
+            }
+        }
+        order
+    }
+
+    /// Whether there is a cycle (there never is, if no pass has a bug).
+    pub fn is_cyclic(&self) -> bool {
+        petgraph::algo::toposort(&self.dag, None).is_err()
+    }
+}
+
+/// The expressions reachable from some roots, numbered: what a plan is looked up by, and what a graph is made from.
+///
+/// Parameters keep their numbers; the leaves with data are numbered from `parameters` on.
+pub struct Capture {
+    nodes: Vec<(Expr, SmallVec<[u32; 3]>)>,
+    roots: Vec<u32>,
+    leaves: Vec<Value>,
+    parameters: u32,
+}
+
+impl Capture {
+    /// Walks everything reachable from `roots` once, in time linear in its size and with constant stack.
+    pub fn new(roots: &[Expr], parameters: u32) -> Capture {
+        let mut seen: FxHashMap<usize, u32> = FxHashMap::default();
+        let mut capture = Capture { nodes: Vec::new(), roots: Vec::new(), leaves: Vec::new(), parameters };
+        let mut stack: Vec<(Expr, Option<SmallVec<[Expr; 3]>>)> = Vec::new();
+        for root in roots {
+            stack.push((root.clone(), None));
+            while let Some((expr, operands)) = stack.pop() {
+                if seen.contains_key(&expr.address()) {
+                    continue;
+                }
+                match operands {
+                    Some(operands) => {
+                        let operands = operands.iter().map(|o| seen[&o.address()]).collect();
+                        seen.insert(expr.address(), capture.nodes.len() as u32);
+                        capture.nodes.push((expr, operands));
+                    }
+                    None => match expr.operands_or_value() {
+                        Err(value) => {
+                            let leaf = parameters + capture.leaves.len() as u32;
+                            capture.leaves.push(value);
+                            seen.insert(expr.address(), capture.nodes.len() as u32);
+                            capture.nodes.push((expr, SmallVec::from_slice(&[u32::MAX - leaf])));
+                        }
+                        Ok(operands) => {
+                            let pending = operands.iter().rev().filter(|o| !seen.contains_key(&o.address()));
+                            let pending: SmallVec<[Expr; 3]> = pending.cloned().collect();
+                            stack.push((expr, Some(operands)));
+                            stack.extend(pending.into_iter().map(|o| (o, None)));
+                        }
+                    },
+                }
+            }
+            capture.roots.push(seen[&root.address()]);
+        }
+        capture
+    }
+
+    /// The values of the leaves, in order of their numbers.
+    pub fn leaves(&self) -> &[Value] {
+        &self.leaves
+    }
+
+    /// The number of nodes.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether nothing was captured.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    fn leaf(&self, operands: &[u32]) -> Option<u32> {
+        match operands {
+            [x] if *x as usize >= self.nodes.len() => Some(u32::MAX - x),
+            _ => None,
+        }
+    }
+
+    /// A key that two captures share exactly when they make the same graph: ops, dtypes, shapes, edges, outputs.
+    pub fn key(&self, out: &mut Vec<u64>) {
+        use crate::Op::*;
+        for (expr, operands) in &self.nodes {
+            let op = match self.leaf(operands) {
+                Some(leaf) => Input(leaf),
+                None => expr.op().clone(),
+            };
+            let head = |code: u64, low: u64| code << 56 | (expr.dtype() as u64) << 48 | low;
+            match &op {
+                Input(n) => out.push(head(0, *n as u64)),
+                Const(value) => out.extend([head(1, 0), value.bits()]),
+                Iota => out.push(head(2, 0)),
+                Map(op) => out.push(head(3, *op as u64)),
+                Cast => out.push(head(4, 0)),
+                View(view) => {
+                    out.push(head(5, view.axes().len() as u64));
+                    for a in view.axes() {
+                        out.extend([a.dim.map_or(u64::MAX, u64::from), a.start as u64, a.step as u64]);
+                    }
+                }
+                Reshape => out.push(head(6, 0)),
+                Reduce(op, axes) => out.push(head(7, (axes.bits() as u64) << 8 | *op as u64)),
+                Scan(op, axis) => out.push(head(8, (*axis as u64) << 8 | *op as u64)),
+                Matmul => out.push(head(9, 0)),
+            }
+            // What follows has a length that the op and the rank give, so keys never run into one another.
+            out.push(expr.shape().rank() as u64);
+            out.extend(expr.shape().iter().map(|&n| n as u64));
+            if self.leaf(operands).is_none() {
+                out.extend(operands.iter().map(|&o| o as u64));
+            }
+        }
+        out.push(u64::MAX);
+        out.extend(self.roots.iter().map(|&r| r as u64));
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> Graph {
+        let mut graph = Graph::new();
+        let mut ids: Vec<NodeId> = Vec::with_capacity(self.nodes.len());
+        for (expr, operands) in &self.nodes {
+            let (op, operands): (Op, SmallVec<[NodeId; 3]>) = match self.leaf(operands) {
+                Some(leaf) => (Op::Input(leaf), SmallVec::new()),
+                None => (expr.op().clone(), operands.iter().map(|&o| ids[o as usize]).collect()),
+            };
+            ids.push(graph.add(op, expr.dtype(), expr.shape().clone(), &operands, Some(expr.location())));
+        }
+        graph.set_outputs(self.roots.iter().map(|&r| ids[r as usize]).collect());
+        graph
+    }
+
+    /// The number of parameters, which stand before the leaves among the inputs.
+    pub fn parameters(&self) -> u32 {
+        self.parameters
+    }
+}

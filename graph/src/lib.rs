@@ -1,0 +1,29 @@
+//! The array graph of Lazuli.
+//!
+//! ```text
+//! user call -> Expr (immutable node, typed, shaped)        expr
+//!           -> Capture -> Graph (petgraph DAG)             graph
+//!           -> passes, each followed by the verifier       passes, verify
+//!           -> text form, both ways                        text
+//! ```
+//! Facts about operations stand in one table, [`ops`]. Nothing here knows of machine code, buffers or threads.
+
+mod dtype;
+mod error;
+mod expr;
+mod graph;
+mod op;
+pub mod ops;
+mod scalar;
+mod shape;
+mod view;
+
+pub use dtype::{DType, Kind, UnknownDType, Weak};
+pub use error::{Error, ErrorKind, OperandNote};
+pub use expr::{Expr, Operands, Value};
+pub use graph::{Capture, Graph, Node, NodeId};
+pub use op::Op;
+pub use ops::{MapOp, ReduceOp, ScanOp};
+pub use scalar::Scalar;
+pub use shape::{Axes, MAX_RANK, Shape, ShapeError};
+pub use view::{AxisMap, Index, IndexError, View};

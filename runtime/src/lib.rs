@@ -1,0 +1,1 @@
+//! The runtime of Lazuli: buffers, strided tensors, threads, library kernels, file formats.

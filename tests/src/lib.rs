@@ -1,0 +1,1 @@
+//! Tests of Lazuli that cross its crates.
