@@ -1,1 +1,15 @@
-//! The kernels of Lazuli: kernel IR, vector math, and the backends that run it.
+//! The kernels of Lazuli.
+//!
+//! ```text
+//! op of the graph -> lane program            lower, math/*
+//!                 -> Kernel (verified)       kernel, build, text
+//!                 -> code for a Target       interp | clif
+//!                 -> run over a Slab         code
+//! ```
+//! All backends run the same lane program and give the same bits. Nothing here knows of the graph's passes or threads.
+
+mod build;
+mod kernel;
+
+pub use build::Builder;
+pub use kernel::{Class, Inst, Kernel, KernelError, Operand, Prim, PrimRow, Role, Sig, Slab, Store, Ty, ValueId};
