@@ -11,6 +11,7 @@
 mod dtype;
 mod error;
 mod expr;
+mod fuse;
 mod graph;
 mod op;
 pub mod ops;
@@ -21,6 +22,7 @@ mod view;
 pub use dtype::{DType, Kind, UnknownDType, Weak};
 pub use error::{Error, ErrorKind, OperandNote};
 pub use expr::{Expr, Operands, Value};
+pub use fuse::{Fusion, Group, GroupKind, Home, MAX_WEIGHT, fuse};
 pub use graph::{Capture, Graph, Node, NodeId};
 pub use op::Op;
 pub use ops::{MapOp, ReduceOp, ScanOp};
