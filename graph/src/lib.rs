@@ -8,6 +8,7 @@
 //! ```
 //! Facts about operations stand in one table, [`ops`]. Nothing here knows of machine code, buffers or threads.
 
+mod compose;
 mod dtype;
 mod error;
 mod expr;
