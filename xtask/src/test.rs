@@ -12,7 +12,7 @@ const GENERATOR: &str = "tests/oracle/generate.py";
 
 /// Every test: the oracle where there is Python, then the tests with all features, then the build without.
 pub(crate) fn test(args: &[String]) -> Outcome {
-    let oracle = match oracle() {
+    let oracle = match oracle()? {
         Ok(dir) => Some(dir),
         Err(why) => {
             println!("skipped: comparison with NumPy: {why}");
@@ -43,7 +43,7 @@ pub(crate) fn test(args: &[String]) -> Outcome {
 /// Only writes the oracle; here its absence is an error.
 pub(crate) fn oracle_only(args: &[String]) -> Outcome {
     no_args("oracle", args)?;
-    oracle().map(|dir| println!("NumPy's results are in {}", dir.display()))
+    oracle()?.map(|dir| println!("NumPy's results are in {}", dir.display()))
 }
 
 /// Rewrites the expectations of text tests.
@@ -58,7 +58,8 @@ pub(crate) fn bless(args: &[String]) -> Outcome {
 }
 
 /// Writes inputs and NumPy's results into `target/oracle`, unless what is there is of the same generator and op table.
-fn oracle() -> Outcome<PathBuf> {
+/// The inner error says why this machine cannot; a generator that fails is our fault, and the outer error.
+fn oracle() -> Outcome<Outcome<PathBuf>> {
     let dir = target().join("oracle");
     let table = ops::json();
     let mut hasher = DefaultHasher::new();
@@ -66,9 +67,12 @@ fn oracle() -> Outcome<PathBuf> {
     let key = format!("{:016x}\n", hasher.finish());
     let stamp = dir.join("stamp");
     if read(&stamp).is_ok_and(|had| had == key) {
-        return Ok(dir);
+        return Ok(Ok(dir));
     }
-    let python = python::environment(&[REQUIREMENTS])?;
+    let python = match python::environment(&[REQUIREMENTS]) {
+        Ok(python) => python,
+        Err(why) => return Ok(Err(why)),
+    };
     std::fs::create_dir_all(&dir).map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
     // Without the stamp nobody takes what a run leaves half done.
     if stamp.exists() {
@@ -78,5 +82,5 @@ fn oracle() -> Outcome<PathBuf> {
     write(&file, &table)?;
     run(Command::new(python).arg(root().join(GENERATOR)).arg("--ops").arg(&file).arg("--out").arg(&dir))?;
     write(&stamp, &key)?;
-    Ok(dir)
+    Ok(Ok(dir))
 }
