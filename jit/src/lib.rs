@@ -9,9 +9,12 @@
 //! All backends run the same lane program and give the same bits. Nothing here knows of the graph's passes or threads.
 
 mod build;
+mod half;
 mod interp;
 mod kernel;
+mod reduce;
 mod routine;
+mod scan;
 #[cfg(test)]
 mod testing;
 mod text;
@@ -20,5 +23,7 @@ mod verify;
 pub use build::Builder;
 pub use interp::{Interp, eval_scalar};
 pub use kernel::{Class, Inst, Kernel, KernelError, Operand, Prim, PrimRow, Role, Sig, Slab, Store, Ty, ValueId};
+pub use reduce::Reduction;
 pub use routine::Routine;
+pub use scan::Scan;
 pub use text::TextError;
