@@ -11,6 +11,8 @@
 mod build;
 mod interp;
 mod kernel;
+pub mod lower;
+mod precision;
 mod routine;
 #[cfg(test)]
 mod testing;
@@ -20,5 +22,6 @@ mod verify;
 pub use build::Builder;
 pub use interp::{Interp, eval_scalar};
 pub use kernel::{Class, Inst, Kernel, KernelError, Operand, Prim, PrimRow, Role, Sig, Slab, Store, Ty, ValueId};
+pub use precision::{Precision, UnknownPrecision};
 pub use routine::Routine;
 pub use text::TextError;
