@@ -78,8 +78,10 @@ fn edges(dtype: DType) -> Vec<Scalar> {
 fn random(dtype: DType, domain: (f64, f64), random: &mut Random) -> Scalar {
     match dtype.kind() {
         Kind::Bool => Scalar::from_bits(dtype, random.next() & 1),
-        Kind::Float if random.next() % 4 != 0 => Scalar::from_f64(dtype, random.within(domain)),
-        Kind::Signed | Kind::Unsigned if random.next() % 2 == 0 => Scalar::from_f64(dtype, random.within(domain)),
+        Kind::Float if !random.next().is_multiple_of(4) => Scalar::from_f64(dtype, random.within(domain)),
+        Kind::Signed | Kind::Unsigned if random.next().is_multiple_of(2) => {
+            Scalar::from_f64(dtype, random.within(domain))
+        }
         Kind::Signed | Kind::Unsigned | Kind::Float => Scalar::from_bits(dtype, random.next()),
     }
 }
