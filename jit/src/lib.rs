@@ -8,13 +8,19 @@
 //! ```
 //! All backends run the same lane program and give the same bits. Nothing here knows of the graph's passes or threads.
 
+mod asm;
 mod build;
+mod clif;
+mod code;
 mod interp;
 mod kernel;
 mod routine;
+mod target;
 mod verify;
 
 pub use build::Builder;
+pub use code::{Backend, Code, CodeError, UnknownBackend};
 pub use interp::{Interp, eval_scalar};
 pub use kernel::{Class, Inst, Kernel, KernelError, Operand, Prim, PrimRow, Role, Sig, Slab, Store, Ty, ValueId};
 pub use routine::Routine;
+pub use target::{Target, TargetError, TargetInfo};
