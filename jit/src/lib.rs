@@ -16,6 +16,9 @@ mod interp;
 mod kernel;
 mod routine;
 mod target;
+#[cfg(test)]
+mod testing;
+mod text;
 mod verify;
 
 pub use build::Builder;
@@ -24,3 +27,4 @@ pub use interp::{Interp, eval_scalar};
 pub use kernel::{Class, Inst, Kernel, KernelError, Operand, Prim, PrimRow, Role, Sig, Slab, Store, Ty, ValueId};
 pub use routine::Routine;
 pub use target::{Target, TargetError, TargetInfo};
+pub use text::TextError;
