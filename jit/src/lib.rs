@@ -11,6 +11,7 @@
 mod build;
 mod interp;
 mod kernel;
+pub mod math;
 mod routine;
 mod verify;
 
