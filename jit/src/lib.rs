@@ -12,6 +12,7 @@ mod build;
 mod interp;
 mod kernel;
 pub mod lower;
+pub mod math;
 mod precision;
 mod routine;
 #[cfg(test)]
