@@ -14,8 +14,11 @@ mod expr;
 mod graph;
 mod op;
 pub mod ops;
+pub mod passes;
 mod scalar;
 mod shape;
+mod text;
+mod verify;
 mod view;
 
 pub use dtype::{DType, Kind, UnknownDType, Weak};
@@ -26,4 +29,6 @@ pub use op::Op;
 pub use ops::{MapOp, ReduceOp, ScanOp};
 pub use scalar::Scalar;
 pub use shape::{Axes, MAX_RANK, Shape, ShapeError};
+pub use text::ParseError;
+pub use verify::{VerifyError, VerifyErrors, verify};
 pub use view::{AxisMap, Index, IndexError, View};

@@ -33,7 +33,8 @@ pub enum Rule {
     Select,
 }
 
-/// Algebraic facts about an op, for the passes. All hold bit for bit, up to NaN payloads.
+/// Algebraic facts about an op, for the passes. All hold bit for bit, up to the sign and payload of NaN; of
+/// `commutative`, [`MapOp::commutes`] knows the exceptions.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Props {
     /// `f(a, b)` is `f(b, a)`.
@@ -154,10 +155,10 @@ map_ops! {
     Isfinite "isfinite" [] None, 1, Compare, PLAIN, 2, ALL, 0.0, "Whether `x` is neither NaN nor infinite.";
     Signbit "signbit" [] None, 1, Compare, PLAIN, 2, ALL, 0.0, "Whether the sign bit is set; for integers, whether `x` is negative.";
     // logic and bits
-    LogicalAnd "logical_and" [] None, 2, Logical, RING, 1, ALL, 0.0, "Whether both are true (not zero).";
-    LogicalOr "logical_or" [] None, 2, Logical, RING, 1, ALL, 0.0, "Whether either is true (not zero).";
+    LogicalAnd "logical_and" [] None, 2, Logical, LATTICE, 1, ALL, 0.0, "Whether both are true (not zero).";
+    LogicalOr "logical_or" [] None, 2, Logical, LATTICE, 1, ALL, 0.0, "Whether either is true (not zero).";
     LogicalXor "logical_xor" [] None, 2, Logical, RING, 1, ALL, 0.0, "Whether exactly one is true (not zero).";
-    LogicalNot "logical_not" [] None, 1, Logical, PLAIN, 1, ALL, 0.0, "Whether `x` is false (zero).";
+    LogicalNot "logical_not" [] None, 1, Logical, INVOLUTION, 1, ALL, 0.0, "Whether `x` is false (zero).";
     BitwiseAnd "bitwise_and" [] Some("&"), 2, Bits, LATTICE, 1, ALL, 0.0, "The bits set in both.";
     BitwiseOr "bitwise_or" [] Some("|"), 2, Bits, LATTICE, 1, ALL, 0.0, "The bits set in either.";
     BitwiseXor "bitwise_xor" [] Some("^"), 2, Bits, RING, 1, ALL, 0.0, "The bits set in exactly one.";
@@ -177,6 +178,14 @@ impl MapOp {
     /// The op's name.
     pub const fn name(self) -> &'static str {
         self.row().name
+    }
+
+    /// Whether the operands may change places when the op computes in `dtype`.
+    ///
+    /// The minimum and maximum of `0.0` and `-0.0` are one of the operands, which depends on their order.
+    pub const fn commutes(self, dtype: DType) -> bool {
+        let picks = matches!(self, MapOp::Minimum | MapOp::Maximum | MapOp::Fmin | MapOp::Fmax);
+        self.row().props.commutative && !(picks && dtype.is_float())
     }
 
     /// The op with this name or alias.

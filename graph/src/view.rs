@@ -263,8 +263,9 @@ impl View {
                     let inner = next.axes[dim as usize];
                     AxisMap {
                         dim: inner.dim,
-                        start: outer.start + outer.step * inner.start,
-                        step: outer.step * inner.step,
+                        // Wraps only where no element is, or where the step is never taken.
+                        start: outer.start.wrapping_add(outer.step.wrapping_mul(inner.start)),
+                        step: outer.step.wrapping_mul(inner.step),
                     }
                 }
             })
@@ -282,7 +283,9 @@ impl View {
         for (a, &s) in self.axes.iter().zip(source) {
             offset += a.start as isize * s;
             if let Some(dim) = a.dim {
-                strides[dim as usize] += a.step as isize * s;
+                // Wraps only along an axis of extent 1, where the step is never taken.
+                let stride = &mut strides[dim as usize];
+                *stride = stride.wrapping_add((a.step as isize).wrapping_mul(s));
             }
         }
         (offset, strides)
