@@ -9,7 +9,12 @@
 //! All backends run the same lane program and give the same bits. Nothing here knows of the graph's passes or threads.
 
 mod build;
+mod interp;
 mod kernel;
+mod routine;
+mod verify;
 
 pub use build::Builder;
+pub use interp::{Interp, eval_scalar};
 pub use kernel::{Class, Inst, Kernel, KernelError, Operand, Prim, PrimRow, Role, Sig, Slab, Store, Ty, ValueId};
+pub use routine::Routine;
