@@ -1,1 +1,3 @@
-//! Tests of Lazuli that cross its crates.
+//! Tests of Lazuli that cross its crates; here is what several of them share.
+
+pub mod fuzz;
