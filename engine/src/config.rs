@@ -240,7 +240,9 @@ pub fn set_global(config: Config) {
 
 /// The configuration in force here: the innermost scope's, or the global one.
 pub fn current() -> Arc<Config> {
-    SCOPES.with_borrow(|s| s.last().cloned()).unwrap_or_else(|| GLOBAL.read().unwrap_or_else(PoisonError::into_inner).clone())
+    SCOPES
+        .with_borrow(|s| s.last().cloned())
+        .unwrap_or_else(|| GLOBAL.read().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
 /// Runs `f` with `config` in force on this thread.

@@ -17,7 +17,9 @@ pub enum Error {
     #[error("{0}")]
     Format(String),
     /// More memory than the limit allows. Nothing was allocated.
-    #[error("the computation needs {needed} bytes, more than the limit of {limit}\n  help: raise the memory limit, or compute in parts")]
+    #[error(
+        "the computation needs {needed} bytes, more than the limit of {limit}\n  help: raise the memory limit, or compute in parts"
+    )]
     MemoryLimit {
         /// The peak of results and temporaries.
         needed: u64,

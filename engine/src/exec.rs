@@ -47,7 +47,12 @@ impl Run<'_> {
     }
 
     /// Runs `task` for each item, on `threads` threads.
-    pub fn each<T: Send>(&self, threads: usize, items: Vec<T>, task: impl Fn(T) -> Result<()> + Sync + Send) -> Result<()> {
+    pub fn each<T: Send>(
+        &self,
+        threads: usize,
+        items: Vec<T>,
+        task: impl Fn(T) -> Result<()> + Sync + Send,
+    ) -> Result<()> {
         if threads <= 1 || items.len() <= 1 {
             items.into_iter().try_for_each(task)
         } else {
@@ -178,7 +183,7 @@ impl<'a> Slots<'a> {
                 (Source::Scratch, _) => Memory::Scratch,
                 (Source::Slot(_), Role::Output) => {
                     Memory::Write(outs.next().and_then(|(_, b)| b.bytes_mut()).unwrap_or_default())
-                },
+                }
                 (Source::Slot(slot), _) => match in_place.iter().find(|(input, _)| *input == i as u32) {
                     Some(&(_, output)) => Memory::InPlace(output),
                     None => {
@@ -206,10 +211,11 @@ impl<'a> Slots<'a> {
         for (n, (operand, access)) in outputs.enumerate() {
             let Source::Slot(slot) = access.source else { continue };
             let bytes = self.plan.slots[slot as usize].bytes;
-            let dying = in_place.get(n).copied().flatten().and_then(|input| match run.accesses[input as usize].source {
-                Source::Slot(from) => Some((input, from)),
-                _ => None,
-            });
+            let dying =
+                in_place.get(n).copied().flatten().and_then(|input| match run.accesses[input as usize].source {
+                    Source::Slot(from) => Some((input, from)),
+                    _ => None,
+                });
             let buffer = match dying {
                 // Memory that someone else holds by now, such as an alias that was returned, is left alone.
                 Some((input, from))
@@ -248,4 +254,3 @@ impl<'a> Slots<'a> {
         Ok(())
     }
 }
-

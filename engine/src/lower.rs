@@ -84,7 +84,8 @@ impl<'a> Lowering<'a> {
                 self.builder.index(operand)
             }
             Op::Map(op) => {
-                let args: SmallVec<[ValueId; 3]> = operands.iter().map(|&o| self.value(o, view.clone(), false)).collect();
+                let args: SmallVec<[ValueId; 3]> =
+                    operands.iter().map(|&o| self.value(o, view.clone(), false)).collect();
                 let dtype = operands.last().map_or(node.dtype, |&o| graph.node(o).dtype);
                 lower::map(&mut self.builder, *op, dtype, &args, self.precision)
             }
@@ -208,7 +209,13 @@ pub(crate) fn input_order(shape: &Shape, accesses: &[Access]) -> Option<Vec<usiz
 }
 
 /// Evaluates one operation on constants, with the bits the kernels would give.
-pub fn evaluate(op: &Op, operand: lazuli_graph::DType, result: lazuli_graph::DType, args: &[Scalar], precision: Precision) -> Scalar {
+pub fn evaluate(
+    op: &Op,
+    operand: lazuli_graph::DType,
+    result: lazuli_graph::DType,
+    args: &[Scalar],
+    precision: Precision,
+) -> Scalar {
     let mut b = Builder::new();
     let values: SmallVec<[ValueId; 3]> = args.iter().map(|&a| b.scalar(a)).collect();
     let value = match op {
@@ -220,4 +227,3 @@ pub fn evaluate(op: &Op, operand: lazuli_graph::DType, result: lazuli_graph::DTy
     b.store(output, value);
     lazuli_jit::eval_scalar(&b.finish(), &[])[0]
 }
-

@@ -190,7 +190,7 @@ impl Plan {
         let reports = passes::optimize(&mut graph, &options, &|op, operand, result, args| {
             lower::evaluate(op, operand, result, args, precision)
         })?;
-        let fusion = fuse(&graph, !config.disabled.contains("fuse"));
+        let fusion = fuse(&graph, !config.disabled.contains(passes::FUSE));
         let mut planner = Planner {
             places: vec![None; graph.bound()],
             slots: vec![SlotInfo::default(); inputs.len()],
@@ -417,7 +417,10 @@ impl Planner<'_> {
         let place = self.allocate(dtype, shape);
         let mut lowering = self.lowering(shape);
         let value = lowering.operand(id);
-        lowering.store(value, Access { source: Source::Slot(place.slot), offset: 0, strides: place.strides.clone(), dtype });
+        lowering.store(
+            value,
+            Access { source: Source::Slot(place.slot), offset: 0, strides: place.strides.clone(), dtype },
+        );
         let axes: Vec<usize> = (0..shape.rank()).collect();
         let lowered = lowering.finish(&[&axes]);
         let (run, _) = self.launchable(lowered, 1, vec![id])?;
@@ -625,4 +628,3 @@ pub fn reshape(from: &Shape, strides: &[isize], to: &Shape) -> Option<Strides> {
     }
     Some(out)
 }
-

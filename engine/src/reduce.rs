@@ -156,7 +156,11 @@ impl Task<'_> {
     }
 
     /// Cuts each output into pieces of these lengths (in elements).
-    fn cut<'o>(&self, outs: &'o mut [&mut [u8]], lengths: impl Iterator<Item = usize>) -> Vec<SmallVec<[&'o mut [u8]; 2]>> {
+    fn cut<'o>(
+        &self,
+        outs: &'o mut [&mut [u8]],
+        lengths: impl Iterator<Item = usize>,
+    ) -> Vec<SmallVec<[&'o mut [u8]; 2]>> {
         let mut rest: SmallVec<[&'o mut [u8]; 2]> = outs.iter_mut().map(|o| &mut **o).collect();
         lengths
             .map(|n| {
@@ -305,14 +309,26 @@ impl Task<'_> {
     }
 
     /// The last axis is kept.
-    fn columns(&self, split: usize, k: usize, o: usize, w: usize, threads: usize, outs: &mut [&mut [u8]]) -> Result<()> {
+    fn columns(
+        &self,
+        split: usize,
+        k: usize,
+        o: usize,
+        w: usize,
+        threads: usize,
+        outs: &mut [&mut [u8]],
+    ) -> Result<()> {
         if k == 0 || w == 0 {
             return Ok(());
         }
         let blocks = o.div_ceil(Reduction::OUTER_BLOCK);
         let tall = blocks >= threads * 4;
         // Narrower tiles only where that is the way to keep the threads busy.
-        let width = if tall || threads <= 1 { w.min(1024) } else { w.div_ceil(threads * 4).next_multiple_of(64).min(1024).min(w) };
+        let width = if tall || threads <= 1 {
+            w.min(1024)
+        } else {
+            w.div_ceil(threads * 4).next_multiple_of(64).min(1024).min(w)
+        };
         let tiles: Vec<(usize, Range<usize>)> =
             (0..k).flat_map(|row| (0..w).step_by(width).map(move |c| (row, c..(c + width).min(w)))).collect();
         let pieces = self.cut(outs, tiles.iter().map(|(_, c)| c.len()));
@@ -320,14 +336,22 @@ impl Task<'_> {
         let within = if across > 1 { 1 } else { threads };
         self.run.each(across, tiles.into_iter().zip(pieces).collect(), |((row, columns), mut out)| {
             let n = columns.len();
-            let states = self.subtrees(blocks, within, n, |range| self.stripe(split, row * o, o, columns.clone(), range))?;
+            let states =
+                self.subtrees(blocks, within, n, |range| self.stripe(split, row * o, o, columns.clone(), range))?;
             self.finish(&states, n, o, &mut out);
             Ok(())
         })
     }
 
     /// The folded states of some row blocks of a stripe of columns.
-    fn stripe(&self, split: usize, base: usize, o: usize, columns: Range<usize>, blocks: Range<usize>) -> Result<States> {
+    fn stripe(
+        &self,
+        split: usize,
+        base: usize,
+        o: usize,
+        columns: Range<usize>,
+        blocks: Range<usize>,
+    ) -> Result<States> {
         let n = columns.len();
         let batch = (2 * TILE / n).clamp(1, Reduction::OUTER_BLOCK);
         let mut scratch = Scratch::new(self.launchable, batch * n)?;
