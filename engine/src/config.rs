@@ -14,7 +14,7 @@ use lazuli_graph::passes::PassSet;
 use lazuli_jit::{Precision, Target};
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 /// Which backend runs kernels.
@@ -133,6 +133,7 @@ impl Config {
             config.disabled = v.parse().map_err(|e| named("LAZULI_DISABLE", &e))?;
         }
         config.eager = var("LAZULI_EAGER").is_some_and(|v| v == "1");
+        EAGER.fetch_or(config.eager, Ordering::Relaxed);
         Ok(config)
     }
 
@@ -227,6 +228,14 @@ impl fmt::Debug for Config {
     }
 }
 
+/// Whether any configuration has ever asked for eager mode: building a node must not cost more for those that don't.
+static EAGER: AtomicBool = AtomicBool::new(false);
+
+/// Whether the configuration in force asks for eager mode.
+pub fn is_eager() -> bool {
+    EAGER.load(Ordering::Relaxed) && current().eager
+}
+
 static GLOBAL: LazyLock<RwLock<Arc<Config>>> = LazyLock::new(|| RwLock::new(Arc::new(Config::default())));
 
 thread_local! {
@@ -235,6 +244,7 @@ thread_local! {
 
 /// Sets the configuration of every thread that is in no scope.
 pub fn set_global(config: Config) {
+    EAGER.fetch_or(config.eager, Ordering::Relaxed);
     *GLOBAL.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
 }
 
@@ -253,6 +263,7 @@ pub fn scoped<R>(config: Config, f: impl FnOnce() -> R) -> R {
             SCOPES.with_borrow_mut(|s| s.pop());
         }
     }
+    EAGER.fetch_or(config.eager, Ordering::Relaxed);
     SCOPES.with_borrow_mut(|s| s.push(Arc::new(config)));
     let _leave = Leave;
     f()

@@ -12,9 +12,13 @@ mod build;
 mod interp;
 mod kernel;
 mod routine;
+#[cfg(test)]
+mod testing;
+mod text;
 mod verify;
 
 pub use build::Builder;
 pub use interp::{Interp, eval_scalar};
 pub use kernel::{Class, Inst, Kernel, KernelError, Operand, Prim, PrimRow, Role, Sig, Slab, Store, Ty, ValueId};
 pub use routine::Routine;
+pub use text::TextError;
