@@ -5,7 +5,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+mod files;
 mod graph;
+mod lang;
 
 /// One target.
 #[derive(Debug)]
@@ -21,7 +23,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: &[Target] = &[graph::TARGET];
+pub const TARGETS: &[Target] = &[lang::TARGET, graph::TARGET, files::NPY, files::NPZ];
 
 impl Target {
     /// The target with this name.
