@@ -15,7 +15,7 @@ use lazuli_jit::{Precision, Target};
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 
 /// Which backend runs kernels.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -173,7 +173,7 @@ impl Config {
         if name == "interp" {
             self.backend = BackendChoice::Interp;
         } else {
-            self.target = Target::by_name(name)?;
+            self.target = interned(name)?;
         }
         Ok(self)
     }
@@ -212,6 +212,19 @@ impl Config {
         self.cancel = Some(token);
         self
     }
+}
+
+/// The target of a name, made once.
+fn interned(name: &str) -> Result<&'static Target, lazuli_jit::TargetError> {
+    static TARGETS: Mutex<Vec<&'static Target>> = Mutex::new(Vec::new());
+    let target = Target::by_name(name)?;
+    let mut targets = TARGETS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = targets.iter().find(|t| t.name() == target.name()) {
+        return Ok(known);
+    }
+    let target: &'static Target = Box::leak(Box::new(target));
+    targets.push(target);
+    Ok(target)
 }
 
 impl fmt::Debug for Config {

@@ -1,6 +1,8 @@
 //! What can go wrong when an expression is computed.
 
-use lazuli_graph::passes::VerifyErrors;
+use lazuli_graph::VerifyErrors;
+use lazuli_runtime::matmul::MatmulError;
+use lazuli_runtime::threads::ThreadsError;
 use lazuli_runtime::{AllocError, FormatError, TensorError};
 
 /// An error of computing. The user's faults come first; the last two are ours.
@@ -29,6 +31,9 @@ pub enum Error {
     /// The system has no more memory.
     #[error("{0}")]
     Alloc(String),
+    /// The system gives no more threads.
+    #[error("{0}")]
+    Threads(String),
     /// The cancel token was set.
     #[error("cancelled")]
     Cancelled,
@@ -61,6 +66,22 @@ impl From<FormatError> for Error {
 impl From<AllocError> for Error {
     fn from(e: AllocError) -> Error {
         Error::Alloc(e.to_string())
+    }
+}
+
+impl From<ThreadsError> for Error {
+    fn from(e: ThreadsError) -> Error {
+        Error::Threads(e.to_string())
+    }
+}
+
+impl From<MatmulError> for Error {
+    fn from(e: MatmulError) -> Error {
+        match e {
+            MatmulError::Alloc(e) => e.into(),
+            MatmulError::Threads(e) => e.into(),
+            e => Error::Internal(e.to_string()),
+        }
     }
 }
 

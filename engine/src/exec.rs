@@ -5,7 +5,9 @@ use crate::error::{Error, Result};
 use crate::plan::{Access, Launchable, Plan, Source, Step};
 use crate::{reduce, scan};
 use lazuli_jit::{Binding, Launch, Memory, Role};
-use lazuli_runtime::{Buffer, Tensor, Threads, matmul};
+use lazuli_runtime::matmul::matmul;
+use lazuli_runtime::threads::Threads;
+use lazuli_runtime::{Buffer, Tensor};
 use rayon::prelude::*;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,7 +58,7 @@ impl Run<'_> {
         if threads <= 1 || items.len() <= 1 {
             items.into_iter().try_for_each(task)
         } else {
-            Threads::get(threads).install(|| items.into_par_iter().try_for_each(task))
+            Threads::get(threads)?.install(|| items.into_par_iter().try_for_each(task))
         }
     }
 }
@@ -72,7 +74,7 @@ impl Plan {
         {
             return Err(Error::MemoryLimit { needed: self.peak, limit });
         }
-        let threads = if config.threads == 0 { Threads::default_count() } else { config.threads };
+        let threads = Threads::count(config.threads);
         let total = if config.progress.is_some() { self.steps.iter().map(Step::elements).sum() } else { 0 };
         let run = Run { config, threads, total, done: AtomicU64::new(0) };
         let mut slots: SmallVec<[Option<Buffer>; 8]> = SmallVec::with_capacity(self.slots.len());
@@ -105,7 +107,7 @@ impl Plan {
                     let side = |(place, shape): &(crate::plan::Place, lazuli_graph::Shape)| {
                         let buffer = slots[place.slot as usize].clone().expect("steps run after those they read from");
                         let offset = place.offset + memory.start(place.slot);
-                        Tensor::from_parts(buffer, *dtype, shape.clone(), place.strides.clone(), offset as usize)
+                        Tensor::from_parts(buffer, *dtype, shape.clone(), &place.strides, offset as usize)
                     };
                     let (a, b) = (side(left)?, side(right)?);
                     let work = a.shape().elements() as u64 * b.shape().last().copied().unwrap_or(1) as u64;
@@ -122,7 +124,7 @@ impl Plan {
             .map(|o| {
                 let buffer = slots[o.place.slot as usize].clone().expect("every output was computed");
                 let offset = o.place.offset + memory.start(o.place.slot);
-                Ok(Tensor::from_parts(buffer, o.dtype, o.shape.clone(), o.place.strides.clone(), offset as usize)?)
+                Ok(Tensor::from_parts(buffer, o.dtype, o.shape.clone(), &o.place.strides, offset as usize)?)
             })
             .collect()
     }

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::plan::{Launchable, Plan, Source, Step};
 use lazuli_graph::{Expr, Graph, GroupKind, NodeId, Op};
+use lazuli_runtime::threads::Threads;
 use std::fmt::{self, Write};
 
 /// How deep an explanation goes; each level includes those before it.
@@ -120,7 +121,7 @@ impl Explanation {
     }
 
     fn threads(&self) -> usize {
-        if self.config.threads == 0 { lazuli_runtime::Threads::default_count() } else { self.config.threads }
+        Threads::count(self.config.threads)
     }
 
     fn scratches(&self, run: &Launchable) -> usize {

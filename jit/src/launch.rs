@@ -118,11 +118,11 @@ impl<'m> Launch<'m> {
             let scratch = matches!(binding.memory, Memory::Scratch);
             let base = match (binding.memory, operand.role) {
                 (Memory::Read(bytes), Role::Input) => {
-                    check(bytes.len(), size, extents, &binding).ok_or(fail("read outside its memory"))?;
+                    check(bytes.len(), size, extents, binding.offset, &binding.strides).ok_or(fail("read outside its memory"))?;
                     (bytes.as_ptr() as u64).wrapping_add(binding.offset as u64)
                 }
                 (Memory::Write(bytes), Role::Output) => {
-                    check(bytes.len(), size, extents, &binding_of(&binding.strides, binding.offset))
+                    check(bytes.len(), size, extents, binding.offset, &binding.strides)
                         .ok_or(fail("write outside its memory"))?;
                     if !empty && !injective(size, extents, &binding.strides) {
                         return Err(fail("elements of an output coincide"));
@@ -322,17 +322,13 @@ impl Part<'_> {
     }
 }
 
-fn binding_of<'m>(strides: &Strides, offset: isize) -> Binding<'m> {
-    Binding { memory: Memory::Index, offset, strides: strides.clone() }
-}
-
 /// Whether every access lies in `0..len`.
-fn check(len: usize, size: usize, extents: &[usize], binding: &Binding<'_>) -> Option<()> {
+fn check(len: usize, size: usize, extents: &[usize], offset: isize, strides: &[isize]) -> Option<()> {
     if extents.contains(&0) {
         return Some(());
     }
-    let (mut low, mut high) = (binding.offset, binding.offset.checked_add(size as isize)?);
-    for (&n, &s) in extents.iter().zip(&binding.strides) {
+    let (mut low, mut high) = (offset, offset.checked_add(size as isize)?);
+    for (&n, &s) in extents.iter().zip(strides) {
         let span = s.checked_mul(isize::try_from(n - 1).ok()?)?;
         if span < 0 { low = low.checked_add(span)? } else { high = high.checked_add(span)? }
     }
