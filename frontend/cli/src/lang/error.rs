@@ -147,6 +147,10 @@ impl fmt::Display for LangError {
             shown.push(*c);
             carets.extend(std::iter::repeat_n(if *hit { '^' } else { ' ' }, c.width().unwrap_or(0)));
         }
+        if !carets.contains('^') {
+            // The fault is a character without a width.
+            carets.push('^');
+        }
         if to < cells.len() {
             shown.push('…');
         }
@@ -154,7 +158,7 @@ impl fmt::Display for LangError {
         writeln!(f, "{message}")?;
         writeln!(f, "{:gutter$}--> {}:{line}:{column}", "", self.source.name)?;
         writeln!(f, "{:gutter$} |", "")?;
-        writeln!(f, "{line} | {}", shown.trim_end())?;
+        writeln!(f, "{}", format!("{line} | {shown}").trim_end())?;
         write!(f, "{:gutter$} | {}", "", carets.trim_end())?;
         for note in notes {
             write!(f, "\n{:gutter$} = {note}", "")?;

@@ -292,11 +292,10 @@ fn postfix(i: &mut Input<'_>) -> Parsed<NodeId> {
             }
             Kind::Symbol("[") => {
                 symbol("[").parse_next(i)?;
-                let entries: Vec<Subscript> = separated(0.., subscript, symbol(",")).parse_next(i)?;
+                let entries = list(i, subscript)?;
                 if entries.is_empty() {
                     return fail(i, "an index");
                 }
-                opt(symbol(",")).parse_next(i)?;
                 let end = must(symbol("]"), "',' or ']'").parse_next(i)?;
                 let whole = span(i, left).to(end);
                 left = push(i, NodeKind::Subscript(left, entries), whole, token.span.to(end))?;
@@ -308,6 +307,15 @@ fn postfix(i: &mut Input<'_>) -> Parsed<NodeId> {
             _ => return Ok(left),
         }
     }
+}
+
+/// `a, b, c` with or without a comma at the end; nothing at all is fine too.
+fn list<'s, T>(i: &mut Input<'s>, element: fn(&mut Input<'s>) -> Parsed<T>) -> Parsed<Vec<T>> {
+    let items: Vec<T> = separated(0.., element, symbol(",")).parse_next(i)?;
+    if !items.is_empty() {
+        opt(symbol(",")).parse_next(i)?;
+    }
+    Ok(items)
 }
 
 fn subscript(i: &mut Input<'_>) -> Parsed<Subscript> {
@@ -326,10 +334,9 @@ fn subscript(i: &mut Input<'_>) -> Parsed<Subscript> {
 /// `(a, b, key=c)` and the place of its end.
 fn arguments(i: &mut Input<'_>) -> Parsed<(Vec<Argument>, Span)> {
     symbol("(").parse_next(i)?;
-    let list: Vec<Argument> = separated(0.., argument, symbol(",")).parse_next(i)?;
-    opt(symbol(",")).parse_next(i)?;
+    let arguments = list(i, argument)?;
     let end = must(symbol(")"), "',' or ')'").parse_next(i)?;
-    Ok((list, end))
+    Ok((arguments, end))
 }
 
 fn argument(i: &mut Input<'_>) -> Parsed<Argument> {
@@ -370,8 +377,7 @@ fn atom(i: &mut Input<'_>) -> Parsed<NodeId> {
         }
         Kind::Symbol("[") => {
             symbol("[").parse_next(i)?;
-            let items: Vec<NodeId> = nested(i, at, |i| separated(0.., compare, symbol(",")).parse_next(i))?;
-            opt(symbol(",")).parse_next(i)?;
+            let items = nested(i, at, |i| list(i, compare))?;
             let end = must(symbol("]"), "',' or ']'").parse_next(i)?;
             push(i, NodeKind::List(items), at.to(end), at.to(end))
         }
