@@ -179,8 +179,8 @@ impl Emitter<'_> {
         let y = self.demote(x);
         let back = self.promote(&y);
         let (x, back) = (self.map(x, Self::fabs), self.map(&back, Self::fabs));
-        let below = self.zip(&back, &x, |e, a, b| e.pos.ins().fcmp(FloatCC::LessThan, a, b));
-        let above = self.zip(&x, &back, |e, a, b| e.pos.ins().fcmp(FloatCC::LessThan, a, b));
+        let below = self.zip(&back, &x, |e, a, b| e.compare_floats(FloatCC::LessThan, a, b));
+        let above = self.zip(&x, &back, |e, a, b| e.compare_floats(FloatCC::LessThan, a, b));
         // NaN is neither below nor above, and stays as it is.
         let (below, above) = (self.resize_mask(below, 4), self.resize_mask(above, 4));
         let vectors = (0..y.vectors.len()).map(|k| {
@@ -273,7 +273,7 @@ impl Emitter<'_> {
         let quiet = self.splat_bits(I32X4, 0x40_0000);
         let quiet = self.pos.ins().bor(x, quiet);
         let float = self.cast(x, F32X4);
-        let nan = self.pos.ins().fcmp(FloatCC::Unordered, float, float);
+        let nan = self.compare_floats(FloatCC::Unordered, float, float);
         let value = self.choose(nan, quiet, rounded);
         self.pos.ins().ushr_imm_u(value, 16)
     }

@@ -25,6 +25,8 @@ mod integer;
 mod memory;
 mod nest;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use crate::code::CodeError;
 use crate::kernel::Kernel;
@@ -147,6 +149,7 @@ fn caps(target: &Target, isa: &dyn TargetIsa) -> Caps {
         fma: !x86 || (target.has("fma") && target.has("avx")),
         round: !x86 || target.has("sse4.1"),
         narrow: !x86 || target.has("sse4.1"),
+        compare_memory: !x86 || target.has("avx"),
         blend: x86 && target.has("sse4.1"),
         i64_to_f64: !x86,
     }

@@ -50,11 +50,6 @@ impl Plan {
         plan
     }
 
-    /// How often a value is used, by what is live.
-    pub(super) fn uses(&self, value: ValueId) -> u32 {
-        self.uses[value.0 as usize]
-    }
-
     /// Whether a value has to be computed in each round.
     pub(super) fn moves(&self, value: usize) -> bool {
         self.uses[value] > 0 && !self.invariant[value]
