@@ -92,7 +92,7 @@ impl Emitter<'_> {
     }
 
     /// Wider integers.
-    fn extend_to(&mut self, mut a: Lanes, size: u8, signed: bool) -> Lanes {
+    pub(super) fn extend_to(&mut self, mut a: Lanes, size: u8, signed: bool) -> Lanes {
         while a.size < size {
             a = self.double(&a, |e, a, high| match (signed, high) {
                 (true, false) => e.pos.ins().swiden_low(a),
@@ -105,7 +105,7 @@ impl Emitter<'_> {
     }
 
     /// The low bits of integers.
-    fn truncate_to(&mut self, mut a: Lanes, size: u8) -> Lanes {
+    pub(super) fn truncate_to(&mut self, mut a: Lanes, size: u8) -> Lanes {
         while a.size > size {
             a = match a.size {
                 8 => self.halve(&a, |e, a, b| {
@@ -287,7 +287,7 @@ impl Emitter<'_> {
 
     // Between integers and floats.
 
-    fn int_to_float(&mut self, signed: bool, from: Ty, to: Ty, a: Lanes) -> Lanes {
+    pub(super) fn int_to_float(&mut self, signed: bool, from: Ty, to: Ty, a: Lanes) -> Lanes {
         match (from, to) {
             (Ty::I32, Ty::F32) if signed => self.map(&a, |e, a| e.pos.ins().fcvt_from_sint(F32X4, a)),
             (Ty::I32, Ty::F32) => self.map(&a, |e, a| e.pos.ins().fcvt_from_uint(F32X4, a)),
@@ -360,6 +360,22 @@ impl Emitter<'_> {
         }
     }
 
+    /// `F64` to 32-bit integers where all are in range: signed ones out of it give the least.
+    pub(super) fn truncate_to_i32(&mut self, signed: bool, a: &Lanes) -> Lanes {
+        let convert = |e: &mut Self, a: Value| {
+            if !signed {
+                return e.f64_to_i32(false, a);
+            }
+            let zero = e.splat_bits(I64X2, 0);
+            let wide = e.pos.ins().x86_cvtt2dq(I64X2, a);
+            e.pos.ins().snarrow(wide, zero)
+        };
+        self.halve(a, |e, a, b| {
+            let low = convert(e, a);
+            e.join_halves(a, b, low, convert)
+        })
+    }
+
     /// Two `F64` to the 32-bit integers in the lower lanes: in the one form that Cranelift has for it, a conversion
     /// narrowed together with zero.
     fn f64_to_i32(&mut self, signed: bool, a: Value) -> Value {
@@ -373,4 +389,3 @@ impl Emitter<'_> {
         }
     }
 }
-

@@ -27,6 +27,8 @@ pub(super) struct Caps {
     pub(super) narrow: bool,
     /// Float compares may take operands from memory that is not aligned.
     pub(super) compare_memory: bool,
+    /// `x86_cvtt2dq` exists: conversion to integers without saturation.
+    pub(super) truncate: bool,
     /// `blendv` exists: selection by the top bit of each lane.
     pub(super) blend: bool,
     /// Signed 64-bit integers convert to floats as vectors.
@@ -119,9 +121,8 @@ impl<'a> Emitter<'a> {
                 uses[arg.0 as usize] += 1;
             }
         }
-        let mut constants: Vec<_> = (0..self.kernel.insts.len())
-            .filter(|&v| self.kernel.insts[v].prim == Prim::Const && uses[v] > 0)
-            .collect();
+        let mut constants: Vec<_> =
+            (0..self.kernel.insts.len()).filter(|&v| self.kernel.insts[v].prim == Prim::Const && uses[v] > 0).collect();
         constants.sort_by_key(|&v| std::cmp::Reverse(uses[v]));
         let constants = constants.into_iter().map(|v| &self.kernel.insts[v]);
         for inst in constants.filter(|inst| inst.ty != Ty::M).take(self.budget) {

@@ -31,8 +31,8 @@ mod tests;
 use crate::code::CodeError;
 use crate::kernel::Kernel;
 use crate::target::Target;
-use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::ir::{AbiParam, Function, Signature, UserFuncName, types};
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::{CodegenError, Context};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{DataDescription, Linkage, Module, ModuleError, default_libcall_names};
@@ -82,7 +82,7 @@ impl Compiled {
             Err(error) => {
                 // SAFETY: nothing of the module has been called or will be.
                 unsafe { module.free_memory() };
-                Err(CodeError::Compiler(describe(error)))
+                Err(CodeError::Compiler(describe(*error)))
             }
         }
     }
@@ -150,6 +150,7 @@ fn caps(target: &Target, isa: &dyn TargetIsa) -> Caps {
         round: !x86 || target.has("sse4.1"),
         narrow: !x86 || target.has("sse4.1"),
         compare_memory: !x86 || target.has("avx"),
+        truncate: x86,
         blend: x86 && target.has("sse4.1"),
         i64_to_f64: !x86,
     }
@@ -161,7 +162,7 @@ fn define(
     function: Function,
     pool: &[u128],
     imports: &[Import],
-) -> Result<(*const u8, usize), ModuleError> {
+) -> Result<(*const u8, usize), Box<ModuleError>> {
     // The order of declarations is the numbering that the emitter assumed.
     let kernel = module.declare_function("kernel", Linkage::Export, &function.signature)?;
     for import in imports {
@@ -179,7 +180,7 @@ fn define(
         context.clear();
         context.func = function;
         module.define_function(kernel, context)?;
-        Ok::<_, ModuleError>(context.compiled_code().map_or(0, |code| code.code_buffer().len()))
+        Ok::<_, Box<ModuleError>>(context.compiled_code().map_or(0, |code| code.code_buffer().len()))
     })?;
     module.finalize_definitions()?;
     Ok((module.get_finalized_function(kernel), size))

@@ -199,7 +199,7 @@ fn lay_out(class: Class, size: usize, shape: Shape, k: usize) -> Buffer {
 /// An element of a dtype: often one of its edges.
 fn element(dtype: DType, random: &mut Random) -> u64 {
     let pick = random.next();
-    let edge = pick % 3 != 0;
+    let edge = !pick.is_multiple_of(3);
     let n = (pick >> 8) as usize;
     match dtype {
         DType::Bool => pick >> 8 & 1,

@@ -130,6 +130,45 @@ fn constant_shifts() {
     }
 }
 
+/// Every pair of bytes divided, and pairs of wider integers at and next to a multiple of the divisor.
+#[test]
+fn divisions() {
+    let prims = [Prim::SDiv, Prim::UDiv, Prim::SRem, Prim::URem];
+    let mut b = Builder::new();
+    let pair = b.operand(Role::Index, DType::I64, Class::Strided);
+    let pair = b.index(pair);
+    let eight = b.int(Ty::I64, 8);
+    let high = b.shr_u(pair, eight);
+    let (low, high) = (b.trunc(Ty::I8, pair), b.trunc(Ty::I8, high));
+    for prim in prims {
+        let v = b.inst(prim, Ty::I8, [high, low, ValueId(0)], 0);
+        output(&mut b, v, Class::Contiguous);
+    }
+    let kernel = b.finish();
+    check(&kernel, &compile_all(&kernel), Shape { n0: 65536, n1: 1, steps: &[1], in_place: false, seed: 0 });
+
+    for ty in [Ty::I16, Ty::I32, Ty::I64] {
+        let mut b = Builder::new();
+        let [quotient, divisor, shift] = [(); 3].map(|()| input(&mut b, ty, ty, Class::Contiguous));
+        // Divisors of all magnitudes.
+        let mask = b.int(ty, 8 * ty.size() as i64 - 1);
+        let shift = b.and(shift, mask);
+        let divisor = b.shr_s(divisor, shift);
+        let multiple = b.imul(quotient, divisor);
+        let one = b.int(ty, 1);
+        let (below, above) = (b.isub(multiple, one), b.iadd(multiple, one));
+        for (prim, a) in prims.into_iter().flat_map(|p| [multiple, below, above, quotient].map(|a| (p, a))) {
+            let v = b.inst(prim, ty, [a, divisor, ValueId(0)], 0);
+            output(&mut b, v, Class::Contiguous);
+        }
+        let kernel = b.finish();
+        let codes = compile_all(&kernel);
+        for seed in 0..4 {
+            check(&kernel, &codes, Shape { n0: 5000, n1: 1, steps: &[1], in_place: false, seed });
+        }
+    }
+}
+
 /// Conversions to halves at every value, the midpoints between them, and both neighbours of those.
 #[test]
 fn halves_round_once() {
@@ -171,12 +210,7 @@ fn halves_round_once() {
             // The crate `half` rounds an f64 twice in places; an exact sum of an f32 and a rest does not.
             let once = [nearest_half(x, 11, -24, 0x7c00), nearest_half(x, 8, -133, 0x7f80)];
             let y = x as f32;
-            let expected = [
-                once[0],
-                once[1],
-                half::f16::from_f32(y).to_bits(),
-                half::bf16::from_f32(y).to_bits(),
-            ];
+            let expected = [once[0], once[1], half::f16::from_f32(y).to_bits(), half::bf16::from_f32(y).to_bits()];
             let got = [0, 1, 2, 3].map(|k| outputs[k][i]);
             assert_eq!(got, expected, "{x:e} on {target:?}");
         }
@@ -313,7 +347,7 @@ fn large_kernels_compile() {
     let x = input(&mut b, Ty::F64, Ty::F64, Class::Contiguous);
     let y = input(&mut b, Ty::F64, Ty::F64, Class::Contiguous);
     let mut v = x;
-    for i in 0..2000 {
+    for i in 0..5000 {
         let c = b.float(Ty::F64, f64::from(i) * 0.001);
         let t = b.fmul(v, c);
         v = if i % 3 == 0 { b.fsub(y, t) } else { b.fadd(t, y) };
