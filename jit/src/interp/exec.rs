@@ -7,7 +7,7 @@
 //! Every loop is compiled for several feature sets (`pulp`), so that it vectorizes for the CPU at hand and `mul_add`
 //! is an instruction where there is one. Rust never contracts `a * b + c`.
 
-use super::half;
+use crate::half;
 use crate::kernel::{Prim, Ty};
 use crate::routine::Routine;
 use bytemuck::Pod;
@@ -127,6 +127,22 @@ impl Frame<'_> {
             let used = (lanes - i * CHUNK).min(CHUNK);
             for ((d, &a), &b) in d[..used].iter_mut().zip(a.at(i)).zip(b.at(i)) {
                 *d = f(a, b);
+            }
+        }
+    }
+
+    /// Calls `f` for the lanes in use whose mask holds; the others get the third argument.
+    fn call_if<T: Pod>(&mut self, op: &Op, f: impl Fn(T) -> T) {
+        let lanes = self.lanes;
+        let (d, s) = self.split::<T>(op.dst);
+        let (m, a, b) = (s.get::<u8>(op.args[0]), s.get::<T>(op.args[1]), s.get::<T>(op.args[2]));
+        for (i, d) in d.iter_mut().enumerate() {
+            *d = *b.at(i);
+            let used = if op.dst.uniform { CHUNK } else { (lanes - i * CHUNK).min(CHUNK) };
+            for ((d, &m), &a) in d[..used].iter_mut().zip(m.at(i)).zip(a.at(i)) {
+                if m != 0 {
+                    *d = f(a);
+                }
             }
         }
     }
@@ -369,7 +385,7 @@ impl Frame<'_> {
             Prim::F32ToBf16 => self.map1(op, half::f32_to_bf16),
             Prim::F64ToBf16 => self.map1(op, half::f64_to_bf16),
 
-            Prim::Call1 | Prim::Call2 => self.routine(op),
+            Prim::Call1 | Prim::Call2 | Prim::CallIf => self.routine(op),
         }
     }
 
@@ -391,6 +407,14 @@ impl Frame<'_> {
             (Prim::Call2, Ty::F64) => {
                 let f = routine.f64_2();
                 self.call(op, |a, b| f(a, b));
+            }
+            (Prim::CallIf, Ty::F32) => {
+                let f = routine.f32_1();
+                self.call_if(op, |a: f32| f(a));
+            }
+            (Prim::CallIf, Ty::F64) => {
+                let f = routine.f64_1();
+                self.call_if(op, |a: f64| f(a));
             }
             _ => ill_typed(op),
         }
