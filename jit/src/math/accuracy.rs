@@ -2,7 +2,7 @@
 //! results.
 
 use crate::kernel::{Class, Role, Slab};
-use crate::{Builder, Interp, Kernel, Routine, Ty, ValueId};
+use crate::{Builder, Interp, Kernel, Ty, ValueId};
 use lazuli_graph::DType;
 
 /// Appends a function to a program.

@@ -20,9 +20,9 @@ mod inverse_trig;
 mod log;
 mod poly;
 mod pow;
-mod trig;
 #[cfg(test)]
 mod tests;
+mod trig;
 
 pub use exp::{exp, exp2, expm1};
 pub use hyperbolic::{cosh, sinh, tanh};
