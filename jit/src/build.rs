@@ -71,6 +71,11 @@ impl Builder {
         self.kernel.ty(value)
     }
 
+    /// The instruction that makes a value.
+    pub fn def(&self, value: ValueId) -> &Inst {
+        &self.kernel.insts[value.0 as usize]
+    }
+
     /// How many instructions there are.
     pub fn len(&self) -> usize {
         self.kernel.insts.len()

@@ -184,7 +184,7 @@ fn type_error(prim: Prim, ty: Ty, args: &[Ty]) -> Option<String> {
 }
 
 /// Whether the conversion `prim` goes from `from` to `to`.
-fn converts(prim: Prim, from: Ty, to: Ty) -> bool {
+pub(crate) fn converts(prim: Prim, from: Ty, to: Ty) -> bool {
     let word = |t: Ty| matches!(t, Ty::I32 | Ty::I64);
     match prim {
         Prim::MaskToInt => from == Ty::M && to.is_int(),
