@@ -22,7 +22,7 @@ use rustc_hash::FxHashMap;
 use std::fmt;
 use winnow::Parser;
 use winnow::ascii::{digit1, space0};
-use winnow::combinator::{opt, preceded, separated};
+use winnow::combinator::{opt, preceded};
 use winnow::error::ParserError;
 use winnow::token::take_while;
 
@@ -160,17 +160,25 @@ impl Fault {
     fn at(input: &str, message: impl Into<String>) -> Fault {
         Fault { rest: input.len(), message: message.into() }
     }
+
+    /// What stands where something else should.
+    fn found(input: &str) -> String {
+        match input.split_whitespace().next() {
+            Some(word) => format!("'{}'", word.chars().take(20).collect::<String>()),
+            None => "end of line".to_owned(),
+        }
+    }
+
+    fn expected(input: &str, what: &str) -> Fault {
+        Fault::at(input, format!("expected {what}, found {}", Fault::found(input)))
+    }
 }
 
 impl<'a> ParserError<&'a str> for Fault {
     type Inner = Self;
 
     fn from_input(input: &&'a str) -> Self {
-        let found = match input.split_whitespace().next() {
-            Some(word) => format!("unexpected '{}'", word.chars().take(20).collect::<String>()),
-            None => "the line ends too early".to_owned(),
-        };
-        Fault::at(input, found)
+        Fault::at(input, format!("unexpected {}", Fault::found(input)))
     }
 
     fn into_inner(self) -> Result<Self, Self> {
@@ -180,9 +188,14 @@ impl<'a> ParserError<&'a str> for Fault {
 
 type Parsed<T> = Result<T, Fault>;
 
-/// `text` with any space before it.
-fn symbol<'a>(text: &'static str) -> impl Parser<&'a str, &'a str, Fault> {
-    preceded(space0, text)
+/// `text`, with any space before it.
+fn symbol<'a>(mut text: &'static str) -> impl Parser<&'a str, &'a str, Fault> {
+    move |input: &mut &'a str| {
+        space0::<_, Fault>.parse_next(input)?;
+        let start = *input;
+        let found = text.parse_next(input);
+        found.map_err(|_: Fault| Fault::expected(start, &format!("'{text}'")))
+    }
 }
 
 fn word<'a>(input: &mut &'a str) -> Parsed<&'a str> {
@@ -193,14 +206,22 @@ fn word<'a>(input: &mut &'a str) -> Parsed<&'a str> {
 fn integer<T: std::str::FromStr>(input: &mut &str) -> Parsed<T> {
     space0.parse_next(input)?;
     let start = *input;
-    let text = (opt('-'), digit1::<_, Fault>).take().parse_next(input)?;
+    let text = (opt('-'), digit1).take().parse_next(input);
+    let text = text.map_err(|_: Fault| Fault::expected(start, "an integer"))?;
     text.parse().map_err(|_| Fault::at(start, format!("{text} is out of range")))
 }
 
 /// `[x, y, …]`.
-fn list<T>(input: &mut &str, item: impl FnMut(&mut &str) -> Parsed<T>) -> Parsed<Vec<T>> {
+fn list<T>(input: &mut &str, mut item: impl FnMut(&mut &str) -> Parsed<T>) -> Parsed<Vec<T>> {
     symbol("[").parse_next(input)?;
-    let items = separated(0.., item, symbol(",")).parse_next(input)?;
+    let mut items = Vec::new();
+    // By hand: `separated` would take the fault in an item for the end of the list.
+    if !input.trim_start().starts_with(']') {
+        items.push(item(input)?);
+        while opt(symbol(",")).parse_next(input)?.is_some() {
+            items.push(item(input)?);
+        }
+    }
     symbol("]").parse_next(input)?;
     Ok(items)
 }

@@ -83,7 +83,7 @@ impl fmt::Display for VerifyErrors {
         }
         graph.print(f, |f, id| {
             for e in of_node.get(&id).into_iter().flatten() {
-                writeln!(f, "  ; ^ error: {}: {}", e.op, e.message)?;
+                writeln!(f, "  ; ^ error: {}", e.message)?;
             }
             Ok(())
         })
@@ -279,5 +279,56 @@ impl Checker<'_> {
         if !fits {
             self.fault(format!("matrices of shapes {a} and {b} do not give {}", self.node.shape));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(graph: &Graph) -> Vec<String> {
+        let errors = verify(graph).unwrap_err();
+        assert!(errors.errors().iter().all(|e| errors.to_string().contains(&e.message)), "{errors}");
+        errors.errors().iter().map(VerifyError::to_string).collect()
+    }
+
+    #[test]
+    fn finds_cycles() {
+        let mut graph = Graph::parse("%0 = input 0 : f64[2]\n%1 = exp %0 : f64[2]\n%2 = sin %1 : f64[2]\nreturn %2").unwrap();
+        let ids: Vec<NodeId> = graph.ids().collect();
+        let cosine = graph.add(Op::Map(MapOp::Cos), DType::F64, graph.node(ids[0]).shape.clone(), &[ids[2]], None);
+        assert!(verify(&graph).is_ok());
+        graph.replace(ids[0], cosine);
+        assert_eq!(messages(&graph), ["graph: has a cycle"]);
+    }
+
+    #[test]
+    fn finds_missing_outputs_and_operands() {
+        let mut graph = Graph::parse("%0 = input 0 : f64[2]\n%1 = exp %0 : f64[2]\nreturn %1, %0").unwrap();
+        let ids: Vec<NodeId> = graph.ids().collect();
+        graph.remove(ids[0]);
+        assert_eq!(
+            messages(&graph),
+            ["graph: output 1 is %0, which does not exist", "%1 exp: exp takes 1 operand, got 0"]
+        );
+        graph.remove(ids[1]);
+        assert_eq!(messages(&graph).len(), 2);
+    }
+
+    #[test]
+    fn finds_parts_of_ops_that_the_text_form_cannot_get_wrong() {
+        let shape = Shape::new(&[4]).unwrap();
+        let mut graph = Graph::new();
+        let x = graph.add(Op::Input(0), DType::F64, shape.clone(), &[], None);
+        let view = crate::View::identity(&Shape::new(&[3]).unwrap());
+        graph.add(Op::View(view), DType::F64, shape.clone(), &[x], None);
+        graph.add(Op::Const(crate::Scalar::one(DType::I32)), DType::F64, shape.clone(), &[], None);
+        let many: Vec<NodeId> = [x].repeat(257);
+        graph.add(Op::Map(MapOp::Exp), DType::F64, shape, &many, None);
+        let messages = messages(&graph);
+        assert_eq!(messages[0], "%1 view: the result has shape [3], the node has [4]");
+        assert_eq!(messages[1], "%2 const: the result is i32, the node has f64");
+        assert!(messages[2].starts_with("%3 exp: operands stand at positions [0, 0, 1, 2,"), "{}", messages[2]);
+        assert_eq!(messages.len(), 3);
     }
 }

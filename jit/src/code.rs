@@ -129,6 +129,7 @@ impl Code {
     /// is readable and every element of an output is writable, and nothing else writes them during the call. Strides
     /// fit the class of their operand. An output overlaps an input only if both have the same address, strides and
     /// element size, and overlaps no other output.
+    #[allow(unsafe_code)]
     pub unsafe fn run(&self, slab: &Slab) {
         debug_assert_eq!(slab.words().len(), 2 + 3 * self.kernel.operands.len(), "slab of another kernel");
         match &self.form {

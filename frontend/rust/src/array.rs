@@ -330,21 +330,56 @@ impl<T: Element> From<&[T]> for Array {
     }
 }
 
-impl<T: Element, const N: usize> From<[T; N]> for Array {
-    /// A 1-d array.
-    #[track_caller]
-    fn from(v: [T; N]) -> Array {
-        Array::from(v.to_vec())
+/// What stands between the brackets of an array literal: a number, or a row of such.
+pub trait Nested {
+    /// The numbers' type.
+    type Item: Element;
+    /// The extents of a row, appended to `out`.
+    fn extents(out: &mut Vec<usize>);
+    /// The numbers in C order, appended to `out`.
+    fn flatten(self, out: &mut Vec<Self::Item>);
+}
+
+macro_rules! nested {
+    ($($t:ty)*) => {$(
+        impl Nested for $t {
+            type Item = $t;
+            fn extents(_: &mut Vec<usize>) {}
+            fn flatten(self, out: &mut Vec<$t>) {
+                out.push(self);
+            }
+        }
+    )*};
+}
+
+nested! { bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 lazuli_runtime::f16 lazuli_runtime::bf16 }
+
+impl<T: Nested, const M: usize> Nested for [T; M] {
+    type Item = T::Item;
+    fn extents(out: &mut Vec<usize>) {
+        out.push(M);
+        T::extents(out);
+    }
+    fn flatten(self, out: &mut Vec<T::Item>) {
+        self.into_iter().for_each(|x| x.flatten(out));
     }
 }
 
-impl<T: Element, const N: usize, const M: usize> From<[[T; M]; N]> for Array {
-    /// A 2-d array.
+impl<T: Nested, const N: usize> From<[T; N]> for Array {
+    /// An array of one axis for each level of brackets.
     #[track_caller]
-    fn from(v: [[T; M]; N]) -> Array {
-        let flat: Vec<T> = v.iter().flatten().copied().collect();
-        let tensor = Tensor::from_vec(&[N, M], flat).expect("a nested array has as many elements as it has");
-        Array::from(tensor)
+    fn from(v: [T; N]) -> Array {
+        let (mut extents, mut flat) = (Vec::new(), Vec::new());
+        <[T; N] as Nested>::extents(&mut extents);
+        v.flatten(&mut flat);
+        let at = std::panic::Location::caller();
+        let fail = |e: lazuli_graph::ShapeError| lazuli_graph::Error::new(e, "array", at);
+        match lazuli_graph::Shape::new(&extents) {
+            Ok(_) => Array::from(
+                Tensor::from_vec(&extents, flat).expect("brackets hold as many numbers as their extents say"),
+            ),
+            Err(e) => Array(Err(fail(e))),
+        }
     }
 }
 

@@ -122,8 +122,8 @@ impl<'a> Emitter<'a> {
             .collect();
         constants.sort_by_key(|&v| std::cmp::Reverse(uses[v]));
         for v in constants.into_iter().take(self.budget) {
-            let Inst { ty, imm, .. } = self.kernel.insts[v];
-            self.splat_bits(vector_of(ty), imm);
+            let inst = &self.kernel.insts[v];
+            self.constant(inst);
         }
     }
 
@@ -193,8 +193,8 @@ impl<'a> Emitter<'a> {
         let at = v.0 as usize;
         let inst = self.inst(v);
         if inst.prim == Prim::Const {
-            let value = self.splat_bits(vector_of(inst.ty), inst.imm);
-            return self.repeat(value, inst.ty.size() as u8);
+            let value = self.constant(inst);
+            return self.repeat(value, self.plan.size(v));
         }
         if let Some(fixed) = &self.fixed[at] {
             let (value, size) = (fixed.vectors[0], fixed.size);
@@ -219,6 +219,14 @@ impl<'a> Emitter<'a> {
     }
 
     // Constants.
+
+    /// The vector of a constant.
+    fn constant(&mut self, inst: &Inst) -> Value {
+        match inst.ty {
+            Ty::M => self.vconst(I8X16, if inst.imm == 0 { 0 } else { u128::MAX }),
+            ty => self.splat_bits(vector_of(ty), inst.imm),
+        }
+    }
 
     /// A vector with `bits` in every lane.
     pub(super) fn splat_bits(&mut self, ty: Type, bits: u64) -> Value {
@@ -324,7 +332,7 @@ impl<'a> Emitter<'a> {
             Some(Opcode::Icmp) => mask_ty,
             _ if !self.caps.blend => ty,
             _ => {
-                let via = if ty.lane_bytes() < 4 { I8X16 } else { mask_ty };
+                let via = if ty.lane_bits() < 32 { I8X16 } else { mask_ty };
                 let (mask, a, b) = (self.cast(mask, via), self.cast(a, via), self.cast(b, via));
                 let value = self.pos.ins().blendv(mask, a, b);
                 return self.cast(value, ty);
@@ -439,7 +447,11 @@ impl<'a> Emitter<'a> {
 
     fn primitive(&mut self, inst: &Inst) -> Lanes {
         match inst.prim {
-            Prim::Const | Prim::Load => self.load(inst),
+            Prim::Const => {
+                let value = self.constant(inst);
+                self.repeat(value, inst.ty.size().max(1) as u8)
+            }
+            Prim::Load => self.load(inst),
             Prim::Index => self.index_lanes(inst),
             Prim::FAdd => self.binary(inst, |e, a, b| e.pos.ins().fadd(a, b)),
             Prim::FSub => self.binary(inst, |e, a, b| e.pos.ins().fsub(a, b)),
@@ -522,6 +534,7 @@ impl<'a> Emitter<'a> {
                 let args: SmallVec<[Lanes; 3]> = inst.args().iter().map(|&a| self.get(a)).collect();
                 self.call(Import::routine(inst), inst.ty, &args)
             }
+            Prim::CallIf => self.call_if(inst),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::emit::{Emitter, Lanes, vector_of};
 use super::plan::VECTOR;
-use crate::kernel::{Class, Inst, Prim, Ty};
+use crate::kernel::{Class, Inst, Ty};
 use cranelift_codegen::ir::types::{F32X4, F64X2, I8X16, I16X8, I32, I32X4, I64, I64X2};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value};
 
@@ -14,10 +14,6 @@ fn flags() -> MemFlagsData {
 impl Emitter<'_> {
     /// The elements of an operand.
     pub(super) fn load(&mut self, inst: &Inst) -> Lanes {
-        if inst.prim == Prim::Const {
-            let value = self.splat_bits(vector_of(inst.ty), inst.imm);
-            return Lanes { size: inst.ty.size() as u8, vectors: [value].into_iter().collect() };
-        }
         let k = inst.imm as usize;
         let ty = vector_of(inst.ty);
         let size = inst.ty.size() as u8;

@@ -15,6 +15,9 @@
 //! - values that are the same for a row fill all lanes of one vector;
 //! - masks are all ones or all zeros in each lane.
 
+#![allow(unsafe_code)]
+
+mod branch;
 mod convert;
 mod emit;
 mod float;
@@ -40,7 +43,7 @@ use std::sync::Mutex;
 
 /// Machine code of a kernel. Its memory is freed when this is dropped.
 pub(crate) struct Compiled {
-    entry: extern "C" fn(*const u64),
+    entry: unsafe extern "C" fn(*const u64),
     start: usize,
     size: usize,
     /// Owns the memory of the code. Locked only to be dropped.
@@ -72,7 +75,7 @@ impl Compiled {
         match define(&mut module, function, &pool, &imports) {
             Ok((entry, size)) => {
                 // SAFETY: the function at `entry` was just compiled with this signature, and stays until `drop`.
-                let entry_fn = unsafe { std::mem::transmute::<*const u8, extern "C" fn(*const u64)>(entry) };
+                let entry_fn = unsafe { std::mem::transmute::<*const u8, unsafe extern "C" fn(*const u64)>(entry) };
                 Ok(Compiled { entry: entry_fn, start: entry as usize, size, module: Mutex::new(Some(module)) })
             }
             Err(error) => {
@@ -88,7 +91,8 @@ impl Compiled {
     /// # Safety
     /// As for [`Code::run`](crate::Code::run).
     pub(crate) unsafe fn run(&self, words: &[u64]) {
-        (self.entry)(words.as_ptr());
+        // SAFETY: by the contract of this function; the code reads no more words than the kernel has operands for.
+        unsafe { (self.entry)(words.as_ptr()) };
     }
 
     /// The machine code, constants that stand behind it included.

@@ -7,7 +7,7 @@
 //! Every loop is compiled for several feature sets (`pulp`), so that it vectorizes for the CPU at hand and `mul_add`
 //! is an instruction where there is one. Rust never contracts `a * b + c`.
 
-use super::half;
+use crate::half;
 use crate::kernel::{Prim, Ty};
 use crate::routine::Routine;
 use bytemuck::Pod;

@@ -7,7 +7,6 @@
 //! - values that depend on constants alone are computed once a kernel, on `Broadcast` operands once a row.
 
 mod exec;
-mod half;
 mod memory;
 mod plan;
 #[cfg(test)]
