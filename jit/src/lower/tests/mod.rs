@@ -228,6 +228,67 @@ fn cast_samples(from: DType) -> Vec<Scalar> {
     list
 }
 
+/// Values that NumPy 2.4 gives, and those of `docs/decisions/0003-casts.md` where it gives none.
+#[test]
+fn tricky_values_are_pinned() {
+    let inf = f64::INFINITY;
+    let floats = [
+        (MapOp::FloorDivide, -1.0, inf, -1.0),
+        (MapOp::FloorDivide, -0.0, 3.5, -0.0),
+        (MapOp::FloorDivide, 3.5, -0.0, -inf),
+        (MapOp::FloorDivide, 1.0, 0.1, 9.0),
+        (MapOp::FloorDivide, 1e300, 3.0, 3.3333333333333335e299),
+        (MapOp::FloorDivide, inf, 1.0, f64::NAN),
+        (MapOp::Remainder, -1.0, inf, inf),
+        (MapOp::Remainder, 3.5, -inf, -inf),
+        (MapOp::Remainder, 1.0, -1.0, -0.0),
+        (MapOp::Remainder, -1.0, 3.5, 2.5),
+        (MapOp::Remainder, 1e300, 7.0, 1.0),
+        (MapOp::Remainder, 1.0, 0.0, f64::NAN),
+        (MapOp::Minimum, 0.0, -0.0, -0.0),
+        (MapOp::Maximum, -0.0, 0.0, 0.0),
+        (MapOp::Maximum, inf, f64::NAN, f64::NAN),
+        (MapOp::Fmax, f64::NAN, -inf, -inf),
+        (MapOp::Pow, f64::NAN, 0.0, 1.0),
+        (MapOp::Pow, 1.0, f64::NAN, 1.0),
+        (MapOp::Pow, -0.0, -3.0, -inf),
+        (MapOp::Pow, -8.0, 1.0 / 3.0, f64::NAN),
+        (MapOp::Hypot, f64::NAN, -inf, inf),
+        (MapOp::Atan2, -0.0, -1.0, -std::f64::consts::PI),
+    ];
+    for (op, x, y, want) in floats {
+        for precision in Precision::ALL {
+            let args = [x, y].map(|x| Scalar::from_f64(DType::F64, x));
+            let (got, want) = (evaluate(&kernel(op, DType::F64, precision), &args), Scalar::from_f64(DType::F64, want));
+            assert!(same(got, want), "{op} {args:?}, {precision}: {got:?}, not {want:?}");
+        }
+    }
+    let bytes = [
+        (MapOp::FloorDivide, -128, -1, -128),
+        (MapOp::FloorDivide, -7, 2, -4),
+        (MapOp::FloorDivide, -7, 0, 0),
+        (MapOp::Remainder, -128, -1, 0),
+        (MapOp::Remainder, 7, -2, -1),
+        (MapOp::Remainder, -7, 0, 0),
+        (MapOp::Pow, 3, 127, -85),
+        (MapOp::Pow, -1, -3, -1),
+        (MapOp::Pow, 0, -1, 0),
+        (MapOp::LeftShift, 1, -1, 0),
+        (MapOp::RightShift, -5, -1, -1),
+        (MapOp::RightShift, 5, 9, 0),
+    ];
+    for (op, x, y, want) in bytes {
+        let args = [x, y].map(|x| Scalar::from_i64(DType::I8, x));
+        let got = evaluate(&kernel(op, DType::I8, Precision::Standard), &args);
+        assert_eq!(got, Scalar::from_i64(DType::I8, want), "{op} {args:?}");
+    }
+    let casts =
+        [(300.7, DType::U8, 255), (-1.5, DType::U8, 0), (f64::NAN, DType::I16, 0), (-1e20, DType::I64, i64::MIN)];
+    for (x, to, want) in casts {
+        assert_eq!(Scalar::from_f64(DType::F64, x).cast(to), Scalar::from_i64(to, want));
+    }
+}
+
 #[test]
 fn comparisons_stay_masks() {
     // where((a < b) & !(a == b), a, b): no byte in between.
