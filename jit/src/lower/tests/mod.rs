@@ -4,7 +4,7 @@
 mod reference;
 
 use super::{cast, contract, map};
-use crate::{Builder, Class, Kernel, Precision, Prim, Role, Ty, eval_scalar};
+use crate::{Builder, Class, Interp, Kernel, Precision, Prim, Role, Slab, Ty, eval_scalar};
 use lazuli_graph::ops::{MAP_OPS, MapRow, Rule};
 use lazuli_graph::{DType, Kind, MapOp, Scalar};
 use reference::{Expected, expected};
@@ -125,6 +125,34 @@ fn evaluate(kernel: &Kernel, args: &[Scalar]) -> Scalar {
     eval_scalar(kernel, args)[0]
 }
 
+/// The result for each list of arguments; all in one run of the interpreter.
+#[allow(unsafe_code)]
+fn evaluate_all(kernel: &Kernel, lists: &[Vec<Scalar>]) -> Vec<Scalar> {
+    let (inputs, output) = (kernel.operands.len() - 1, kernel.operands[kernel.operands.len() - 1]);
+    let mut columns: Vec<Vec<u8>> = (0..inputs)
+        .map(|i| {
+            let size = kernel.operands[i].dtype.size();
+            let skip = if cfg!(target_endian = "big") { 8 - size } else { 0 };
+            lists.iter().flat_map(|args| args[i].bits().to_ne_bytes().into_iter().skip(skip).take(size)).collect()
+        })
+        .collect();
+    let size = output.dtype.size();
+    columns.push(vec![0; lists.len() * size]);
+    let mut slab = Slab::new(columns.len());
+    slab.set_extents(lists.len(), 1);
+    for (i, column) in columns.iter_mut().enumerate() {
+        let step = kernel.operands[i].dtype.size() as isize;
+        slab.set_operand(i, column.as_mut_ptr().expose_provenance() as u64, step, 0);
+    }
+    // SAFETY: every operand has a column of its own, with an element for each list.
+    unsafe { Interp::new(kernel).run(&slab) };
+    let bits = |cell: &[u8]| {
+        let fold = |bits, &byte: &u8| bits << 8 | byte as u64;
+        if cfg!(target_endian = "big") { cell.iter().fold(0, fold) } else { cell.iter().rev().fold(0, fold) }
+    };
+    columns[inputs].chunks(size).map(|cell| Scalar::from_bits(output.dtype, bits(cell))).collect()
+}
+
 fn cases() -> impl Iterator<Item = (&'static MapRow, DType)> {
     MAP_OPS.iter().flat_map(|row| {
         // Only the dtypes that the op computes in: others are cast before.
@@ -139,9 +167,9 @@ fn every_op_gives_its_reference() {
         for precision in Precision::ALL {
             let kernel = kernel(row.op, dtype, precision);
             kernel.verify().unwrap_or_else(|e| panic!("{} {dtype}: {e:?}", row.name));
-            for args in samples(row, dtype) {
-                let got = evaluate(&kernel, &args);
-                let (want, fits) = match expected(row.op, dtype, &args) {
+            let lists = samples(row, dtype);
+            for (args, got) in lists.iter().zip(evaluate_all(&kernel, &lists)) {
+                let (want, fits) = match expected(row.op, dtype, args) {
                     Expected::Exactly(want) => (want, same(got, want)),
                     Expected::Near(want, ulp) => (want, distance(got, want) <= ulp),
                 };
@@ -189,8 +217,9 @@ fn every_cast_is_the_scalars() {
             b.store(y, v);
             let kernel = b.finish();
             kernel.verify().unwrap();
-            for x in cast_samples(from) {
-                let (got, want) = (evaluate(&kernel, &[x]), x.cast(to));
+            let lists: Vec<_> = cast_samples(from).into_iter().map(|x| vec![x]).collect();
+            for (args, got) in lists.iter().zip(evaluate_all(&kernel, &lists)) {
+                let (x, want) = (args[0], args[0].cast(to));
                 assert!(same(got, want), "{x:?} to {to}: {got:?}, not {want:?}");
             }
         }
