@@ -110,15 +110,12 @@ TABLES = {
 }
 
 
-def split(name, value, bits):
-    """The constant as a sum of doubles; the first has its low `bits` bits clear."""
-    hi = mpf(float(value))
-    if bits:
-        unit = mpf(2) ** (mp.frexp(hi)[1] - 53 + bits)
-        hi = mp.nint(value / unit) * unit
-    parts, rest = [float(hi)], value - hi
-    for _ in range(2):
-        parts.append(float(rest))
+def split(name, value, bits=(53, 53, 53)):
+    """The constant as a sum of doubles of so many bits."""
+    parts, rest = [], value
+    for n in bits:
+        unit = mpf(2) ** (mp.frexp(rest)[1] - n)
+        parts.append(float(mp.nint(rest / unit) * unit))
         rest -= parts[-1]
     print(f"/// As a sum.\npub(super) const {name}: [f64; 3] = {parts};")
 
@@ -126,7 +123,7 @@ def split(name, value, bits):
 HEADER = """//! Coefficients and constants of the math library, for use in `F64`. Printed by `coefficients.py`: do not edit.
 //!
 //! Polynomials stand lowest coefficient first. A constant of three parts is the sum of them, the largest first; those of
-//! ln 2 and log10 2 begin with one of 42 bits, whose products with exponents are exact.
+//! ln 2 and log10 2 begin with one of 42 bits, whose products with exponents are exact; the second of pi/2 has 30.
 """
 
 
@@ -148,13 +145,13 @@ def main(names):
                 print(f"    {float(c)!r},")
             print("];", flush=True)
     if not names:
-        split("LN2", mp.log(2), 11)
-        split("LOG2_E", 1 / mp.log(2), 0)
-        split("LOG10_E", 1 / mp.log(10), 0)
-        split("LOG10_2", mp.log(2, 10), 11)
-        split("PI_2", mp.pi / 2, 0)
-        split("TWO_THIRDS", mpf(2) / 3, 0)
-        split("TWO_FIFTHS", mpf(2) / 5, 0)
+        split("LN2", mp.log(2), (42, 53, 53))
+        split("LOG2_E", 1 / mp.log(2))
+        split("LOG10_E", 1 / mp.log(10))
+        split("LOG10_2", mp.log(2, 10), (42, 53, 53))
+        split("PI_2", mp.pi / 2, (53, 30, 53))
+        split("TWO_THIRDS", mpf(2) / 3)
+        split("TWO_FIFTHS", mpf(2) / 5)
 
 
 if __name__ == "__main__":

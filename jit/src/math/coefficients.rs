@@ -1,7 +1,7 @@
 //! Coefficients and constants of the math library, for use in `F64`. Printed by `coefficients.py`: do not edit.
 //!
 //! Polynomials stand lowest coefficient first. A constant of three parts is the sum of them, the largest first; those of
-//! ln 2 and log10 2 begin with one of 42 bits, whose products with exponents are exact.
+//! ln 2 and log10 2 begin with one of 42 bits, whose products with exponents are exact; the second of pi/2 has 30.
 
 /// Relative error 2^-58.0.
 pub(super) const EXP: [f64; 10] = [
@@ -228,8 +228,8 @@ pub(super) const LOG10_E: [f64; 3] = [0.4342944819032518, 1.098319650216765e-17,
 /// As a sum.
 pub(super) const LOG10_2: [f64; 3] = [0.30102999566395283, 2.8363394551044964e-14, 2.8316642130894684e-31];
 /// As a sum.
-pub(super) const PI_2: [f64; 3] = [1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33];
+pub(super) const PI_2: [f64; 3] = [1.5707963267948966, 6.12323399409214e-17, 1.6446256936324258e-26];
 /// As a sum.
-pub(super) const TWO_THIRDS: [f64; 3] = [0.6666666666666666, 3.700743415417188e-17, 2.0543252740130517e-33];
+pub(super) const TWO_THIRDS: [f64; 3] = [0.6666666666666666, 3.700743415417188e-17, 2.0543252740130515e-33];
 /// As a sum.
-pub(super) const TWO_FIFTHS: [f64; 3] = [0.4, -2.220446049250313e-17, 1.2325951644078310e-33];
+pub(super) const TWO_FIFTHS: [f64; 3] = [0.4, -2.2204460492503132e-17, 1.232595164407831e-33];

@@ -14,13 +14,21 @@ pub mod accuracy;
 mod coefficients;
 mod double;
 mod exp;
+mod hyperbolic;
+mod hypot;
 mod log;
 mod poly;
+mod pow;
+mod trig;
 #[cfg(test)]
 mod tests;
 
 pub use exp::{exp, exp2, expm1};
+pub use hyperbolic::{cosh, sinh, tanh};
+pub use hypot::{cbrt, hypot};
 pub use log::{log, log1p, log2, log10};
+pub use pow::pow;
+pub use trig::{cos, sin, tan};
 
 use crate::{Builder, ValueId};
 
