@@ -3,6 +3,7 @@
 use super::{Lower, cast};
 use crate::build::Builder;
 use crate::kernel::{Prim, ValueId};
+use crate::math;
 use crate::precision::Precision;
 use crate::routine::Routine;
 use lazuli_graph::{DType, Kind};
@@ -34,7 +35,7 @@ impl Lower<'_> {
 
     pub(super) fn pow(&mut self, x: ValueId, y: ValueId) -> ValueId {
         match self.dtype.kind() {
-            Kind::Float => self.function2(Routine::Pow, None, x, y),
+            Kind::Float => self.function2(Routine::Pow, Some(math::pow), x, y),
             Kind::Signed | Kind::Unsigned | Kind::Bool => self.int_pow(x, y),
         }
     }
