@@ -61,7 +61,11 @@ pub const FUNCTIONS: &[Function] = &[
     one("sin", super::sin, pxfm::f_sin, pxfm::f_sinf, (-10.0, 10.0)),
     one("cos", super::cos, pxfm::f_cos, pxfm::f_cosf, (-10.0, 10.0)),
     one("tan", super::tan, pxfm::f_tan, pxfm::f_tanf, (-10.0, 10.0)),
+    one("asin", super::asin, pxfm::f_asin, pxfm::f_asinf, (-1.0, 1.0)),
+    one("acos", super::acos, pxfm::f_acos, pxfm::f_acosf, (-1.0, 1.0)),
+    one("atan", super::atan, pxfm::f_atan, pxfm::f_atanf, (-3.0, 3.0)),
     one("cbrt", super::cbrt, pxfm::f_cbrt, pxfm::f_cbrtf, (-10.0, 10.0)),
+    two("atan2", super::atan2, pxfm::f_atan2, pxfm::f_atan2f, (-10.0, 10.0)),
     two("hypot", super::hypot, pxfm::f_hypot, hypot32, (-10.0, 10.0)),
     two("pow", super::pow, pow64, pow32, (-10.0, 10.0)),
 ];

@@ -106,7 +106,8 @@ TABLES = {
     "COS": (
         lambda z: series(lambda i: (-1) ** i / mp.factorial(2 * i + 4), z, 30), lambda z: z * z, (0, PIO4_2), 57.5, 31),
     "ASIN": (asin_tail, lambda z: z, (0, mpf("0.25")), 57.5, 32),
-    "ATAN": (atan_tail, lambda z: z, (0, mpf(1)), 57, 31),
+    "ATAN": (atan_tail, lambda z: z, (0, mpf("0.1717")), 57.5, None),  # to tan(pi/8), squared
+    "ATAN_UNIT": (atan_tail, lambda z: z, (0, mpf(1)), 32, None),
 }
 
 
