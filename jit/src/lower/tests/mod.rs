@@ -165,13 +165,18 @@ fn every_op_gives_its_reference() {
     let (mut count, mut wrong) = (0, Vec::new());
     for (row, dtype) in cases() {
         for precision in Precision::ALL {
-            let kernel = kernel(row.op, dtype, precision);
+            let mut kernel = kernel(row.op, dtype, precision);
+            // Contraction may move the programs of functions, but within what `Fast` allows.
+            let slack = if precision == Precision::Fast { 3 } else { 0 };
+            if slack > 0 {
+                contract(&mut kernel);
+            }
             kernel.verify().unwrap_or_else(|e| panic!("{} {dtype}: {e:?}", row.name));
             let lists = samples(row, dtype);
             for (args, got) in lists.iter().zip(evaluate_all(&kernel, &lists)) {
                 let (want, fits) = match expected(row.op, dtype, args) {
                     Expected::Exactly(want) => (want, same(got, want)),
-                    Expected::Near(want, ulp) => (want, distance(got, want) <= ulp),
+                    Expected::Near(want, ulp) => (want, distance(got, want) <= ulp + slack),
                 };
                 if !fits {
                     wrong.push(format!("{precision} {} {args:?}: {got:?}, not {want:?}", row.name));
