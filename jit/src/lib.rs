@@ -10,6 +10,7 @@
 
 mod build;
 mod half;
+mod hypot;
 mod interp;
 mod kernel;
 mod reduce;
