@@ -352,3 +352,49 @@ impl fmt::Debug for View {
         fmt::Display::fmt(self, f)
     }
 }
+
+impl From<i64> for Index {
+    fn from(at: i64) -> Index {
+        Index::At(at)
+    }
+}
+
+impl From<std::ops::Range<i64>> for Index {
+    fn from(r: std::ops::Range<i64>) -> Index {
+        Index::Slice { start: Some(r.start), stop: Some(r.end), step: 1 }
+    }
+}
+
+impl From<std::ops::RangeFrom<i64>> for Index {
+    fn from(r: std::ops::RangeFrom<i64>) -> Index {
+        Index::Slice { start: Some(r.start), stop: None, step: 1 }
+    }
+}
+
+impl From<std::ops::RangeTo<i64>> for Index {
+    fn from(r: std::ops::RangeTo<i64>) -> Index {
+        Index::Slice { start: None, stop: Some(r.end), step: 1 }
+    }
+}
+
+impl From<std::ops::RangeFull> for Index {
+    fn from(_: std::ops::RangeFull) -> Index {
+        Index::FULL
+    }
+}
+
+impl Index {
+    /// The same slice with another step; an integer, a new axis and an ellipsis stay as they are.
+    ///
+    /// ```
+    /// use lazuli_graph::Index;
+    /// assert_eq!(Index::from(..).by(-1), Index::Slice { start: None, stop: None, step: -1 });
+    /// ```
+    #[must_use]
+    pub fn by(self, step: i64) -> Index {
+        match self {
+            Index::Slice { start, stop, .. } => Index::Slice { start, stop, step },
+            Index::At(_) | Index::NewAxis | Index::Ellipsis => self,
+        }
+    }
+}

@@ -47,11 +47,19 @@ pub const PASSES: &[Pass] = &[
     Pass { name: "dce", doc: dce::DOC, run: dce::run },
 ];
 
+/// The name of the off switch of fusion, which is decided after the passes ([`crate::fuse`]).
+pub const FUSE: &str = "fuse";
+
+/// What can be switched off, in the order of the bits of a [`PassSet`].
+fn switches() -> impl Iterator<Item = (usize, &'static str)> {
+    PASSES.iter().map(|p| p.name).chain([FUSE]).enumerate()
+}
+
 /// The most rounds: what one pass lays open, an earlier one may use in the next round. Bounded, so that the time stays
 /// linear in the size of the graph.
 pub const ROUNDS: usize = 3;
 
-/// A set of passes.
+/// A set of passes, and of fusion.
 ///
 /// ```
 /// use lazuli_graph::passes::PassSet;
@@ -75,15 +83,15 @@ impl PassSet {
     /// No pass.
     pub const NONE: PassSet = PassSet(0);
     /// Every pass.
-    pub const ALL: PassSet = PassSet((1 << PASSES.len()) - 1);
+    pub const ALL: PassSet = PassSet((1 << (PASSES.len() + 1)) - 1);
 
     /// Puts the pass `name` into the set.
     ///
     /// # Errors
     /// A name that is not a pass's.
     pub fn insert(&mut self, name: &str) -> Result<(), UnknownPass> {
-        match PASSES.iter().position(|p| p.name == name) {
-            Some(i) => self.0 |= 1 << i,
+        match switches().find(|(_, n)| *n == name) {
+            Some((i, _)) => self.0 |= 1 << i,
             None => return Err(UnknownPass { name: name.to_owned() }),
         }
         Ok(())
@@ -91,13 +99,18 @@ impl PassSet {
 
     /// Whether the pass `name` is in the set.
     pub fn contains(self, name: &str) -> bool {
-        PASSES.iter().enumerate().any(|(i, p)| p.name == name && self.0 >> i & 1 == 1)
+        switches().any(|(i, n)| n == name && self.0 >> i & 1 == 1)
     }
 
     /// The passes that are not in the set.
     #[must_use]
     pub fn complement(self) -> PassSet {
         PassSet(!self.0 & PassSet::ALL.0)
+    }
+
+    /// The set as a bit mask, for keys.
+    pub const fn bits(self) -> u32 {
+        self.0
     }
 
     /// Whether the set is empty.
@@ -120,8 +133,8 @@ impl std::str::FromStr for PassSet {
 impl fmt::Display for PassSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        for pass in PASSES.iter().filter(|p| self.contains(p.name)) {
-            write!(f, "{separator}{}", pass.name)?;
+        for (_, name) in switches().filter(|(i, _)| self.0 >> i & 1 == 1) {
+            write!(f, "{separator}{name}")?;
             separator = ", ";
         }
         Ok(())

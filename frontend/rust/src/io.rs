@@ -1,0 +1,1 @@
+//! Files: placeholder until formats land.

@@ -1,0 +1,306 @@
+//! How far the functions are off: the table of functions, samples of arguments, and the error against correctly rounded
+//! results.
+
+use crate::kernel::{Class, Role, Slab};
+use crate::{Builder, Interp, Kernel, Routine, Ty, ValueId};
+use lazuli_graph::DType;
+
+/// Appends a function to a program.
+#[derive(Clone, Copy, Debug)]
+pub enum Emit {
+    /// Of one argument.
+    One(fn(&mut Builder, ValueId) -> ValueId),
+    /// Of two arguments.
+    Two(fn(&mut Builder, ValueId, ValueId) -> ValueId),
+}
+
+/// A function of the library.
+#[derive(Clone, Copy, Debug)]
+pub struct Function {
+    /// Its name, as in the op table.
+    pub name: &'static str,
+    /// How it is emitted.
+    pub emit: Emit,
+    /// The correctly rounded function.
+    pub oracle: Oracle,
+    /// Where its arguments are interesting: uniform samples are drawn from there, besides those from all numbers.
+    pub range: (f64, f64),
+}
+
+/// A correctly rounded function, in `f64` and in `f32`.
+#[derive(Clone, Copy, Debug)]
+pub enum Oracle {
+    /// Of one argument.
+    One(fn(f64) -> f64, fn(f32) -> f32),
+    /// Of two arguments.
+    Two(fn(f64, f64) -> f64, fn(f32, f32) -> f32),
+}
+
+const fn one(
+    name: &'static str,
+    emit: fn(&mut Builder, ValueId) -> ValueId,
+    oracle: fn(f64) -> f64,
+    oracle32: fn(f32) -> f32,
+    range: (f64, f64),
+) -> Function {
+    Function { name, emit: Emit::One(emit), oracle: Oracle::One(oracle, oracle32), range }
+}
+
+/// Every function of the library.
+pub const FUNCTIONS: &[Function] = &[
+    one("exp", super::exp, pxfm::f_exp, pxfm::f_expf, (-750.0, 715.0)),
+    one("exp2", super::exp2, pxfm::f_exp2, pxfm::f_exp2f, (-1080.0, 1030.0)),
+    one("expm1", super::expm1, pxfm::f_expm1, pxfm::f_expm1f, (-40.0, 715.0)),
+    one("log", super::log, pxfm::f_log, pxfm::f_logf, (0.0, 10.0)),
+    one("log2", super::log2, pxfm::f_log2, pxfm::f_log2f, (0.0, 10.0)),
+    one("log10", super::log10, pxfm::f_log10, pxfm::f_log10f, (0.0, 10.0)),
+    one("log1p", super::log1p, pxfm::f_log1p, pxfm::f_log1pf, (-1.0, 10.0)),
+];
+
+impl Function {
+    /// The function with this name.
+    pub fn named(name: &str) -> Option<&'static Function> {
+        FUNCTIONS.iter().find(|f| f.name == name)
+    }
+
+    /// The number of its arguments.
+    pub fn arity(&self) -> usize {
+        match self.emit {
+            Emit::One(_) => 1,
+            Emit::Two(_) => 2,
+        }
+    }
+
+    /// A kernel that applies the function, in `F32` or `F64`, to contiguous operands; the last is the result.
+    pub fn kernel(&self, ty: Ty) -> Kernel {
+        let dtype = if ty == Ty::F32 { DType::F32 } else { DType::F64 };
+        let mut b = Builder::new();
+        let x = b.operand(Role::Input, dtype, Class::Contiguous);
+        let x = b.load(x);
+        let y = match self.emit {
+            Emit::One(f) => f(&mut b, x),
+            Emit::Two(f) => {
+                let y = b.operand(Role::Input, dtype, Class::Contiguous);
+                let y = b.load(y);
+                f(&mut b, x, y)
+            }
+        };
+        let out = b.operand(Role::Output, dtype, Class::Contiguous);
+        b.store(out, y);
+        b.finish()
+    }
+
+    /// The number of instructions that one result takes, constants aside.
+    pub fn cost(&self, ty: Ty) -> usize {
+        let free = |p| matches!(p, crate::Prim::Const | crate::Prim::Load);
+        self.kernel(ty).insts.iter().filter(|i| !free(i.prim)).count()
+    }
+
+    /// The results for arguments in `f64`, by the interpreter. `ys` is not looked at for functions of one argument.
+    pub fn eval64(&self, xs: &[f64], ys: &[f64]) -> Vec<f64> {
+        self.eval(Ty::F64, xs, ys)
+    }
+
+    /// The results for arguments in `f32`, by the interpreter. `ys` is not looked at for functions of one argument.
+    pub fn eval32(&self, xs: &[f32], ys: &[f32]) -> Vec<f32> {
+        self.eval(Ty::F32, xs, ys)
+    }
+
+    #[allow(unsafe_code)]
+    fn eval<T: bytemuck::Pod>(&self, ty: Ty, xs: &[T], ys: &[T]) -> Vec<T> {
+        let two = self.arity() == 2;
+        assert!(!two || xs.len() == ys.len(), "as many first arguments as second ones");
+        let interp = Interp::new(&self.kernel(ty));
+        let mut out = vec![T::zeroed(); xs.len()];
+        let size = size_of::<T>() as isize;
+        let mut slab = Slab::new(self.arity() + 1);
+        slab.set_extents(xs.len(), 1);
+        slab.set_operand(0, xs.as_ptr().expose_provenance() as u64, size, 0);
+        if two {
+            slab.set_operand(1, ys.as_ptr().expose_provenance() as u64, size, 0);
+        }
+        slab.set_operand(self.arity(), out.as_mut_ptr().expose_provenance() as u64, size, 0);
+        // SAFETY: the operands are arrays of `xs.len()` elements of the kernel's type, and `out` is a new one.
+        unsafe { interp.run(&slab) };
+        out
+    }
+}
+
+/// A small generator of random numbers (xorshift), so that samples are the same everywhere.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// The sequence with this seed.
+    pub fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Uniform in [0, 1).
+    pub fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 * 2f64.powi(-53)
+    }
+}
+
+/// Numbers at which something happens: zeros, infinities, NaN, the ends of the ranges, small integers and halves.
+pub fn special_values() -> Vec<f64> {
+    let mut v = vec![
+        0.0,
+        f64::MIN_POSITIVE,
+        f64::from_bits(1),
+        f64::from_bits(0x000f_ffff_ffff_ffff),
+        f64::MAX,
+        f64::INFINITY,
+        f64::NAN,
+        f32::MAX as f64,
+        f32::MIN_POSITIVE as f64,
+        f32::from_bits(1) as f64,
+        709.782712893384,
+        745.1332191019412,
+        710.4758600739439,
+        88.72283905206835,
+        103.97207708399179,
+    ];
+    v.extend((1..=64).map(|i| i as f64 * 0.5));
+    v.extend((-1074..=1023).map(|e| 2f64.powi(e)));
+    v.extend((1..=40).map(|i| i as f64 * std::f64::consts::FRAC_PI_4));
+    v.extend((0..=308).map(|i| 10f64.powi(i)));
+    let near: Vec<f64> = v.iter().flat_map(|x| [x.next_up(), x.next_down()]).collect();
+    v.extend(near);
+    let negative: Vec<f64> = v.iter().map(|x| -x).collect();
+    v.extend(negative);
+    v
+}
+
+impl Function {
+    /// About `count` arguments: special values, all exponents alike, the interesting range, and around one and the
+    /// multiples of pi/2.
+    pub fn sample(&self, count: usize, seed: u64) -> (Vec<f64>, Vec<f64>) {
+        let mut random = Random::new(seed);
+        let (lo, hi) = self.range;
+        let mut draw = |kind: usize| match kind % 6 {
+            0 => f64::from_bits(random.bits()),
+            1 | 2 => lo + (hi - lo) * random.unit(),
+            3 => {
+                // all exponents from 2^-40 to 2^40
+                let x = 2f64.powf(80.0 * random.unit() - 40.0);
+                if random.bits() & 1 == 0 { x } else { -x }
+            }
+            4 => {
+                let n = 2f64.powf(30.0 * random.unit()).floor();
+                let x = n * std::f64::consts::FRAC_PI_2;
+                f64::from_bits(x.to_bits() + random.bits() % 3 - 1)
+            }
+            _ => 1.0 + (random.unit() - 0.5) * 2f64.powf(-40.0 * random.unit()),
+        };
+        let special = special_values();
+        if self.arity() == 1 {
+            let mut xs = special;
+            xs.extend((0..count).map(&mut draw));
+            return (xs, Vec::new());
+        }
+        let (mut xs, mut ys) = (Vec::new(), Vec::new());
+        for (i, &x) in special.iter().enumerate().filter(|(i, _)| i % 7 == 0 || *i < 90) {
+            for &y in special.iter().skip(i % 5).step_by(5).chain(&special[..90]) {
+                xs.push(x);
+                ys.push(y);
+            }
+        }
+        for i in 0..count {
+            xs.push(draw(i));
+            ys.push(draw(i / 6));
+        }
+        (xs, ys)
+    }
+}
+
+/// How many numbers lie between `a` and `b`, plus one; 0 if they are the same. Two NaN are the same; zeros of
+/// different sign are one apart.
+pub fn steps64(a: f64, b: f64) -> u64 {
+    let order = |x: f64| {
+        let i = x.to_bits() as i64;
+        if i < 0 { (i64::MIN - i) as i128 - 1 } else { i as i128 }
+    };
+    match (a.is_nan(), b.is_nan()) {
+        (true, true) => 0,
+        (false, false) => u64::try_from((order(a) - order(b)).unsigned_abs()).unwrap_or(u64::MAX),
+        _ => u64::MAX,
+    }
+}
+
+/// The error of `got` in units in the last place of `f32`, for a result that is `exact` (to `f64`) and rounds to `right`.
+/// Infinite where one is NaN or infinite and the other is not, or where the sign of zero is wrong.
+pub fn ulps32(got: f32, right: f32, exact: f64) -> f64 {
+    if got.to_bits() == right.to_bits() || got.is_nan() && right.is_nan() {
+        if !exact.is_finite() || exact.abs() > f32::MAX as f64 || right.is_infinite() {
+            return 0.0;
+        }
+    } else if !got.is_finite() || !right.is_finite() || got == right {
+        return f64::INFINITY;
+    }
+    let exponent = ((exact.abs().to_bits() >> 52) as i32 - 1023).max(-126);
+    (got as f64 - exact).abs() / 2f64.powi(exponent - 23)
+}
+
+/// What a measurement found.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Measure {
+    /// Arguments looked at.
+    pub count: u64,
+    /// Results that are not the nearest.
+    pub misrounded: u64,
+    /// The largest error: for `F32` in ULP, for `F64` the number of steps from the correctly rounded result.
+    pub worst: f64,
+    /// Where that was.
+    pub at: (f64, f64),
+}
+
+impl Measure {
+    fn add(&mut self, x: f64, y: f64, right: bool, error: f64) {
+        self.count += 1;
+        self.misrounded += !right as u64;
+        if error > self.worst {
+            (self.worst, self.at) = (error, (x, y));
+        }
+    }
+}
+
+impl Function {
+    /// Measures `F64` at these arguments.
+    pub fn measure64(&self, xs: &[f64], ys: &[f64]) -> Measure {
+        let mut m = Measure::default();
+        for (i, got) in self.eval64(xs, ys).into_iter().enumerate() {
+            let (x, y) = (xs[i], ys.get(i).copied().unwrap_or(0.0));
+            let right = match self.oracle {
+                Oracle::One(f, _) => f(x),
+                Oracle::Two(f, _) => f(x, y),
+            };
+            let steps = steps64(got, right);
+            m.add(x, y, steps == 0, steps as f64);
+        }
+        m
+    }
+
+    /// Measures `F32` at these arguments.
+    pub fn measure32(&self, xs: &[f32], ys: &[f32]) -> Measure {
+        let mut m = Measure::default();
+        for (i, got) in self.eval32(xs, ys).into_iter().enumerate() {
+            let (x, y) = (xs[i], ys.get(i).copied().unwrap_or(0.0));
+            let (exact, right) = match self.oracle {
+                Oracle::One(f, g) => (f(x as f64), g(x)),
+                Oracle::Two(f, g) => (f(x as f64, y as f64), g(x, y)),
+            };
+            let right_bits = got.to_bits() == right.to_bits() || got.is_nan() && right.is_nan();
+            m.add(x as f64, y as f64, right_bits, ulps32(got, right, exact));
+        }
+        m
+    }
+}

@@ -1,0 +1,162 @@
+//! Correctly rounded scalar functions, for the primitives [`Call1`](crate::Prim::Call1) and
+//! [`Call2`](crate::Prim::Call2).
+//!
+//! They come from `pxfm`, which is Rust throughout and rounds these functions correctly (its stated maximum error is
+//! 0.5 ULP for each of them). `core-math` would add nothing for them and needs a C compiler at build time.
+
+macro_rules! routines {
+    (one { $($variant:ident $name:literal $f64:path, $f32:path;)* } two { $($variant2:ident $name2:literal $g64:path, $g32:path;)* }) => {
+        /// A scalar function, correctly rounded in `f32` and `f64`. Its number is the immediate of a call.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+        #[repr(u8)]
+        pub enum Routine {
+            $(#[doc = concat!("`", $name, "(a)`.")] $variant,)*
+            $(#[doc = concat!("`", $name2, "(a, b)`.")] $variant2,)*
+        }
+
+        impl Routine {
+            /// Every routine, in order.
+            pub const ALL: &[Routine] = &[$(Routine::$variant,)* $(Routine::$variant2,)*];
+
+            /// The name, as in the op table.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Routine::$variant => $name,)*
+                    $(Routine::$variant2 => $name2,)*
+                }
+            }
+
+            /// The number of arguments: 1 or 2.
+            pub const fn arity(self) -> u8 {
+                match self {
+                    $(Routine::$variant => 1,)*
+                    $(Routine::$variant2 => 2,)*
+                }
+            }
+
+            /// The function of one `f64`. A routine of two arguments gives one that returns NaN.
+            pub fn f64_1(self) -> extern "C" fn(f64) -> f64 {
+                match self {
+                    $(Routine::$variant => { extern "C" fn f(a: f64) -> f64 { $f64(a) } f })*
+                    $(Routine::$variant2)|* => { extern "C" fn f(_: f64) -> f64 { f64::NAN } f }
+                }
+            }
+
+            /// The function of one `f32`. A routine of two arguments gives one that returns NaN.
+            pub fn f32_1(self) -> extern "C" fn(f32) -> f32 {
+                match self {
+                    $(Routine::$variant => { extern "C" fn f(a: f32) -> f32 { $f32(a) } f })*
+                    $(Routine::$variant2)|* => { extern "C" fn f(_: f32) -> f32 { f32::NAN } f }
+                }
+            }
+
+            /// The function of two `f64`. A routine of one argument gives one that returns NaN.
+            pub fn f64_2(self) -> extern "C" fn(f64, f64) -> f64 {
+                match self {
+                    $(Routine::$variant2 => { extern "C" fn f(a: f64, b: f64) -> f64 { $g64(a, b) } f })*
+                    $(Routine::$variant)|* => { extern "C" fn f(_: f64, _: f64) -> f64 { f64::NAN } f }
+                }
+            }
+
+            /// The function of two `f32`. A routine of one argument gives one that returns NaN.
+            pub fn f32_2(self) -> extern "C" fn(f32, f32) -> f32 {
+                match self {
+                    $(Routine::$variant2 => { extern "C" fn f(a: f32, b: f32) -> f32 { $g32(a, b) } f })*
+                    $(Routine::$variant)|* => { extern "C" fn f(_: f32, _: f32) -> f32 { f32::NAN } f }
+                }
+            }
+        }
+    };
+}
+
+routines! {
+    one {
+    Exp "exp" pxfm::f_exp, pxfm::f_expf;
+    Exp2 "exp2" pxfm::f_exp2, pxfm::f_exp2f;
+    Expm1 "expm1" pxfm::f_expm1, pxfm::f_expm1f;
+    Log "log" pxfm::f_log, pxfm::f_logf;
+    Log2 "log2" pxfm::f_log2, pxfm::f_log2f;
+    Log10 "log10" pxfm::f_log10, pxfm::f_log10f;
+    Log1p "log1p" pxfm::f_log1p, pxfm::f_log1pf;
+    Sin "sin" pxfm::f_sin, pxfm::f_sinf;
+    Cos "cos" pxfm::f_cos, pxfm::f_cosf;
+    Tan "tan" pxfm::f_tan, pxfm::f_tanf;
+    Asin "asin" pxfm::f_asin, pxfm::f_asinf;
+    Acos "acos" pxfm::f_acos, pxfm::f_acosf;
+    Atan "atan" pxfm::f_atan, pxfm::f_atanf;
+    Sinh "sinh" sinh, pxfm::f_sinhf;
+    Cosh "cosh" pxfm::f_cosh, pxfm::f_coshf;
+    Tanh "tanh" pxfm::f_tanh, pxfm::f_tanhf;
+    }
+    two {
+    Atan2 "atan2" atan2, pxfm::f_atan2f;
+    Hypot "hypot" pxfm::f_hypot, hypotf;
+    Pow "pow" pow, powf;
+    Fmod "fmod" fmod, fmodf;
+    }
+}
+
+// Where `pxfm` misses a special case of IEEE 754, it is mended here.
+
+/// `pxfm` loses the sign of zero.
+fn sinh(a: f64) -> f64 {
+    pxfm::f_sinh(a).copysign(a)
+}
+
+/// `pxfm` loses the sign of a result that underflows to zero.
+fn atan2(a: f64, b: f64) -> f64 {
+    pxfm::f_atan2(a, b).copysign(a)
+}
+
+/// `pxfm` lets NaN win over infinity.
+fn hypotf(a: f32, b: f32) -> f32 {
+    if a.is_infinite() || b.is_infinite() { f32::INFINITY } else { pxfm::f_hypotf(a, b) }
+}
+
+/// `pxfm` lets NaN win over an exponent of 0 and a base of 1, and overflows inside for an exponent of -1/2.
+fn pow(a: f64, b: f64) -> f64 {
+    if a == 1.0 || b == 0.0 {
+        1.0
+    } else if b == -0.5 && a > 0.0 && a.is_finite() {
+        pxfm::f_rsqrt(a)
+    } else {
+        pxfm::f_pow(a, b)
+    }
+}
+
+/// As [`pow`]; and `pxfm` loses the sign that an odd integer gives a power of `-0.0`.
+fn powf(a: f32, b: f32) -> f32 {
+    if a == 1.0 || b == 0.0 {
+        return 1.0;
+    }
+    let power = pxfm::f_powf(a, b);
+    // Odd: an integer that halves to none. Beyond 2^24 all floats are even.
+    let odd = b.trunc() == b && (b * 0.5).trunc() != b * 0.5;
+    if a == 0.0 && odd { power.copysign(a) } else { power }
+}
+
+/// The remainder of `a / b` with the sign of `a`. Always exact.
+fn fmod(a: f64, b: f64) -> f64 {
+    a % b
+}
+
+fn fmodf(a: f32, b: f32) -> f32 {
+    a % b
+}
+
+impl Routine {
+    /// The routine with this number, as it stands in the immediate of a call.
+    pub fn from_imm(imm: u64) -> Option<Routine> {
+        Routine::ALL.get(usize::try_from(imm).ok()?).copied()
+    }
+
+    /// The routine with this name.
+    pub fn from_name(name: &str) -> Option<Routine> {
+        Routine::ALL.iter().copied().find(|r| r.name() == name)
+    }
+
+    /// The number that stands in the immediate of a call.
+    pub const fn imm(self) -> u64 {
+        self as u64
+    }
+}

@@ -1,0 +1,122 @@
+//! Random well-formed kernels, for the tests of everything that takes kernels.
+
+use crate::kernel::{Class, Kernel, Prim, Role, Sig, Ty, ValueId};
+use crate::{Builder, Routine};
+use lazuli_graph::DType;
+use proptest::prelude::*;
+
+/// Well-formed kernels of about `insts` instructions at most: every primitive, dtype and class comes up.
+pub(crate) fn kernels(insts: usize) -> impl Strategy<Value = Kernel> {
+    let words = prop::collection::vec(any::<u64>(), 0..insts);
+    (words, prop::collection::vec(any::<u64>(), 1..4)).prop_map(|(insts, outputs)| build(&insts, &outputs))
+}
+
+/// Constants worth meeting: special values of each type, else any bits.
+fn constant(ty: Ty, word: u64) -> u64 {
+    let bits = match ty {
+        Ty::M => return word & 1,
+        Ty::F32 => {
+            let special = [0.0, -0.0, 1.0, -1.5, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, 1e-45, 0.1];
+            special.get(word as usize % 16).map_or(word >> 8, |x| x.to_bits() as u64)
+        }
+        Ty::F64 => {
+            let special = [0.0, -0.0, 1.0, -1.5, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::MAX, 5e-324, 0.1];
+            special.get(word as usize % 16).map_or(word, |x| x.to_bits())
+        }
+        Ty::I8 | Ty::I16 | Ty::I32 | Ty::I64 => {
+            let special = [0, 1, 2, 3, 7, 8, u64::MAX, 1 << 63, 1 << 31, 1 << 15, 1 << 7, i64::MAX as u64];
+            special.get(word as usize % 24).copied().unwrap_or(word >> 5)
+        }
+    };
+    bits & (u64::MAX >> (64 - 8 * ty.size()))
+}
+
+struct Generator {
+    b: Builder,
+    values: Vec<ValueId>,
+}
+
+impl Generator {
+    /// A value of type `ty`: an earlier one, or a new source.
+    fn value(&mut self, ty: Ty, word: u64) -> ValueId {
+        let of_type: Vec<ValueId> = self.values.iter().copied().filter(|&v| self.b.ty(v) == ty).collect();
+        if !of_type.is_empty() && word & 3 != 0 {
+            return of_type[(word >> 2) as usize % of_type.len()];
+        }
+        self.source(ty, word >> 2)
+    }
+
+    fn source(&mut self, ty: Ty, word: u64) -> ValueId {
+        let dtypes: Vec<DType> = DType::ALL.into_iter().filter(|&d| Ty::of(d) == ty).collect();
+        let v = match word & 3 {
+            0 => self.b.bits(ty, constant(ty, word >> 2)),
+            1 if ty == Ty::I64 => {
+                let operand = self.b.operand(Role::Index, DType::I64, Class::Strided);
+                self.b.index(operand)
+            }
+            _ if dtypes.is_empty() => self.b.bits(ty, constant(ty, word >> 2)),
+            _ => {
+                let class = [Class::Contiguous, Class::Broadcast, Class::Strided][(word >> 2) as usize % 3];
+                let operand = self.b.operand(Role::Input, dtypes[(word >> 4) as usize % dtypes.len()], class);
+                self.b.load(operand)
+            }
+        };
+        self.values.push(v);
+        v
+    }
+
+    fn inst(&mut self, word: u64) {
+        let prim = Prim::ALL[word as usize % Prim::ALL.len()];
+        let (pick, a, b, c) = ((word >> 8) as usize, word >> 16, word >> 32, word >> 48);
+        let floats = [Ty::F32, Ty::F64];
+        let ints = [Ty::I8, Ty::I16, Ty::I32, Ty::I64];
+        let (args, ty) = match prim.row().sig {
+            Sig::Source => {
+                self.source(Ty::ALL[pick % 7], a);
+                return;
+            }
+            Sig::Float => ([floats[pick % 2]; 3], floats[pick % 2]),
+            Sig::Int => ([ints[pick % 4]; 3], ints[pick % 4]),
+            Sig::FloatCompare => ([floats[pick % 2]; 3], Ty::M),
+            Sig::IntCompare => ([ints[pick % 4]; 3], Ty::M),
+            Sig::Mask => ([Ty::M; 3], Ty::M),
+            Sig::Select => {
+                let ty = Ty::ALL[1 + pick % 6];
+                ([Ty::M, ty, ty], ty)
+            }
+            Sig::Convert => {
+                let pairs: Vec<(Ty, Ty)> = (Ty::ALL.into_iter().flat_map(|f| Ty::ALL.map(|t| (f, t))))
+                    .filter(|&(from, to)| crate::verify::converts(prim, from, to))
+                    .collect();
+                let (from, to) = pairs[pick % pairs.len()];
+                ([from; 3], to)
+            }
+        };
+        let mut values = [ValueId(0); 3];
+        for (k, word) in [a, b, c].into_iter().enumerate().take(prim.row().arity as usize) {
+            values[k] = self.value(args[k], word);
+        }
+        let routines: Vec<Routine> = Routine::ALL.iter().copied().filter(|r| r.arity() == prim.row().arity).collect();
+        let imm = match prim {
+            Prim::Call1 | Prim::Call2 => routines[(c >> 8) as usize % routines.len()].imm(),
+            _ => 0,
+        };
+        let v = self.b.inst(prim, ty, values, imm);
+        self.values.push(v);
+    }
+}
+
+fn build(insts: &[u64], outputs: &[u64]) -> Kernel {
+    let mut g = Generator { b: Builder::new(), values: Vec::new() };
+    for &word in insts {
+        g.inst(word);
+    }
+    for &word in outputs {
+        let dtype = DType::ALL[word as usize % DType::ALL.len()];
+        let class = if word >> 8 & 1 == 0 { Class::Contiguous } else { Class::Strided };
+        let value = g.value(Ty::of(dtype), word >> 16);
+        let operand = g.b.operand(Role::Output, dtype, class);
+        g.b.store(operand, value);
+    }
+    g.b.finish()
+}
