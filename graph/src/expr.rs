@@ -204,8 +204,8 @@ impl Expr {
         Expr::error_at(kind, op, operands, Location::caller())
     }
 
-    /// The same from within a closure, which has no caller to blame.
-    fn error_at(
+    /// The same from within a closure, which does not know who called the function around it.
+    pub(crate) fn error_at(
         kind: impl Into<ErrorKind>,
         op: &'static str,
         operands: &[&Expr],

@@ -1,7 +1,8 @@
 //! Expressions: literals, promotion and broadcasting as nodes, errors, capture.
 
 use lazuli_graph::{
-    Axes, Capture, DType, Error, ErrorKind, Expr, Graph, MapOp, Op, ReduceOp, Scalar, ScanOp, Shape, View, verify,
+    Axes, Capture, DType, Error, ErrorKind, Expr, Graph, Index, MapOp, Op, ReduceOp, Scalar, ScanOp, Shape, View,
+    verify,
 };
 use std::panic::Location;
 use std::sync::Arc;
@@ -157,8 +158,8 @@ fn errors_name_the_callers_line() {
     let none = array(5, DType::F64, &[0]);
     fault(Expr::map(MapOp::Add, &[x.clone(), y.clone()]), "add", "cannot broadcast [4] with [3]");
     fault(Expr::map(MapOp::Less, &[x.clone(), y.clone()]), "less", "cannot broadcast [4] with [3]");
-    fault(Expr::map(MapOp::Negative, &[b.clone()]), "negative", "negative is not defined for bool");
-    fault(Expr::map(MapOp::Add, &[u, int(300)]), "add", "the integer 300 does not fit uint8");
+    fault(Expr::map(MapOp::Negative, std::slice::from_ref(&b)), "negative", "negative is not defined for bool");
+    fault(Expr::map(MapOp::Add, &[u.clone(), int(300)]), "add", "the integer 300 does not fit uint8");
     fault(Expr::map(MapOp::Add, &[x.clone()]), "add", "add takes 2 operands, got 1");
     fault(x.broadcast_to(&shape(&[2])), "broadcast_to", "cannot broadcast [4] to [2]");
     fault(x.reshape(shape(&[2])), "reshape", "cannot reshape [4] (4 elements) to [2]");
@@ -170,6 +171,26 @@ fn errors_name_the_callers_line() {
     let stack = array(6, DType::F64, &[5, 3, 2]);
     let other = array(7, DType::F64, &[4, 2, 3]);
     fault(stack.matmul(&other), "matmul", "cannot broadcast [5] with [4]");
+    fault(x.round_to(400), "round", "cannot round to 400 decimals");
+    fault(x.diff(1, 1), "diff", "axis 1 is out of range for an array of 1 axes");
+    fault(x.index(&[Index::At(4)]), "index", "index 4 is out of range for axis 0 of extent 4");
+    fault(m.transpose(&[0, 0]), "transpose", "axis 0 is named twice");
+    fault(m.transpose(&[0]), "transpose", "transpose needs each of 2 axes, got 1");
+    fault(m.swapaxes(0, 2), "swapaxes", "axis 2 is out of range for an array of 2 axes");
+    fault(m.moveaxis(2, 0), "moveaxis", "axis 2 is out of range for an array of 2 axes");
+    fault(m.expand_dims([3].into_iter().collect()), "expand_dims", "axis 3 is out of range for an array of 3 axes");
+    fault(m.squeeze(Some(Axes::all(1))), "squeeze", "cannot squeeze axis 0 of [2, 3]: its extent is not 1");
+    fault(m.reshape_to(&[-1, 4]), "reshape", "cannot reshape [2, 3] (6 elements) to [-1, 4]");
+    fault(m.matmul_numpy(&m), "matmul", "cannot multiply matrices of shapes [2, 3] and [2, 3]");
+    fault(m.dot(&other), "dot", "cannot multiply matrices of shapes [2, 3] and [4, 2, 3]");
+    fault(x.power(&float(0.5)).and_then(|x| x.power(&y)), "pow", "cannot broadcast [4] with [3]");
+    fault(b.ptp(Axes::all(1), false), "subtract", "subtract is not defined for bool");
+    fault(u.clip(Some(&int(300)), None), "maximum", "the integer 300 does not fit uint8");
+    fault(
+        u.power(&int(-1)),
+        "pow",
+        "integers to a negative integer power are not integers; convert the base to a float first",
+    );
 }
 
 #[test]
@@ -285,7 +306,7 @@ fn equal_graphs_have_equal_keys() {
     let build = || {
         let x = array(0, DType::F64, &[3, 4]);
         let y = Expr::map(MapOp::Multiply, &[x.clone(), float(2.0)]).unwrap();
-        let row = y.view(View::index(y.shape(), &[lazuli_graph::Index::At(1)]).unwrap()).unwrap();
+        let row = y.view(View::index(y.shape(), &[Index::At(1)]).unwrap()).unwrap();
         vec![y.reduce(ReduceOp::Sum, Axes::all(1)).unwrap(), row.scan(ScanOp::Cumsum, 0).unwrap()]
     };
     assert_eq!(key(&build()), key(&build()));
