@@ -1,10 +1,12 @@
 //! Shapes: limits, broadcasting, axes.
+// The helpers are tests as well.
+#![allow(clippy::unwrap_used)]
 
 use lazuli_graph::{Axes, MAX_RANK, Shape, ShapeError};
 use proptest::prelude::*;
 
 fn shape(extents: &[usize]) -> Shape {
-    Shape::new(extents).unwrap()
+    Shape::new(extents).expect("tests use valid shapes")
 }
 
 #[test]

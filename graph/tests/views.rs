@@ -1,10 +1,12 @@
 //! Views against a model that lists positions one by one.
+// The helpers are tests as well.
+#![allow(clippy::unwrap_used)]
 
 use lazuli_graph::{Axes, AxisMap, Index, IndexError, Shape, ShapeError, View};
 use proptest::prelude::*;
 
 fn shape(extents: &[usize]) -> Shape {
-    Shape::new(extents).unwrap()
+    Shape::new(extents).expect("tests use valid shapes")
 }
 
 /// Every index of `shape` in C order.
