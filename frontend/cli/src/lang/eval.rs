@@ -271,21 +271,15 @@ impl Machine<'_> {
         let row = row.ok_or_else(|| Problem::new(format!("'{}' is not defined for arrays", op.symbol()), at))?;
         self.map(row.op, &[a, b], at).map_err(|p| match op {
             BinaryOp::BitXor => p.help("a power is written '**'"),
-            BinaryOp::BitAnd | BinaryOp::BitOr if p.message.contains("not defined") => p.help(format!(
-                "'{0}' binds tighter than comparisons: write (a < b) {0} (c < d)",
-                op.symbol()
-            )),
+            BinaryOp::BitAnd | BinaryOp::BitOr if p.message.contains("not defined") => {
+                p.help(format!("'{0}' binds tighter than comparisons: write (a < b) {0} (c < d)", op.symbol()))
+            }
             _ => p,
         })
     }
 
     /// `a < b < c` is `(a < b) & (b < c)`.
-    fn compare(
-        &self,
-        first: (Value, Span),
-        rest: Vec<(CompareOp, (Value, Span))>,
-        at: Span,
-    ) -> Result<Value, Problem> {
+    fn compare(&self, first: (Value, Span), rest: Vec<(CompareOp, (Value, Span))>, at: Span) -> Result<Value, Problem> {
         let mut left = first;
         let mut all: Option<Value> = None;
         for (op, right) in rest {
@@ -325,7 +319,10 @@ impl Machine<'_> {
         let found = Function::find(name).filter(|f| !is_method || f.is_method());
         let Some(f) = found else {
             let what = if is_method { "method" } else { "function" };
-            let near = nearest(name, function_names().filter(|n| !is_method || Function::find(n).is_some_and(|f| f.is_method())));
+            let near = nearest(
+                name,
+                function_names().filter(|n| !is_method || Function::find(n).is_some_and(|f| f.is_method())),
+            );
             let help = match near {
                 Some(near) => Some(format!("did you mean '{near}'?")),
                 None if self.assigned.contains_key(name) || self.env.names.contains_key(name) => {
@@ -360,9 +357,8 @@ impl Machine<'_> {
                 let problem = Problem::new(format!("arrays have no attribute '{name}'"), at);
                 return Err(match Function::find(name).filter(|f| f.is_method()) {
                     Some(_) => problem.help(format!("it is a method: write .{name}()")),
-                    None => problem.maybe_help(
-                        nearest(name, ATTRIBUTES.iter().copied()).map(|n| format!("did you mean '{n}'?")),
-                    ),
+                    None => problem
+                        .maybe_help(nearest(name, ATTRIBUTES.iter().copied()).map(|n| format!("did you mean '{n}'?"))),
                 });
             }
         })
@@ -426,8 +422,6 @@ fn index(value: &Value, span: Span) -> Result<Index, Problem> {
             Err(Problem::new("an index must be an integer, a slice, None or '...'", span)
                 .help("to choose by a condition, use where(condition, a, b)"))
         }
-        other => {
-            Err(Problem::new(format!("an index must be an integer or a slice, not {}", other.describe()), span))
-        }
+        other => Err(Problem::new(format!("an index must be an integer or a slice, not {}", other.describe()), span)),
     }
 }
