@@ -20,7 +20,9 @@ fn precedence_is_pythons() {
 
 #[test]
 fn what_is_made_explicit_parses_to_itself() {
-    for pair in include_str!("data/precedence.txt").lines().filter(|l| !l.starts_with('#')).collect::<Vec<_>>().chunks(2) {
+    for pair in
+        include_str!("data/precedence.txt").lines().filter(|l| !l.starts_with('#')).collect::<Vec<_>>().chunks(2)
+    {
         let once = explicit(pair[0]);
         assert_eq!(explicit(&once), once);
     }
@@ -47,20 +49,44 @@ fn fault(text: &str) -> String {
 fn errors_show_the_place() {
     let cases = [
         ("y = x +", "expected an operand, found the end\n --> test.lz:1:8\n  |\n1 | y = x +\n  |        ^"),
-        ("a b", "expected an operator or the end of the statement, found 'b'\n --> test.lz:1:3\n  |\n1 | a b\n  |   ^\n  = help: to multiply, write '*'; statements end with a new line or ';'"),
+        (
+            "a b",
+            "expected an operator or the end of the statement, found 'b'\n --> test.lz:1:3\n  |\n1 | a b\n  |   ^\n  = help: to multiply, write '*'; statements end with a new line or ';'",
+        ),
         ("a = (1,\n  b[2)", "'[' is closed by ')'\n --> test.lz:2:4\n  |\n2 |   b[2)\n  |    ^^^"),
         ("x\nf(1, 2", "'(' is never closed\n --> test.lz:2:2\n  |\n2 | f(1, 2\n  |  ^"),
         ("a)", "nothing opens this ')'\n --> test.lz:1:2\n  |\n1 | a)\n  |  ^"),
-        ("a and b", "'and' is not part of the language\n --> test.lz:1:3\n  |\n1 | a and b\n  |   ^^^\n  = help: write '&' between parenthesized comparisons, or logical_and(a, b)"),
-        ("not a", "'not' is not part of the language\n --> test.lz:1:1\n  |\n1 | not a\n  | ^^^\n  = help: write '~' before a parenthesized comparison, or logical_not(a)"),
-        ("a && b", "expected an operator or the end of the statement, found '&&'\n --> test.lz:1:3\n  |\n1 | a && b\n  |   ^^\n  = help: write '&', with comparisons in parentheses"),
-        ("2x", "this is not a number\n --> test.lz:1:1\n  |\n1 | 2x\n  | ^^\n  = help: a name cannot begin with a digit; to multiply, write '*'"),
+        (
+            "a and b",
+            "'and' is not part of the language\n --> test.lz:1:3\n  |\n1 | a and b\n  |   ^^^\n  = help: write '&' between parenthesized comparisons, or logical_and(a, b)",
+        ),
+        (
+            "not a",
+            "'not' is not part of the language\n --> test.lz:1:1\n  |\n1 | not a\n  | ^^^\n  = help: write '~' before a parenthesized comparison, or logical_not(a)",
+        ),
+        (
+            "a && b",
+            "expected an operator or the end of the statement, found '&&'\n --> test.lz:1:3\n  |\n1 | a && b\n  |   ^^\n  = help: write '&', with comparisons in parentheses",
+        ),
+        (
+            "2x",
+            "this is not a number\n --> test.lz:1:1\n  |\n1 | 2x\n  | ^^\n  = help: a name cannot begin with a digit; to multiply, write '*'",
+        ),
         ("a ≤ b", "unexpected character '≤'\n --> test.lz:1:3\n  |\n1 | a ≤ b\n  |   ^\n  = help: write '<='"),
         ("f('abc", "a string is never closed\n --> test.lz:1:3\n  |\n1 | f('abc\n  |   ^^^^"),
-        ("x += 1", "expected an operator or the end of the statement, found '+='\n --> test.lz:1:3\n  |\n1 | x += 1\n  |   ^^\n  = help: write it out: x = x + 1"),
-        ("x[0] = 1", "expected an operator or the end of the statement, found '='\n --> test.lz:1:6\n  |\n1 | x[0] = 1\n  |      ^\n  = help: compare with '=='; a statement gives a value one name: name = value"),
+        (
+            "x += 1",
+            "expected an operator or the end of the statement, found '+='\n --> test.lz:1:3\n  |\n1 | x += 1\n  |   ^^\n  = help: write it out: x = x + 1",
+        ),
+        (
+            "x[0] = 1",
+            "expected an operator or the end of the statement, found '='\n --> test.lz:1:6\n  |\n1 | x[0] = 1\n  |      ^\n  = help: compare with '=='; a statement gives a value one name: name = value",
+        ),
         ("a[]", "expected an index, found ']'\n --> test.lz:1:3\n  |\n1 | a[]\n  |   ^"),
-        ("(a + b)(c)", "this cannot be called\n --> test.lz:1:1\n  |\n1 | (a + b)(c)\n  | ^^^^^^^\n  = help: only functions and methods take arguments; to multiply, write '*'"),
+        (
+            "(a + b)(c)",
+            "this cannot be called\n --> test.lz:1:1\n  |\n1 | (a + b)(c)\n  | ^^^^^^^\n  = help: only functions and methods take arguments; to multiply, write '*'",
+        ),
         ("1j", "complex numbers are not supported\n --> test.lz:1:1\n  |\n1 | 1j\n  | ^^"),
         ("", "there is nothing to evaluate\n --> test.lz:1:1\n  |\n1 |\n  | ^"),
     ];
@@ -72,9 +98,47 @@ fn errors_show_the_place() {
 #[test]
 fn what_is_no_program() {
     for text in [
-        "+", "a +* b", "f(", "f(a b)", "f(a=)", "f(,)", "(,)", "[,]", "a[1 2]", "a[1:2:3:4]", "a.", "a.1", ".", "= 1", "a =", "a = = b",
-        "a ** ", "a <", "a < > b", "a; ) ; b", "{1}", "a ? b", "$a", "007", "0x", "1__0", "1_", "0b12", "1e", "1e+", "1.2.3", "if",
-        "x = y = 1", "a, b = 1", "lambda: 1", "a if b else c", "a := 1", "a\\b", "\"a'", "1 = x", "99999999999999999999999999999999999999999999",
+        "+",
+        "a +* b",
+        "f(",
+        "f(a b)",
+        "f(a=)",
+        "f(,)",
+        "(,)",
+        "[,]",
+        "a[1 2]",
+        "a[1:2:3:4]",
+        "a.",
+        "a.1",
+        ".",
+        "= 1",
+        "a =",
+        "a = = b",
+        "a ** ",
+        "a <",
+        "a < > b",
+        "a; ) ; b",
+        "{1}",
+        "a ? b",
+        "$a",
+        "007",
+        "0x",
+        "1__0",
+        "1_",
+        "0b12",
+        "1e",
+        "1e+",
+        "1.2.3",
+        "if",
+        "x = y = 1",
+        "a, b = 1",
+        "lambda: 1",
+        "a if b else c",
+        "a := 1",
+        "a\\b",
+        "\"a'",
+        "1 = x",
+        "99999999999999999999999999999999999999999999",
     ] {
         assert!(parse("test", text).is_err(), "{text}");
     }
@@ -85,7 +149,17 @@ fn limits_hold() {
     // On a small stack, for that is where a limit too high would show.
     let run = || {
         let deep = |open: &str, close: &str, n: usize| format!("{}x{}", open.repeat(n), close.repeat(n));
-        for (open, close) in [("(", ")"), ("[", "]"), ("f(", ")"), ("x.f(k=", ")"), ("x[", "]"), ("x[:", "]"), ("-", ""), ("2**", ""), ("~-", "")] {
+        for (open, close) in [
+            ("(", ")"),
+            ("[", "]"),
+            ("f(", ")"),
+            ("x.f(k=", ")"),
+            ("x[", "]"),
+            ("x[:", "]"),
+            ("-", ""),
+            ("2**", ""),
+            ("~-", ""),
+        ] {
             for n in [MAX_DEPTH + 1, 1000, 100_000] {
                 let error = parse("test", &deep(open, close, n)).unwrap_err();
                 assert!(error.message().contains("nests deeper"), "{error}");
@@ -112,9 +186,68 @@ fn limits_hold() {
 }
 
 const SOUP: &[&str] = &[
-    "x", "y", "f", "sin", "where", "mean", "axis", "np", "1", "2.5", "0x1f", "1e-3", "'float32'", "None", "True", "pi", "+", "-", "*",
-    "/", "//", "%", "@", "**", "<<", ">>", "&", "|", "^", "~", "<", "<=", "==", "!=", "=", "(", ")", "(", ")", "[", "]", "[", "]", ",", ",",
-    ":", ".", "...", ";", "\n", "#", "\\", "and", "not", "&&", "{", "!", "é", "日", "\u{0}", "\t", " ",
+    "x",
+    "y",
+    "f",
+    "sin",
+    "where",
+    "mean",
+    "axis",
+    "np",
+    "1",
+    "2.5",
+    "0x1f",
+    "1e-3",
+    "'float32'",
+    "None",
+    "True",
+    "pi",
+    "+",
+    "-",
+    "*",
+    "/",
+    "//",
+    "%",
+    "@",
+    "**",
+    "<<",
+    ">>",
+    "&",
+    "|",
+    "^",
+    "~",
+    "<",
+    "<=",
+    "==",
+    "!=",
+    "=",
+    "(",
+    ")",
+    "(",
+    ")",
+    "[",
+    "]",
+    "[",
+    "]",
+    ",",
+    ",",
+    ":",
+    ".",
+    "...",
+    ";",
+    "\n",
+    "#",
+    "\\",
+    "and",
+    "not",
+    "&&",
+    "{",
+    "!",
+    "é",
+    "日",
+    "\u{0}",
+    "\t",
+    " ",
 ];
 
 proptest! {

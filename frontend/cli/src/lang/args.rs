@@ -126,7 +126,9 @@ impl<'a> Call<'a> {
         let keywords = receiver.iter().map(|_| &None).chain(arguments.iter().map(|a| &a.keyword));
         let keywords: Vec<&Option<(String, Span)>> = keywords.collect();
         let mut keyword_seen = false;
-        for (position, (keyword, (value, span))) in keywords.into_iter().zip(receiver.into_iter().chain(given)).enumerate() {
+        for (position, (keyword, (value, span))) in
+            keywords.into_iter().zip(receiver.into_iter().chain(given)).enumerate()
+        {
             let slot = match keyword {
                 None if keyword_seen => {
                     return Err(Problem::new("a positional argument follows keyword arguments", span).help(usage()));

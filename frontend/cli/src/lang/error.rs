@@ -209,7 +209,8 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, d) in [("", "abc", 3), ("sin", "sin", 0), ("isn", "sin", 1), ("Sqrt", "sqrt", 0), ("cos", "cosh", 1)] {
+        for (a, b, d) in [("", "abc", 3), ("sin", "sin", 0), ("isn", "sin", 1), ("Sqrt", "sqrt", 0), ("cos", "cosh", 1)]
+        {
             assert_eq!((distance(a, b), distance(b, a)), (d, d), "{a} {b}");
         }
         assert_eq!(nearest("elv", ["elev", "slope"]), Some("elev"));

@@ -35,6 +35,8 @@ pub struct Outcome {
 
 /// Evaluates `program`: builds the expressions of its results.
 ///
+/// A statement `name = number` of literals alone is a default: an input of that name takes its place.
+///
 /// # Errors
 /// Unknown names, wrong arguments, shapes and dtypes that do not fit; each points at the text.
 ///
@@ -95,12 +97,20 @@ impl Machine<'_> {
         let mut done = 0;
         let mut results = Vec::new();
         for (i, statement) in program.statements.iter().enumerate() {
-            for id in done..=statement.value.index() {
+            let first = done;
+            for id in first..=statement.value.index() {
                 let value = self.step(&program.nodes[id])?;
                 self.values[id] = Some(value);
             }
             done = statement.value.index() + 1;
-            let (value, span) = self.take(statement.value);
+            let (mut value, span) = self.take(statement.value);
+            if let Some((name, _)) = &statement.target
+                && value.is_number()
+                && self.is_default(name, first, statement)
+            {
+                self.used.insert(name.clone());
+                value = self.env.names[name].clone();
+            }
             let last = i + 1 == program.statements.len();
             match &statement.target {
                 Some((name, place)) => {
@@ -132,6 +142,16 @@ impl Machine<'_> {
         }
         named.append(&mut results);
         Ok(Outcome { results: named, used: std::mem::take(&mut self.used) })
+    }
+
+    /// Whether `name = number`, made of literals alone, is only there for want of an input of that name.
+    fn is_default(&self, name: &str, first: usize, statement: &Statement) -> bool {
+        let nodes = &self.program.nodes[first..=statement.value.index()];
+        let reads = |node: &Node| match &node.kind {
+            NodeKind::Name(n) => self.assigned.contains_key(n) || self.env.names.contains_key(n),
+            _ => false,
+        };
+        self.env.names.contains_key(name) && !self.assigned.contains_key(name) && !nodes.iter().any(reads)
     }
 
     fn result(&self, value: Value, span: Span) -> Result<Expr, Problem> {
@@ -271,21 +291,15 @@ impl Machine<'_> {
         let row = row.ok_or_else(|| Problem::new(format!("'{}' is not defined for arrays", op.symbol()), at))?;
         self.map(row.op, &[a, b], at).map_err(|p| match op {
             BinaryOp::BitXor => p.help("a power is written '**'"),
-            BinaryOp::BitAnd | BinaryOp::BitOr if p.message.contains("not defined") => p.help(format!(
-                "'{0}' binds tighter than comparisons: write (a < b) {0} (c < d)",
-                op.symbol()
-            )),
+            BinaryOp::BitAnd | BinaryOp::BitOr if p.message.contains("not defined") => {
+                p.help(format!("'{0}' binds tighter than comparisons: write (a < b) {0} (c < d)", op.symbol()))
+            }
             _ => p,
         })
     }
 
     /// `a < b < c` is `(a < b) & (b < c)`.
-    fn compare(
-        &self,
-        first: (Value, Span),
-        rest: Vec<(CompareOp, (Value, Span))>,
-        at: Span,
-    ) -> Result<Value, Problem> {
+    fn compare(&self, first: (Value, Span), rest: Vec<(CompareOp, (Value, Span))>, at: Span) -> Result<Value, Problem> {
         let mut left = first;
         let mut all: Option<Value> = None;
         for (op, right) in rest {
@@ -325,7 +339,10 @@ impl Machine<'_> {
         let found = Function::find(name).filter(|f| !is_method || f.is_method());
         let Some(f) = found else {
             let what = if is_method { "method" } else { "function" };
-            let near = nearest(name, function_names().filter(|n| !is_method || Function::find(n).is_some_and(|f| f.is_method())));
+            let near = nearest(
+                name,
+                function_names().filter(|n| !is_method || Function::find(n).is_some_and(|f| f.is_method())),
+            );
             let help = match near {
                 Some(near) => Some(format!("did you mean '{near}'?")),
                 None if self.assigned.contains_key(name) || self.env.names.contains_key(name) => {
@@ -360,9 +377,8 @@ impl Machine<'_> {
                 let problem = Problem::new(format!("arrays have no attribute '{name}'"), at);
                 return Err(match Function::find(name).filter(|f| f.is_method()) {
                     Some(_) => problem.help(format!("it is a method: write .{name}()")),
-                    None => problem.maybe_help(
-                        nearest(name, ATTRIBUTES.iter().copied()).map(|n| format!("did you mean '{n}'?")),
-                    ),
+                    None => problem
+                        .maybe_help(nearest(name, ATTRIBUTES.iter().copied()).map(|n| format!("did you mean '{n}'?"))),
                 });
             }
         })
@@ -426,8 +442,6 @@ fn index(value: &Value, span: Span) -> Result<Index, Problem> {
             Err(Problem::new("an index must be an integer, a slice, None or '...'", span)
                 .help("to choose by a condition, use where(condition, a, b)"))
         }
-        other => {
-            Err(Problem::new(format!("an index must be an integer or a slice, not {}", other.describe()), span))
-        }
+        other => Err(Problem::new(format!("an index must be an integer or a slice, not {}", other.describe()), span)),
     }
 }

@@ -139,8 +139,8 @@ fn number<'s>(i: &mut Text<'s>) -> Result<Kind<'s>, Stop> {
     let whole = |base: u32, d: &str, i: &Text<'s>| {
         i128::from_str_radix(&plain(d), base).map(Kind::Int).map_err(|_| fault("this integer is too large", i))
     };
-    let kind = if let Some((base, d)) = opt(alt((based(['x', 'X'], 16), based(['o', 'O'], 8), based(['b', 'B'], 2))))
-        .parse_next(i)?
+    let kind = if let Some((base, d)) =
+        opt(alt((based(['x', 'X'], 16), based(['o', 'O'], 8), based(['b', 'B'], 2)))).parse_next(i)?
     {
         whole(base, d, i)?
     } else if let Some(d) = opt(float).parse_next(i)? {

@@ -111,10 +111,7 @@ fn fail<T>(i: &Input<'_>, expected: &str) -> Parsed<T> {
 }
 
 /// Runs `parser`; where it does not apply, the program is at fault.
-fn must<'s, T>(
-    mut parser: impl Parser<Input<'s>, T, Stop>,
-    expected: &'static str,
-) -> impl Parser<Input<'s>, T, Stop> {
+fn must<'s, T>(mut parser: impl Parser<Input<'s>, T, Stop>, expected: &'static str) -> impl Parser<Input<'s>, T, Stop> {
     move |i: &mut Input<'s>| match parser.parse_next(i) {
         Err(Stop::Miss) => fail(i, expected),
         other => other,
@@ -166,11 +163,8 @@ fn end(i: &mut Input<'_>) -> Parsed<()> {
 
 fn program(i: &mut Input<'_>) -> Parsed<Vec<Statement>> {
     let line_end = must(alt((newline, peek(end))), "an operator or the end of the statement");
-    let lines: Vec<Option<Statement>> = repeat(
-        0..,
-        alt((newline.value(None), terminated(statement, line_end).map(Some))),
-    )
-    .parse_next(i)?;
+    let lines: Vec<Option<Statement>> =
+        repeat(0.., alt((newline.value(None), terminated(statement, line_end).map(Some)))).parse_next(i)?;
     let statements: Vec<Statement> = lines.into_iter().flatten().collect();
     must(end, "an expression").parse_next(i)?;
     if statements.is_empty() {
@@ -302,7 +296,9 @@ fn postfix(i: &mut Input<'_>) -> Parsed<NodeId> {
             }
             Kind::Symbol("(") => {
                 let problem = Problem::new("this cannot be called", span(i, left));
-                return Err(Stop::fault(problem.help("only functions and methods take arguments; to multiply, write '*'")));
+                return Err(Stop::fault(
+                    problem.help("only functions and methods take arguments; to multiply, write '*'"),
+                ));
             }
             _ => return Ok(left),
         }
