@@ -9,6 +9,7 @@
 //! Nothing here knows of graphs or of what a kernel means.
 
 mod buffer;
+mod bytes;
 mod copy;
 pub mod cpu;
 mod element;

@@ -242,8 +242,10 @@ def mixed(cases, ops, rng):
 
 NAMES = {n: getattr(np, n) for n in """
     sum prod min max mean var std any all count_nonzero argmin argmax cumsum cumprod transpose reshape broadcast_to
-    flip squeeze expand_dims where matmul add multiply minimum less bool int8 int16 int32 int64 uint8 uint16 uint32
-    uint64 float16 float32 float64 """.split()} | {"bfloat16": BF16}
+    flip squeeze expand_dims where matmul add multiply minimum less abs bool int8 int16 int32 int64 uint8 uint16 uint32
+    uint64 float16 float32 float64 ptp clip round diff deg2rad rad2deg ravel swapaxes moveaxis flipud fliplr dot outer
+    array arange linspace zeros ones full eye identity zeros_like ones_like full_like pi e inf nan
+    """.split()} | {"bfloat16": BF16}
 
 
 def evaluate(text, inputs):
@@ -481,6 +483,44 @@ def products(cases, ops, rng):
                 cases.add("expr", "transpose(a) @ b", flipped, value, limit)
 
 
+# What is made of other operations: (expression, tolerance in steps). Of the arrays below, x has a dtype of each kind.
+FUNCTIONS = [
+    *[(f"round(x, decimals={n})", 0) for n in (0, 1, 2, -1, -2)], ("x.round(1)", 0),
+    *[(f"clip(x, {a}, {b})", 0) for a, b in ((-1, 1), (None, 2), (0, None), (1, -1), ("y", "y + 2"))],
+    *[(f"diff(x, n={n}, axis={a})", 0) for n in (0, 1, 2, 5) for a in (0, -1)],
+    ("ptp(x)", 0), ("ptp(x, axis=0)", 0), ("ptp(x, axis=1, keepdims=True)", 0),
+    ("deg2rad(x)", 1), ("rad2deg(x)", 1), ("ravel(x)", 0), ("x.ravel()", 0), ("x.T", 0), ("x.T.ravel()", 0),
+    ("swapaxes(x, 0, 1)", 0), ("swapaxes(x, 0, 2)", 0), ("moveaxis(x, 0, -1)", 0), ("flipud(x)", 0), ("fliplr(x)", 0),
+    ("x.astype(float32).sum(axis=0, dtype=float64)", 0), ("x.sum(dtype=int64)", 0), ("x.mean(dtype=float64)", 1),
+    ("x.cumsum()", 0), ("cumprod(x, dtype=float64)", 4), ("zeros_like(x)", 0), ("ones_like(x, dtype=int8)", 0),
+    ("full_like(x, 2)", 0), ("full_like(x, 2.75)", 0), ("x.shape[0] * x", 0), ("x * x.size", 0), ("x + x.ndim", 0),
+    ("abs(x - 1)", 0), ("x ** 2", 0), ("x ** 0.5", 1), ("2 ** abs(x)", 1), ("x // 2 % 3", 0),
+    ("where(x > 1, x, 0)", 0), ("where(x > 1, 1, 0)", 0), ("where(x > 1, 1.5, 0)", 0), ("(x > 0) & (x < 2)", 0),
+    ("~(x > 0)", 0), ("dot(x, y.T)", 0), ("dot(x[0], x[1])", 0), ("outer(x[0], x[:, 0])", 0), ("x @ y.T", 0), ("x @ y", 0),
+]
+MADE = [
+    "arange(5)", "arange(2, 11, 3)", "arange(10, 0, -3)", "arange(0.0, 1.0, 0.125)", "arange(3.5)", "arange(5, dtype=float32)",
+    "arange(5, 1)", "arange(10) * 0.5", "linspace(0, 1, 5)", "linspace(-1.0, 1.0, 8, endpoint=False)", "linspace(0, 1, 1)",
+    "linspace(0, 1, 0)", "linspace(2, 3)", "linspace(0, 10, 4, dtype=int32)", "zeros(3)", "zeros((2, 3), dtype=int8)",
+    "ones((2, 1))", "full((2, 2), 7)", "full(3, 2.5)", "full(2, True)", "eye(3)", "eye(2, 4)", "eye(4, 3, k=-1)",
+    "eye(3, k=1, dtype=bool)", "identity(2)", "array([1, 2, 3])", "array([[1.5, 2], [3, 4]])", "array([True, False])",
+    "array([1, 2], dtype=float16)", "array(3)", "arange(6).reshape(2, 3)", "arange(6).reshape((3, -1)).T", "pi * ones(2)",
+    "2 ** 10", "2 ** -1", "7 // -2", "-7 % 3", "1e308 * 10", "True + True", "3 / 2", "1 << 4 | 1", "arange(4)[::-1][1]",
+]
+
+
+def functions(cases):
+    y = np.linspace(-2, 2, 12).reshape(3, 4)
+    for d in (np.int16, np.uint8, np.float32, np.float64):
+        # Halves and quarters: sums and means of them are exact in any order.
+        x = (np.arange(12) * 0.75 - 3).astype(d) if d in (np.float32, np.float64) else np.arange(12).astype(d)
+        for text, tolerance in FUNCTIONS:
+            inputs = {"x": x.reshape(3, 4), "y": np.round(y * 4).astype(d)}
+            expression(cases, text, {k: v for k, v in inputs.items() if k in text}, tolerance)
+    for text in MADE:
+        expression(cases, text, {})
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ops", required=True, type=pathlib.Path, help="the op table, as JSON")
@@ -499,6 +539,7 @@ def main():
         reductions(cases, ops, np.random.default_rng(5))
         scans(cases, ops, np.random.default_rng(6))
         products(cases, ops, np.random.default_rng(7))
+        functions(cases)
     cases.write(args.out)
     print(f"oracle: {len(cases.rows)} cases, {len(cases.arrays)} arrays, NumPy {np.__version__}")
     for why, count in cases.left_out.items():

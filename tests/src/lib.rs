@@ -1,1 +1,4 @@
-//! Tests of Lazuli that cross its crates.
+//! Tests of Lazuli that cross its crates; here is what several of them share.
+
+pub mod fuzz;
+pub mod oracle;

@@ -534,6 +534,7 @@ impl<'a> Emitter<'a> {
                 let args: SmallVec<[Lanes; 3]> = inst.args().iter().map(|&a| self.get(a)).collect();
                 self.call(Import::routine(inst), inst.ty, &args)
             }
+            Prim::CallIf => self.call_if(inst),
         }
     }
 }

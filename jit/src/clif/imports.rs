@@ -35,7 +35,7 @@ extern "C" fn nothing_f32() -> f32 {
 impl Import {
     /// The function that a call instruction names.
     pub(super) fn routine(inst: &Inst) -> Import {
-        let arity = if inst.prim == Prim::Call1 { 1 } else { 2 };
+        let arity = if inst.prim == Prim::Call2 { 2 } else { 1 };
         match Routine::from_imm(inst.imm) {
             Some(routine) if routine.arity() == arity => Import::Routine(routine, inst.ty),
             _ => Import::Nothing(inst.ty),

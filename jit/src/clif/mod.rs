@@ -17,6 +17,7 @@
 
 #![allow(unsafe_code)]
 
+mod branch;
 mod convert;
 mod emit;
 mod float;

@@ -1,8 +1,8 @@
 //! The functions that are more than a primitive: transcendental ones, powers, and the remainder of floats.
 
-use super::{Lower, cast, narrow, widen};
+use super::{Lower, cast};
 use crate::build::Builder;
-use crate::kernel::{Prim, Ty, ValueId};
+use crate::kernel::{Prim, ValueId};
 use crate::precision::Precision;
 use crate::routine::Routine;
 use lazuli_graph::{DType, Kind};
@@ -10,39 +10,48 @@ use lazuli_graph::{DType, Kind};
 /// No further argument.
 const NONE: ValueId = ValueId(0);
 
+/// A program of the math library.
+type Program = fn(&mut Builder, ValueId) -> ValueId;
+/// The same, of two arguments.
+type Program2 = fn(&mut Builder, ValueId, ValueId) -> ValueId;
+
 impl Lower<'_> {
-    /// A function of one float.
-    pub(super) fn function(&mut self, routine: Routine, x: ValueId) -> ValueId {
-        self.call(Prim::Call1, routine, [x, NONE])
+    /// A function of one float: `program`, or in `Precise` the correctly rounded `routine`.
+    pub(super) fn function(&mut self, routine: Routine, program: Option<Program>, x: ValueId) -> ValueId {
+        match program {
+            Some(program) if self.precision != Precision::Precise => self.float([x], |b, [x]| program(b, x)),
+            _ => self.call([x], |b, [x]| b.inst(Prim::Call1, b.ty(x), [x, NONE, NONE], routine.imm())),
+        }
     }
 
     /// A function of two floats.
-    pub(super) fn function2(&mut self, routine: Routine, x: ValueId, y: ValueId) -> ValueId {
-        self.call(Prim::Call2, routine, [x, y])
+    pub(super) fn function2(&mut self, routine: Routine, program: Option<Program2>, x: ValueId, y: ValueId) -> ValueId {
+        match program {
+            Some(program) if self.precision != Precision::Precise => self.float([x, y], |b, [x, y]| program(b, x, y)),
+            _ => self.call([x, y], |b, [x, y]| b.inst(Prim::Call2, b.ty(x), [x, y, NONE], routine.imm())),
+        }
     }
 
     pub(super) fn pow(&mut self, x: ValueId, y: ValueId) -> ValueId {
         match self.dtype.kind() {
-            Kind::Float => self.function2(Routine::Pow, x, y),
+            Kind::Float => self.function2(Routine::Pow, None, x, y),
             Kind::Signed | Kind::Unsigned | Kind::Bool => self.int_pow(x, y),
         }
     }
 
-    /// A call of `routine`. Of a 16-bit float it is rounded in `F32`; in `Precise`, which asks for a single rounding, in
+    /// A call of a routine. Of a 16-bit float it is rounded in `F32`; in `Precise`, which asks for a single rounding, in
     /// `F64`, whose other 37 bits leave no result so near a tie that rounding twice would show.
-    fn call(&mut self, prim: Prim, routine: Routine, args: [ValueId; 2]) -> ValueId {
-        let (dtype, arity) = (self.dtype, prim.row().arity as usize);
-        let wide = self.is_half() && self.precision == Precision::Precise;
-        let mut args3 = [NONE; 3];
-        for (to, from) in args3.iter_mut().zip(args).take(arity) {
-            *to = widen(self.b, dtype, from);
-            if wide {
-                *to = self.b.f32_to_64(Ty::F64, *to);
-            }
+    fn call<const N: usize>(
+        &mut self,
+        args: [ValueId; N],
+        routine: impl FnOnce(&mut Builder, [ValueId; N]) -> ValueId,
+    ) -> ValueId {
+        if !self.is_half() || self.precision != Precision::Precise {
+            return self.float(args, routine);
         }
-        let ty = self.b.ty(args3[0]);
-        let result = self.b.inst(prim, ty, args3, routine.imm());
-        if wide { cast(self.b, DType::F64, dtype, result) } else { narrow(self.b, dtype, result) }
+        let args = args.map(|x| cast(self.b, self.dtype, DType::F64, x));
+        let result = routine(self.b, args);
+        cast(self.b, DType::F64, self.dtype, result)
     }
 }
 
