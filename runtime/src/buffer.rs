@@ -119,6 +119,20 @@ impl Buffer {
         Ok(Buffer(Arc::new(Inner { ptr: block.ptr(), len: bytes, owner: Owner::Pool(Pooled(Some(block))) })))
     }
 
+    /// `bytes` bytes from the [pool], which `fill` writes.
+    ///
+    /// # Errors
+    /// No memory; what `fill` returns.
+    pub fn build<E: From<AllocError>>(
+        bytes: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<Buffer, E> {
+        let buffer = Buffer::alloc(bytes)?;
+        // SAFETY: the buffer is new, so it is ours alone; it has this length and its bytes are initialised.
+        fill(unsafe { std::slice::from_raw_parts_mut(buffer.as_mut_ptr(), bytes) })?;
+        Ok(buffer)
+    }
+
     /// The memory of a `Vec`, which is not copied.
     pub fn from_vec<T: Element>(v: Vec<T>) -> Buffer {
         let raw = RawVec::new(v);
@@ -143,9 +157,29 @@ impl Buffer {
     /// # Safety
     /// As long as the buffer or a clone of it lives, nobody may change or shorten the file. (To replace it by another
     /// of the same name is no change.)
-    #[cfg(not(miri))]
     pub unsafe fn map_file(file: &std::fs::File) -> std::io::Result<Buffer> {
-        // SAFETY: the caller answers for the file.
+        // Nothing can be mapped of an empty file.
+        if file.metadata()?.len() == 0 {
+            return Ok(Buffer::from_vec(Vec::<u8>::new()));
+        }
+        Buffer::map(file)
+    }
+
+    /// Miri knows no mapping: the file is read.
+    #[cfg(miri)]
+    fn map(mut file: &std::fs::File) -> std::io::Result<Buffer> {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut file, &mut bytes)?;
+        Buffer::build(bytes.len(), |b| {
+            b.copy_from_slice(&bytes);
+            Ok(())
+        })
+        .map_err(|_: AllocError| std::io::ErrorKind::OutOfMemory.into())
+    }
+
+    #[cfg(not(miri))]
+    fn map(file: &std::fs::File) -> std::io::Result<Buffer> {
+        // SAFETY: the caller of `map_file`, who is the only one here, answers for the file.
         let map = unsafe { memmap2::Mmap::map(file)? };
         let ptr = NonNull::new(map.as_ptr().cast_mut()).expect("a mapping never lies at address zero");
         Ok(Buffer(Arc::new(Inner { ptr, len: map.len(), owner: Owner::Map(map) })))

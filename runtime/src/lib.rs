@@ -14,13 +14,23 @@ mod copy;
 pub mod cpu;
 mod element;
 mod error;
+mod file;
 mod format;
+pub mod matmul;
+#[cfg(feature = "ndarray")]
+mod nd;
+pub mod npy;
+pub mod npz;
+pub mod output;
+pub mod png;
 pub mod pool;
 mod tensor;
+pub mod threads;
 
 pub use buffer::Buffer;
 pub use element::Element;
 pub use error::{AllocError, TensorError};
+pub use file::{FormatError, Problem};
 pub use half::{bf16, f16};
 pub use tensor::{Scalars, Strides, Tensor};
 

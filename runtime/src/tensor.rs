@@ -222,6 +222,34 @@ impl Tensor {
         Ok(unsafe { std::slice::from_raw_parts(self.as_ptr().cast::<T>(), self.elements()) })
     }
 
+    /// Checks that the elements can be read as `T`, whatever the layout.
+    #[cfg(feature = "ndarray")]
+    pub(crate) fn check_elements<T: Element>(&self) -> Result<(), TensorError> {
+        self.expect::<T>()?;
+        if T::DTYPE == DType::Bool && self.elements() > 0 {
+            // Bytes between the elements need not be bools, so only the elements may be looked at.
+            let bytes = Tensor { dtype: DType::U8, ..self.clone() };
+            return bytes.iter_scalars().try_for_each(|b| check_bools(&[b.bits() as u8]));
+        }
+        Ok(())
+    }
+
+    /// The memory of a C-contiguous tensor.
+    ///
+    /// # Errors
+    /// A layout that is not C-contiguous.
+    pub fn as_bytes(&self) -> Result<&[u8], TensorError> {
+        if !self.is_contiguous() {
+            return Err(TensorError::NotContiguous { shape: self.shape.clone(), strides: self.strides.to_vec() });
+        }
+        if self.elements() == 0 {
+            return Ok(&[]);
+        }
+        // SAFETY: the elements are contiguous and inside the buffer, whose bytes are initialised. Nobody writes them
+        // while the tensor holds the buffer: see `Buffer`.
+        Ok(unsafe { std::slice::from_raw_parts(self.as_ptr(), self.nbytes()) })
+    }
+
     /// A copy of the elements in C order, whatever the layout.
     ///
     /// # Errors
@@ -485,5 +513,4 @@ impl fmt::Debug for Tensor {
 }
 
 #[cfg(test)]
-#[path = "tensor_tests.rs"]
 mod tests;
