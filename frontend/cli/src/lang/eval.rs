@@ -52,14 +52,27 @@ pub struct Outcome {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn eval(program: &Program, env: &Env<'_>) -> Result<Outcome, LangError> {
-    let mut machine = Machine {
-        program,
-        env,
-        assigned: HashMap::new(),
-        used: HashSet::new(),
-        values: (0..program.nodes.len()).map(|_| None).collect(),
-    };
-    machine.run().map_err(|problem| problem.in_source(&program.source))
+    Machine::new(program, env).run().map_err(|problem| problem.in_source(&program.source))
+}
+
+/// Evaluates a program of one statement that is a number of literals alone, such as `-2.5e3` or `2 * pi`.
+///
+/// # Errors
+/// Anything else.
+pub fn eval_number(program: &Program) -> Result<Value, LangError> {
+    let no_arrays: &NewArray = &|_, _, shape| Expr::zeros(DType::F64, shape);
+    let env = Env { names: HashMap::new(), new_array: no_arrays };
+    let statement = &program.statements[0];
+    let fault = |text: &str| Problem::new(text, program.node(statement.value).span).in_source(&program.source);
+    let mut machine = Machine::new(program, &env);
+    for (id, node) in program.nodes.iter().enumerate() {
+        let value = machine.step(node).map_err(|problem| problem.in_source(&program.source))?;
+        machine.values[id] = Some(value);
+    }
+    match machine.take(statement.value).0 {
+        value if program.statements.len() == 1 && statement.target.is_none() && value.is_number() => Ok(value),
+        value => Err(fault(&format!("expected one number, found {}", value.describe()))),
+    }
 }
 
 struct Machine<'a> {
@@ -90,7 +103,12 @@ fn constant(name: &str) -> Option<Value> {
 const CONSTANTS: &[&str] = &["None", "newaxis", "True", "False", "pi", "e", "inf", "nan"];
 const ATTRIBUTES: &[&str] = &["T", "mT", "shape", "ndim", "size", "dtype"];
 
-impl Machine<'_> {
+impl<'a> Machine<'a> {
+    fn new(program: &'a Program, env: &'a Env<'a>) -> Machine<'a> {
+        let values = (0..program.nodes.len()).map(|_| None).collect();
+        Machine { program, env, assigned: HashMap::new(), used: HashSet::new(), values }
+    }
+
     fn run(&mut self) -> Result<Outcome, Problem> {
         let program = self.program;
         let mut order: Vec<&str> = Vec::new();
