@@ -34,8 +34,13 @@ fn fail(message: &str) -> ExitCode {
 }
 
 /// Ends the process as clap ends it where the command line is at fault.
-fn usage(message: &str) -> ! {
-    Cli::command().error(ErrorKind::ValueValidation, message).exit()
+fn usage(subcommand: &str, message: &str) -> ! {
+    let mut command = Cli::command();
+    command.build();
+    match command.find_subcommand_mut(subcommand) {
+        Some(command) => command.error(ErrorKind::ValueValidation, message).exit(),
+        None => command.error(ErrorKind::ValueValidation, message).exit(),
+    }
 }
 
 /// Prints a result. A reader who has seen enough, such as `head`, is no error.
@@ -56,7 +61,7 @@ fn warn_unused(unused: &[String]) {
 }
 
 fn eval(args: &EvalArgs, config: Config) -> Result<(), Error> {
-    let request = args.program.request(config).unwrap_or_else(|e| usage(&e.0));
+    let request = args.program.request(config).unwrap_or_else(|e| usage("eval", &e.0));
     let mut times = Times::default();
     let built = build(&request, &mut times)?;
     warn_unused(&built.unused);
@@ -76,7 +81,7 @@ fn eval(args: &EvalArgs, config: Config) -> Result<(), Error> {
 }
 
 fn explain(args: &ExplainArgs, config: Config) -> Result<(), Error> {
-    let request = args.program.request(config).unwrap_or_else(|e| usage(&e.0));
+    let request = args.program.request(config).unwrap_or_else(|e| usage("explain", &e.0));
     let built = build(&request, &mut Times::default())?;
     warn_unused(&built.unused);
     if args.dot {

@@ -252,7 +252,7 @@ impl Built {
     /// # Errors
     /// Internal errors only.
     pub fn explain(&self, config: &Config, level: Level) -> Result<String, Error> {
-        Ok(lazuli_engine::explain(&self.roots(), config, level)?.to_string())
+        Ok(without_places(&lazuli_engine::explain(&self.roots(), config, level)?.to_string()))
     }
 
     /// The optimized graph for Graphviz.
@@ -306,6 +306,24 @@ impl Built {
     }
 }
 
+/// An explanation without the places in Rust source where nodes were built: of a program, all are the evaluator's own.
+fn without_places(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(" (") {
+        let (before, place) = rest.split_at(start);
+        out.push_str(before);
+        let end = place.find(')').map_or(place.len(), |at| at + 1);
+        let is_place = place[..end].contains(".rs:") && !place[..end].contains('\n');
+        let (place, after) = place.split_at(if is_place { end } else { " (".len() });
+        if !is_place {
+            out.push_str(place);
+        }
+        rest = after;
+    }
+    out + rest
+}
+
 /// Long runs show a bar, if somebody is looking.
 fn with_progress<T>(config: &Config, run: impl FnOnce(&Config) -> T) -> T {
     if !std::io::stderr().is_terminal() {
@@ -331,4 +349,25 @@ fn with_progress<T>(config: &Config, run: impl FnOnce(&Config) -> T) -> T {
         bar.finish_and_clear();
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_left_out() {
+        let text = "%1 cast (frontend/cli/src/lang/eval.rs:2:9) from int16 (2 bytes)\n %2 sum (a\\b.rs:1:1); f (x";
+        assert_eq!(without_places(text), "%1 cast from int16 (2 bytes)\n %2 sum; f (x");
+    }
+
+    #[test]
+    fn inputs_are_numbers_of_literals() {
+        assert_eq!(number("-3").unwrap().scalar().unwrap().as_i64(), -3);
+        assert_eq!(number("2 * pi").unwrap().scalar().unwrap().as_f64(), std::f64::consts::TAU);
+        assert_eq!(number("nan").unwrap().scalar().unwrap().to_string(), "nan");
+        for text in ["x", "1; 2", "x = 1", "sqrt(2)", "[1, 2]", "(1, 2)", "a.npy", "1 +", "float32"] {
+            assert!(number(text).is_err(), "{text}");
+        }
+    }
 }
