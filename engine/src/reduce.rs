@@ -259,7 +259,7 @@ impl Task<'_> {
         let tiles = i.div_ceil(TILE);
         self.subtrees(tiles, threads, 1, |range| {
             let mut scratch = Scratch::new(self.launchable, TILE.min(i))?;
-            let blocks = self.sinks.iter().map(|s| Ok(Buffer::alloc(TILE / s.op.block() * s.op.state_size())?));
+            let blocks = self.sinks.iter().map(|s| Ok(Buffer::alloc(TILE.div_ceil(s.op.block()) * s.op.state_size())?));
             let mut work = blocks.collect::<Result<States>>()?;
             let mut tree = Tree { stack: Vec::new() };
             for tile in range {

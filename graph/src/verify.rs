@@ -294,7 +294,8 @@ mod tests {
 
     #[test]
     fn finds_cycles() {
-        let mut graph = Graph::parse("%0 = input 0 : f64[2]\n%1 = exp %0 : f64[2]\n%2 = sin %1 : f64[2]\nreturn %2").unwrap();
+        let mut graph =
+            Graph::parse("%0 = input 0 : f64[2]\n%1 = exp %0 : f64[2]\n%2 = sin %1 : f64[2]\nreturn %2").unwrap();
         let ids: Vec<NodeId> = graph.ids().collect();
         let cosine = graph.add(Op::Map(MapOp::Cos), DType::F64, graph.node(ids[0]).shape.clone(), &[ids[2]], None);
         assert!(verify(&graph).is_ok());

@@ -91,7 +91,11 @@ impl<'m> Launch<'m> {
     /// # Errors
     /// Operands that do not fit the kernel: count, role, stride class, an access outside the memory, or an output
     /// whose elements coincide.
-    pub fn new(code: &'m Code, extents: &[usize], bindings: impl IntoIterator<Item = Binding<'m>>) -> Result<Self, LaunchError> {
+    pub fn new(
+        code: &'m Code,
+        extents: &[usize],
+        bindings: impl IntoIterator<Item = Binding<'m>>,
+    ) -> Result<Self, LaunchError> {
         let kernel = code.kernel();
         let empty = extents.contains(&0);
         let mut operands: SmallVec<[Bound; 8]> = SmallVec::new();
@@ -118,7 +122,8 @@ impl<'m> Launch<'m> {
             let scratch = matches!(binding.memory, Memory::Scratch);
             let base = match (binding.memory, operand.role) {
                 (Memory::Read(bytes), Role::Input) => {
-                    check(bytes.len(), size, extents, binding.offset, &binding.strides).ok_or(fail("read outside its memory"))?;
+                    check(bytes.len(), size, extents, binding.offset, &binding.strides)
+                        .ok_or(fail("read outside its memory"))?;
                     (bytes.as_ptr() as u64).wrapping_add(binding.offset as u64)
                 }
                 (Memory::Write(bytes), Role::Output) => {
@@ -238,8 +243,10 @@ impl<'m> Launch<'m> {
             return;
         }
         for (r, row) in rows.enumerate() {
-            let shifted: SmallVec<[(usize, u64, isize); 4]> =
-                bases.iter().map(|&(i, base, size)| (i, base + (r * columns.len()) as u64 * size as u64, size)).collect();
+            let shifted: SmallVec<[(usize, u64, isize); 4]> = bases
+                .iter()
+                .map(|&(i, base, size)| (i, base + (r * columns.len()) as u64 * size as u64, size))
+                .collect();
             // SAFETY: as above, one row at a time.
             unsafe { self.flat(row * width + columns.start..row * width + columns.end, &shifted) };
         }

@@ -25,7 +25,8 @@ impl Emitter<'_> {
         self.pos.func.layout.set_cold(slow);
         let ty = vector_of(inst.ty);
         let vectors = b.vectors.iter().map(|_| self.pos.func.dfg.append_block_param(join, ty)).collect();
-        let arguments = |lanes: &Lanes| -> SmallVec<[BlockArg; 4]> { lanes.vectors.iter().map(|&v| v.into()).collect() };
+        let arguments =
+            |lanes: &Lanes| -> SmallVec<[BlockArg; 4]> { lanes.vectors.iter().map(|&v| v.into()).collect() };
         self.pos.ins().brif(any, slow, &[], join, &arguments(&b));
         self.pos.goto_bottom(slow);
         let called = self.call(Import::routine(inst), inst.ty, &[a]);

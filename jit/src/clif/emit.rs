@@ -117,9 +117,8 @@ impl<'a> Emitter<'a> {
                 uses[arg.0 as usize] += 1;
             }
         }
-        let mut constants: Vec<_> = (0..self.kernel.insts.len())
-            .filter(|&v| self.kernel.insts[v].prim == Prim::Const && uses[v] > 0)
-            .collect();
+        let mut constants: Vec<_> =
+            (0..self.kernel.insts.len()).filter(|&v| self.kernel.insts[v].prim == Prim::Const && uses[v] > 0).collect();
         constants.sort_by_key(|&v| std::cmp::Reverse(uses[v]));
         for v in constants.into_iter().take(self.budget) {
             let inst = &self.kernel.insts[v];

@@ -96,7 +96,9 @@ impl Emitter<'_> {
             return self.shift_by_constant(inst, amount);
         }
         let a = self.get(inst.args[0]);
-        if !self.uniform && let Some(&amount) = self.amounts.get(&by) {
+        if !self.uniform
+            && let Some(&amount) = self.amounts.get(&by)
+        {
             return self.shift_by_scalar(prim, &a, amount, bits);
         }
         let b = self.get(by);

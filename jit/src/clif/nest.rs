@@ -32,7 +32,11 @@ fn slab_flags() -> MemFlagsData {
 }
 
 /// Fills `func`, which takes the address of a slab.
-pub(super) fn build<'a>(func: &'a mut Function, kernel: &'a Kernel, emitter: impl FnOnce(FuncCursor<'a>) -> Emitter<'a>) -> Emitter<'a> {
+pub(super) fn build<'a>(
+    func: &'a mut Function,
+    kernel: &'a Kernel,
+    emitter: impl FnOnce(FuncCursor<'a>) -> Emitter<'a>,
+) -> Emitter<'a> {
     let [entry, row, main, rest, tail, next, done]: [Block; 7] = std::array::from_fn(|_| func.dfg.make_block());
     for block in [entry, row, main, rest, tail, next, done] {
         func.layout.append_block(block);

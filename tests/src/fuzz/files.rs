@@ -8,8 +8,30 @@ pub(super) const NPY: Target = Target { name: "read_npy", run: read_npy, seeds: 
 pub(super) const NPZ: Target = Target { name: "read_npz", run: read_npz, seeds: npz_seeds, words: WORDS };
 
 const WORDS: &[&str] = &[
-    "\u{1}NUMPY", "'descr'", "'fortran_order'", "'shape'", "'<f8'", "'>i2'", "'|O'", "'|b1'", "True", "False", "(", ")", "{", "}",
-    ":", ",", "(1,)", "(3, 4)", "(99999999999999999999,)", "(9223372036854775807, 2)", "PK\u{1}\u{2}", "PK\u{3}\u{4}", "a.npy", "\n",
+    "\u{1}NUMPY",
+    "'descr'",
+    "'fortran_order'",
+    "'shape'",
+    "'<f8'",
+    "'>i2'",
+    "'|O'",
+    "'|b1'",
+    "True",
+    "False",
+    "(",
+    ")",
+    "{",
+    "}",
+    ":",
+    ",",
+    "(1,)",
+    "(3, 4)",
+    "(99999999999999999999,)",
+    "(9223372036854775807, 2)",
+    "PK\u{1}\u{2}",
+    "PK\u{3}\u{4}",
+    "a.npy",
+    "\n",
 ];
 
 /// Gives the bytes as a file to `f`, one after the other in a thread.
@@ -68,8 +90,10 @@ fn npy_seeds() -> Vec<Vec<u8>> {
         });
     }
     // Written by hand: version 1 in Fortran order and the other byte order, and version 2.
-    for (version, text) in [(1u8, "{'descr': '>i2', 'fortran_order': True, 'shape': (2, 3), }"), (2, "{'shape':(6,),'fortran_order':False,'descr':'<u2'}")]
-    {
+    for (version, text) in [
+        (1u8, "{'descr': '>i2', 'fortran_order': True, 'shape': (2, 3), }"),
+        (2, "{'shape':(6,),'fortran_order':False,'descr':'<u2'}"),
+    ] {
         let mut bytes = b"\x93NUMPY".to_vec();
         bytes.extend([version, 0]);
         let length = text.len() as u32 + 1;
