@@ -93,7 +93,7 @@ routines! {
     Atan2 "atan2" atan2, pxfm::f_atan2f;
     Hypot "hypot" crate::hypot::hypot, hypotf;
     Pow "pow" pow, powf;
-    Fmod \"fmod\" fmod, fmodf;
+    Fmod "fmod" fmod, fmodf;
     }
 }
 
