@@ -98,7 +98,7 @@ pub struct Code {
 
 enum Form {
     Interp(Interp),
-    Clif(clif::Compiled),
+    Clif(Box<clif::Compiled>),
 }
 
 // Threads share code: this must hold, and breaks here if it stops to.
@@ -117,7 +117,7 @@ impl Code {
         kernel.verify().map_err(CodeError::Malformed)?;
         let form = match backend {
             Backend::Interp => Form::Interp(Interp::new(kernel)),
-            Backend::Clif => Form::Clif(clif::Compiled::new(kernel, target)?),
+            Backend::Clif => Form::Clif(Box::new(clif::Compiled::new(kernel, target)?)),
         };
         Ok(Code { kernel: kernel.clone(), target: target.clone(), form })
     }
