@@ -40,7 +40,8 @@ fn map(op: MapOp, result: DType, x: &[Scalar]) -> Scalar {
             MapOp::Less => bits(p < q),
             MapOp::GreaterEqual => bits(p >= q),
             MapOp::Isnan => bits(p.is_nan()),
-            MapOp::Signbit => bits(p.is_sign_negative()),
+            // The sign of NaN does not count; arithmetic is free to choose it.
+            MapOp::Signbit => bits(p.is_sign_negative() && !p.is_nan()),
             _ => panic!("{op} of {dtype}"),
         };
     }
@@ -274,7 +275,7 @@ fn check(graph: &Graph, disabled: PassSet) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn passes_change_no_bit(steps in prop::collection::vec(any::<(u8, u8, u8, u8)>(), 1..24)) {
