@@ -97,7 +97,7 @@ pub struct Code {
 }
 
 enum Form {
-    Interp(Interp),
+    Interp(Box<Interp>),
     Clif(Box<clif::Compiled>),
 }
 
@@ -116,7 +116,7 @@ impl Code {
     pub fn compile(kernel: &Kernel, backend: Backend, target: &Target) -> Result<Code, CodeError> {
         kernel.verify().map_err(CodeError::Malformed)?;
         let form = match backend {
-            Backend::Interp => Form::Interp(Interp::new(kernel)),
+            Backend::Interp => Form::Interp(Box::new(Interp::new(kernel))),
             Backend::Clif => Form::Clif(Box::new(clif::Compiled::new(kernel, target)?)),
         };
         Ok(Code { kernel: kernel.clone(), target: target.clone(), form })

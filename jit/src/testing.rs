@@ -80,7 +80,10 @@ impl Generator {
             Sig::FloatCompare => ([floats[pick % 2]; 3], Ty::M),
             Sig::IntCompare => ([ints[pick % 4]; 3], Ty::M),
             Sig::Mask => ([Ty::M; 3], Ty::M),
-            Sig::Select if prim == Prim::CallIf => ([Ty::M, floats[pick % 2], floats[pick % 2]], floats[pick % 2]),
+            Sig::Select if prim == Prim::CallIf => {
+                let ty = floats[pick % 2];
+                ([Ty::M, ty, ty], ty)
+            }
             Sig::Select => {
                 let ty = Ty::ALL[1 + pick % 6];
                 ([Ty::M, ty, ty], ty)
@@ -97,6 +100,7 @@ impl Generator {
         for (k, word) in [a, b, c].into_iter().enumerate().take(prim.row().arity as usize) {
             values[k] = self.value(args[k], word);
         }
+        // The first argument of a masked call is the mask, the last what stands in for the result.
         let arity = if prim == Prim::CallIf { 1 } else { prim.row().arity };
         let routines: Vec<Routine> = Routine::ALL.iter().copied().filter(|r| r.arity() == arity).collect();
         let imm = match prim {

@@ -69,6 +69,10 @@ fn signatures(prim: Prim) -> Vec<(Vec<Ty>, Ty, u64)> {
         Sig::FloatCompare => floats.map(|t| (vec![t; 2], Ty::M, 0)).to_vec(),
         Sig::IntCompare => ints.map(|t| (vec![t; 2], Ty::M, 0)).to_vec(),
         Sig::Mask => vec![same(Ty::M)],
+        Sig::Select if prim == Prim::CallIf => {
+            let routines = Routine::ALL.iter().filter(|r| r.arity() == 1);
+            routines.flat_map(|r| floats.map(|t| (vec![Ty::M, t, t], t, r.imm()))).collect()
+        }
         Sig::Select => Ty::ALL[1..].iter().map(|&t| (vec![Ty::M, t, t], t, 0)).collect(),
         Sig::Convert => {
             let pairs = Ty::ALL.into_iter().flat_map(|f| Ty::ALL.map(|t| (f, t)));
@@ -89,7 +93,7 @@ fn primitives() {
     for &prim in Prim::ALL {
         for (args, ty, imm) in signatures(prim) {
             for (n, class) in classes.iter().enumerate() {
-                if matches!(prim, Prim::Call1 | Prim::Call2) && n % 3 != 0 {
+                if matches!(prim, Prim::Call1 | Prim::Call2 | Prim::CallIf) && n % 3 != 0 {
                     continue;
                 }
                 let mut b = Builder::new();
