@@ -53,7 +53,7 @@ fn chosen() -> impl Iterator<Item = &'static Function> {
 fn dump() {
     let Ok(folder) = std::env::var("LAZULI_MATH_DUMP") else { return };
     for f in chosen() {
-        let (xs, ys) = f.sample(2_000_000, 3);
+        let (xs, ys) = f.sample(2_000_000, 4);
         let zs = f.eval64(&xs, &ys);
         let mut bytes: Vec<u8> = Vec::new();
         for (i, z) in zs.into_iter().enumerate() {
