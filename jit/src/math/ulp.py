@@ -3,7 +3,8 @@
 
 Reads what the ignored test `math::tests::dump` writes (rows of x, y, result) and compares with MPFR at 140 bits. Prints
 the largest errors to standard error, and to standard output the rows of `reference.txt`: the arguments with the largest
-errors and a few others, each with the exact result as a sum of two doubles (all as bits, in hexadecimal).
+errors and a few others, each with the nearest double to the exact result, and what that lacks in units in the last
+place (all as bits, in hexadecimal).
 
 Needs numpy and gmpy2. Usage:
 
@@ -45,7 +46,7 @@ def measure(path, rows):
             continue
         unit = max(gmpy2.get_exp(exact), -1021) - 53
         hi = float(exact)
-        lo = float(exact - hi)
+        lo = float(gmpy2.mul(exact - hi, gmpy2.exp2(-unit)))
         error = float(gmpy2.mul(abs(gmpy2.mpfr(z) - exact), gmpy2.exp2(-unit)))
         measured.append((error, x, y, hi, lo))
     worst = heapq.nlargest(WORST, measured)
