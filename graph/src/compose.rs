@@ -6,10 +6,12 @@
 use crate::{Axes, DType, Error, ErrorKind, Expr, Index, Kind, MapOp, Op, ReduceOp, Scalar, Shape, View, Weak};
 use std::panic::Location;
 
+#[track_caller]
 fn float(x: f64) -> Expr {
     Expr::literal(Scalar::from_f64(DType::F64, x))
 }
 
+#[track_caller]
 fn int(x: i64) -> Expr {
     Expr::literal(Scalar::from_i64(DType::I64, x))
 }
@@ -170,11 +172,10 @@ impl Expr {
             return Expr::map(MapOp::Round, std::slice::from_ref(self));
         }
         // Parsed, for 10^n is then the nearest double.
-        let power: f64 = format!("1e{}", decimals.unsigned_abs())
-            .parse()
-            .ok()
-            .filter(|p: &f64| p.is_finite())
-            .ok_or_else(|| argument(format!("cannot round to {decimals} decimals"), "round", &[self]))?;
+        let power: Option<f64> = format!("1e{}", decimals.unsigned_abs()).parse().ok();
+        let Some(power) = power.filter(|p| p.is_finite()) else {
+            return Err(argument(format!("cannot round to {decimals} decimals"), "round", &[self]));
+        };
         let wide = if self.dtype().is_float() { self.clone() } else { self.cast(DType::F64) };
         let (there, back) = match decimals > 0 {
             true => (MapOp::Multiply, MapOp::Divide),
@@ -191,9 +192,9 @@ impl Expr {
     /// As [`Expr::map`]; a negative integer literal as the exponent of integers.
     #[track_caller]
     pub fn power(&self, exponent: &Expr) -> Result<Expr, Error> {
-        let general = || Expr::map(MapOp::Pow, &[self.clone(), exponent.clone()]);
+        let operands = [self.clone(), exponent.clone()];
         let (Op::Const(value), Some(weak), None) = (exponent.op(), exponent.weak(), self.weak()) else {
-            return general();
+            return Expr::map(MapOp::Pow, &operands);
         };
         let dtype = self.dtype().promote_weak(weak);
         if !dtype.is_float() {
@@ -203,7 +204,7 @@ impl Expr {
             }
             return match (weak, value.as_i64()) {
                 (Weak::Int, 2) => Expr::map(MapOp::Square, std::slice::from_ref(self)),
-                _ => general(),
+                _ => Expr::map(MapOp::Pow, &operands),
             };
         }
         let base = self.cast(dtype);
@@ -212,7 +213,7 @@ impl Expr {
             2.0 => Expr::map(MapOp::Square, &[base]),
             0.5 => Expr::map(MapOp::Sqrt, &[base]),
             -1.0 => Expr::map(MapOp::Reciprocal, &[base]),
-            _ => general(),
+            _ => Expr::map(MapOp::Pow, &operands),
         }
     }
 
@@ -250,7 +251,8 @@ impl Expr {
     /// An axis outside the array.
     #[track_caller]
     pub fn diff(&self, n: usize, axis: i64) -> Result<Expr, Error> {
-        let axis = self.shape().axis(axis).map_err(|e| Expr::error(e, "diff", &[self]))?;
+        let at = Location::caller();
+        let axis = self.shape().axis(axis).map_err(|e| Expr::error_at(e, "diff", &[self], at))?;
         let op = if self.dtype() == DType::Bool { MapOp::NotEqual } else { MapOp::Subtract };
         let mut out = self.clone();
         // Past the extent of the axis nothing is left to take differences of.
@@ -258,9 +260,10 @@ impl Expr {
             let part = |start, stop| {
                 let mut index = vec![Index::FULL; axis];
                 index.push(Index::Slice { start, stop, step: 1 });
-                out.index(&index)
+                index
             };
-            out = Expr::map(op, &[part(Some(1), None)?, part(None, Some(-1))?])?;
+            let (above, below) = (out.index(&part(Some(1), None))?, out.index(&part(None, Some(-1)))?);
+            out = Expr::map(op, &[above, below])?;
         }
         Ok(out)
     }
@@ -274,7 +277,8 @@ impl Expr {
     /// Positions outside the array, too many indices, a step of zero, two ellipses.
     #[track_caller]
     pub fn index(&self, indices: &[Index]) -> Result<Expr, Error> {
-        let view = View::index(self.shape(), indices).map_err(|e| Expr::error(e, "index", &[self]))?;
+        let at = Location::caller();
+        let view = View::index(self.shape(), indices).map_err(|e| Expr::error_at(e, "index", &[self], at))?;
         self.view(view)
     }
 
@@ -284,7 +288,8 @@ impl Expr {
     /// Anything but a permutation of the axes.
     #[track_caller]
     pub fn transpose(&self, order: &[i64]) -> Result<Expr, Error> {
-        let fail = |e| Expr::error(e, "transpose", &[self]);
+        let at = Location::caller();
+        let fail = |e| Expr::error_at(e, "transpose", &[self], at);
         let set = self.shape().axes(order).map_err(fail)?;
         if set.len() != self.shape().rank() {
             let text = format!("transpose needs each of {} axes, got {}", self.shape().rank(), order.len());
@@ -307,7 +312,8 @@ impl Expr {
     /// An axis outside the array.
     #[track_caller]
     pub fn swapaxes(&self, a: i64, b: i64) -> Result<Expr, Error> {
-        let fail = |e| Expr::error(e, "swapaxes", &[self]);
+        let at = Location::caller();
+        let fail = |e| Expr::error_at(e, "swapaxes", &[self], at);
         let (a, b) = (self.shape().axis(a).map_err(fail)?, self.shape().axis(b).map_err(fail)?);
         let mut order: Vec<usize> = (0..self.shape().rank()).collect();
         order.swap(a, b);
@@ -320,7 +326,8 @@ impl Expr {
     /// An axis outside the array.
     #[track_caller]
     pub fn moveaxis(&self, from: i64, to: i64) -> Result<Expr, Error> {
-        let fail = |e| Expr::error(e, "moveaxis", &[self]);
+        let at = Location::caller();
+        let fail = |e| Expr::error_at(e, "moveaxis", &[self], at);
         let (from, to) = (self.shape().axis(from).map_err(fail)?, self.shape().axis(to).map_err(fail)?);
         let mut order: Vec<usize> = (0..self.shape().rank()).filter(|&i| i != from).collect();
         order.insert(to, from);
@@ -347,7 +354,8 @@ impl Expr {
             let kind = crate::ShapeError::Axis { axis: axis as i64, rank };
             return Err(Expr::error(kind, "expand_dims", &[self]));
         }
-        let view = View::expand_dims(self.shape(), at).map_err(|e| Expr::error(e, "expand_dims", &[self]))?;
+        let here = Location::caller();
+        let view = View::expand_dims(self.shape(), at).map_err(|e| Expr::error_at(e, "expand_dims", &[self], here))?;
         self.view(view)
     }
 
@@ -372,10 +380,10 @@ impl Expr {
     /// Another number of elements, other negative extents.
     #[track_caller]
     pub fn reshape_to(&self, to: &[i64]) -> Result<Expr, Error> {
-        let n = self.shape().elements();
+        let (n, at) = (self.shape().elements(), Location::caller());
         let fail = || {
             let kind = crate::ShapeError::Reshape { from: self.shape().clone(), to: to.to_vec() };
-            Expr::error(kind, "reshape", &[self])
+            Expr::error_at(kind, "reshape", &[self], at)
         };
         let known = to
             .iter()
@@ -391,7 +399,7 @@ impl Expr {
         if extents.iter().product::<usize>() != n {
             return Err(fail());
         }
-        self.reshape(Shape::new(&extents).map_err(|e| Expr::error(e, "reshape", &[self]))?)
+        self.reshape(Shape::new(&extents).map_err(|e| Expr::error_at(e, "reshape", &[self], at))?)
     }
 }
 
@@ -531,9 +539,10 @@ impl Expr {
     /// A 0-d operand, inner extents that differ, leading axes that do not broadcast.
     #[track_caller]
     pub fn matmul_numpy(&self, other: &Expr) -> Result<Expr, Error> {
+        let at = Location::caller();
         let bad = || {
             let kind = ErrorKind::Matmul(self.shape().clone(), other.shape().clone());
-            Expr::error(kind, "matmul", &[self, other])
+            Expr::error_at(kind, "matmul", &[self, other], at)
         };
         let axes = |i: usize| Axes::from_iter([i]);
         let (row, column) = match (self.shape().rank(), other.shape().rank()) {
@@ -570,7 +579,8 @@ impl Expr {
         if b <= 2 {
             return self.matmul_numpy(other);
         }
-        let shape = |e: &[usize]| Shape::new(e).map_err(|e| Expr::error(e, "dot", &[self, other]));
+        let at = Location::caller();
+        let shape = |e: &[usize]| Shape::new(e).map_err(|e| Expr::error_at(e, "dot", &[self, other], at));
         let (lead, inner) = self.shape().split_at(a - 1);
         let right = other.moveaxis(-2, 0)?;
         if inner[0] != right.shape()[0] {

@@ -201,7 +201,17 @@ impl Expr {
     /// An error of `op` about `operands`, at the caller's place.
     #[track_caller]
     pub fn error(kind: impl Into<ErrorKind>, op: &'static str, operands: &[&Expr]) -> Error {
-        Error::new(kind, op, Location::caller()).with_operands(operands.iter().map(|e| e.note()))
+        Expr::error_at(kind, op, operands, Location::caller())
+    }
+
+    /// The same from within a closure, which does not know who called the function around it.
+    pub(crate) fn error_at(
+        kind: impl Into<ErrorKind>,
+        op: &'static str,
+        operands: &[&Expr],
+        at: &'static Location<'static>,
+    ) -> Error {
+        Error::new(kind, op, at).with_operands(operands.iter().map(|e| e.note()))
     }
 
     /// Converts to `dtype`; the node itself if it has that dtype already.
@@ -245,7 +255,8 @@ impl Expr {
     /// A shape it does not broadcast to.
     #[track_caller]
     pub fn broadcast_to(&self, shape: &Shape) -> Result<Expr, Error> {
-        let view = View::broadcast(self.shape(), shape).map_err(|e| Expr::error(e, "broadcast_to", &[self]))?;
+        let at = Location::caller();
+        let view = View::broadcast(self.shape(), shape).map_err(|e| Expr::error_at(e, "broadcast_to", &[self], at))?;
         self.view(view)
     }
 
@@ -277,8 +288,8 @@ impl Expr {
     /// number of operands.
     #[track_caller]
     pub fn map(op: MapOp, operands: &[Expr]) -> Result<Expr, Error> {
-        let row = op.row();
-        let fail = |kind: ErrorKind| -> Error { Expr::error(kind, row.name, &operands.iter().collect::<Vec<_>>()) };
+        let (row, at) = (op.row(), Location::caller());
+        let fail = |kind: ErrorKind| Expr::error_at(kind, row.name, &operands.iter().collect::<Vec<_>>(), at);
         if operands.len() != row.arity as usize {
             let text = format!("{} takes {} operands, got {}", row.name, row.arity, operands.len());
             return Err(fail(ErrorKind::Argument(text)));
@@ -351,8 +362,10 @@ impl Expr {
         let unsigned = signed.cast(DType::U64);
         let other = other.cast(DType::U64);
         let sides = if std::ptr::eq(signed, a) { [unsigned, other] } else { [other, unsigned] };
-        let literals = negative.map(|x| Expr::full(Scalar::from_i64(DType::I64, x), Shape::scalar()));
-        let below = Expr::map(MapOp::Less, &[signed.clone(), Expr::literal(Scalar::from_i64(DType::I64, 0))])?;
+        let number = |x: i64| Scalar::from_i64(DType::I64, x);
+        let literals =
+            [Expr::full(number(negative[0]), Shape::scalar()), Expr::full(number(negative[1]), Shape::scalar())];
+        let below = Expr::map(MapOp::Less, &[signed.clone(), Expr::literal(number(0))])?;
         let when_below = Expr::map(op, &literals)?;
         let when_not = Expr::map(op, &sides)?;
         Expr::map(MapOp::Where, &[below, when_below, when_not]).map(Some)
@@ -380,7 +393,8 @@ impl Expr {
     /// An axis outside the array.
     #[track_caller]
     pub fn scan(&self, op: ScanOp, axis: i64) -> Result<Expr, Error> {
-        let axis = self.shape().axis(axis).map_err(|e| Expr::error(e, op.name(), &[self]))?;
+        let at = Location::caller();
+        let axis = self.shape().axis(axis).map_err(|e| Expr::error_at(e, op.name(), &[self], at))?;
         let operand = self.cast(op.operand_dtype(self.dtype()));
         let (dtype, shape) = (operand.dtype(), operand.shape().clone());
         Ok(Expr::node(Op::Scan(op, axis as u8), dtype, shape, smallvec![operand], Location::caller()))
@@ -392,15 +406,15 @@ impl Expr {
     /// Fewer than two axes, inner extents that differ, leading axes that do not broadcast.
     #[track_caller]
     pub fn matmul(&self, other: &Expr) -> Result<Expr, Error> {
-        let (a, b) = (self.shape(), other.shape());
-        let bad = || Expr::error(ErrorKind::Matmul(a.clone(), b.clone()), "matmul", &[self, other]);
+        let (a, b, at) = (self.shape(), other.shape(), Location::caller());
+        let bad = || Expr::error_at(ErrorKind::Matmul(a.clone(), b.clone()), "matmul", &[self, other], at);
         if a.rank() < 2 || b.rank() < 2 || a[a.rank() - 1] != b[b.rank() - 2] {
             return Err(bad());
         }
         let (ab, am) = a.split_at(a.rank() - 2);
         let (bb, bm) = b.split_at(b.rank() - 2);
-        let shape = |e: &[usize]| Shape::new(e).map_err(|e| Expr::error(e, "matmul", &[self, other]));
-        let batch = shape(ab)?.broadcast(&shape(bb)?).map_err(|e| Expr::error(e, "matmul", &[self, other]))?;
+        let shape = |e: &[usize]| Shape::new(e).map_err(|e| Expr::error_at(e, "matmul", &[self, other], at));
+        let batch = shape(ab)?.broadcast(&shape(bb)?).map_err(|e| Expr::error_at(e, "matmul", &[self, other], at))?;
         let dtype = Expr::promote(&[self.clone(), other.clone()]);
         let full = |m: &[usize]| shape(&[&batch, m].concat());
         let left = self.cast(dtype).broadcast_to(&full(am)?)?;

@@ -237,6 +237,12 @@ pub fn fuse(graph: &Graph, enabled: bool) -> Fusion {
             && homes[base(graph, id).index()] != Home::Inline
         {
             homes[id.index()] = Home::Alias;
+            // And so are the views it looks through.
+            let mut below = graph.operands(id)[0];
+            while homes[below.index()] == Home::Inline {
+                homes[below.index()] = Home::Alias;
+                below = graph.operands(below)[0];
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 /// Machine code of this machine's architecture as text: one instruction a line, with its offset.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn disassemble(code: &[u8]) -> String {
-    use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, NasmFormatter};
+    use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, Mnemonic, NasmFormatter};
     let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
     let mut formatter = NasmFormatter::new();
     let options = formatter.options_mut();
@@ -15,6 +15,11 @@ pub(crate) fn disassemble(code: &[u8]) -> String {
     // Constants stand behind the code: it ends where the first one that an instruction names begins.
     let mut end = code.len();
     while decoder.position() < end && decoder.can_decode() {
+        let rest = &code[decoder.position()..end];
+        if instruction.mnemonic() == Mnemonic::Ret && end < code.len() && rest.iter().all(|&b| b == 0) {
+            // Padding before the constants.
+            break;
+        }
         decoder.decode_out(&mut instruction);
         if instruction.is_ip_rel_memory_operand() {
             end = end.min(usize::try_from(instruction.ip_rel_memory_address()).unwrap_or(end));

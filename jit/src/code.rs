@@ -97,8 +97,8 @@ pub struct Code {
 }
 
 enum Form {
-    Interp(Interp),
-    Clif(clif::Compiled),
+    Interp(Box<Interp>),
+    Clif(Box<clif::Compiled>),
 }
 
 // Threads share code: this must hold, and breaks here if it stops to.
@@ -116,8 +116,8 @@ impl Code {
     pub fn compile(kernel: &Kernel, backend: Backend, target: &Target) -> Result<Code, CodeError> {
         kernel.verify().map_err(CodeError::Malformed)?;
         let form = match backend {
-            Backend::Interp => Form::Interp(Interp::new(kernel)),
-            Backend::Clif => Form::Clif(clif::Compiled::new(kernel, target)?),
+            Backend::Interp => Form::Interp(Box::new(Interp::new(kernel))),
+            Backend::Clif => Form::Clif(Box::new(clif::Compiled::new(kernel, target)?)),
         };
         Ok(Code { kernel: kernel.clone(), target: target.clone(), form })
     }

@@ -17,8 +17,9 @@
 //! of a graph says what the case is about. `BLESS=1` writes what the commands print in place of what they should:
 //! read the diff before you commit it.
 
+use lazuli_engine::Precision;
 use lazuli_graph::passes::{Options, PassSet, optimize};
-use lazuli_graph::{DType, Graph, MapOp, Op, Scalar, verify};
+use lazuli_graph::{DType, Graph, Op, Scalar, verify};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -74,21 +75,11 @@ fn run_optimize(settings: &Settings, input: &str) -> Outcome {
         None => PassSet::NONE,
     };
     let options = Options { disabled, verify: true, ..Options::default() };
+    let evaluate = |op: &Op, operand: DType, result: DType, args: &[Scalar]| {
+        lazuli_engine::evaluate(op, operand, result, args, Precision::Standard)
+    };
     optimize(&mut graph, &options, &evaluate).map_err(|e| e.to_string())?;
     Ok(graph.compact().to_string())
-}
-
-/// Computes sums and products of 64-bit numbers, and casts: enough for the files here. What constants fold to in
-/// earnest is tested where the kernels are.
-fn evaluate(op: &Op, compute: DType, result: DType, x: &[Scalar]) -> Scalar {
-    match (op, compute) {
-        (Op::Map(MapOp::Add), DType::F64) => Scalar::from_f64(result, x[0].as_f64() + x[1].as_f64()),
-        (Op::Map(MapOp::Multiply), DType::F64) => Scalar::from_f64(result, x[0].as_f64() * x[1].as_f64()),
-        (Op::Map(MapOp::Add), DType::I64) => Scalar::from_i64(result, x[0].as_i64().wrapping_add(x[1].as_i64())),
-        (Op::Map(MapOp::Multiply), DType::I64) => Scalar::from_i64(result, x[0].as_i64().wrapping_mul(x[1].as_i64())),
-        (Op::Cast, _) => x[0].cast(result),
-        _ => panic!("a filetest folds {} of {compute}, which the harness cannot compute", op.name()),
-    }
 }
 
 /// One `.lzt` file.

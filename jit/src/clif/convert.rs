@@ -92,7 +92,7 @@ impl Emitter<'_> {
     }
 
     /// Wider integers.
-    fn extend_to(&mut self, mut a: Lanes, size: u8, signed: bool) -> Lanes {
+    pub(super) fn extend_to(&mut self, mut a: Lanes, size: u8, signed: bool) -> Lanes {
         while a.size < size {
             a = self.double(&a, |e, a, high| match (signed, high) {
                 (true, false) => e.pos.ins().swiden_low(a),
@@ -105,7 +105,7 @@ impl Emitter<'_> {
     }
 
     /// The low bits of integers.
-    fn truncate_to(&mut self, mut a: Lanes, size: u8) -> Lanes {
+    pub(super) fn truncate_to(&mut self, mut a: Lanes, size: u8) -> Lanes {
         while a.size > size {
             a = match a.size {
                 8 => self.halve(&a, |e, a, b| {
@@ -179,8 +179,8 @@ impl Emitter<'_> {
         let y = self.demote(x);
         let back = self.promote(&y);
         let (x, back) = (self.map(x, Self::fabs), self.map(&back, Self::fabs));
-        let below = self.zip(&back, &x, |e, a, b| e.pos.ins().fcmp(FloatCC::LessThan, a, b));
-        let above = self.zip(&x, &back, |e, a, b| e.pos.ins().fcmp(FloatCC::LessThan, a, b));
+        let below = self.zip(&back, &x, |e, a, b| e.compare_floats(FloatCC::LessThan, a, b));
+        let above = self.zip(&x, &back, |e, a, b| e.compare_floats(FloatCC::LessThan, a, b));
         // NaN is neither below nor above, and stays as it is.
         let (below, above) = (self.resize_mask(below, 4), self.resize_mask(above, 4));
         let vectors = (0..y.vectors.len()).map(|k| {
@@ -273,7 +273,7 @@ impl Emitter<'_> {
         let quiet = self.splat_bits(I32X4, 0x40_0000);
         let quiet = self.pos.ins().bor(x, quiet);
         let float = self.cast(x, F32X4);
-        let nan = self.pos.ins().fcmp(FloatCC::Unordered, float, float);
+        let nan = self.compare_floats(FloatCC::Unordered, float, float);
         let value = self.choose(nan, quiet, rounded);
         self.pos.ins().ushr_imm_u(value, 16)
     }
@@ -287,7 +287,7 @@ impl Emitter<'_> {
 
     // Between integers and floats.
 
-    fn int_to_float(&mut self, signed: bool, from: Ty, to: Ty, a: Lanes) -> Lanes {
+    pub(super) fn int_to_float(&mut self, signed: bool, from: Ty, to: Ty, a: Lanes) -> Lanes {
         match (from, to) {
             (Ty::I32, Ty::F32) if signed => self.map(&a, |e, a| e.pos.ins().fcvt_from_sint(F32X4, a)),
             (Ty::I32, Ty::F32) => self.map(&a, |e, a| e.pos.ins().fcvt_from_uint(F32X4, a)),
@@ -358,6 +358,22 @@ impl Emitter<'_> {
                 })
             }
         }
+    }
+
+    /// `F64` to 32-bit integers where all are in range: signed ones out of it give the least.
+    pub(super) fn truncate_to_i32(&mut self, signed: bool, a: &Lanes) -> Lanes {
+        let convert = |e: &mut Self, a: Value| {
+            if !signed {
+                return e.f64_to_i32(false, a);
+            }
+            let zero = e.splat_bits(I64X2, 0);
+            let wide = e.pos.ins().x86_cvtt2dq(I64X2, a);
+            e.pos.ins().snarrow(wide, zero)
+        };
+        self.halve(a, |e, a, b| {
+            let low = convert(e, a);
+            e.join_halves(a, b, low, convert)
+        })
     }
 
     /// Two `F64` to the 32-bit integers in the lower lanes: in the one form that Cranelift has for it, a conversion

@@ -62,16 +62,16 @@ impl Emitter<'_> {
         let magnitude = self.fabs(a);
         let sign = self.sign(a);
         let shift = self.splat_bits(ty, integers);
-        let small = self.pos.ins().fcmp(FloatCC::LessThan, magnitude, shift);
+        let small = self.compare_floats(FloatCC::LessThan, magnitude, shift);
         let sum = self.pos.ins().fadd(magnitude, shift);
         let nearest = self.pos.ins().fsub(sum, shift);
         let signed = self.pos.ins().bor(nearest, sign);
         let rounded = match prim {
             Prim::FFloor | Prim::FCeil | Prim::FTrunc => {
                 let wrong = match prim {
-                    Prim::FFloor => self.pos.ins().fcmp(FloatCC::LessThan, a, signed),
-                    Prim::FCeil => self.pos.ins().fcmp(FloatCC::LessThan, signed, a),
-                    _ => self.pos.ins().fcmp(FloatCC::LessThan, magnitude, nearest),
+                    Prim::FFloor => self.compare_floats(FloatCC::LessThan, a, signed),
+                    Prim::FCeil => self.compare_floats(FloatCC::LessThan, signed, a),
+                    _ => self.compare_floats(FloatCC::LessThan, magnitude, nearest),
                 };
                 let wrong = self.cast(wrong, ty);
                 let one = self.splat_bits(ty, one);

@@ -1,9 +1,9 @@
 //! Integer operations that are not one vector instruction everywhere.
 
-use super::emit::{Emitter, Lanes, vector_of};
+use super::emit::{Emitter, Lanes, integers, vector_of};
 use crate::kernel::{Inst, Prim, Ty, ValueId};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{I8X16, I16, I16X8, I32, I64};
+use cranelift_codegen::ir::types::{F32X4, I8X16, I16, I16X8, I32, I32X4, I64};
 use cranelift_codegen::ir::{InstBuilder, Type, Value};
 
 impl Emitter<'_> {
@@ -23,11 +23,17 @@ impl Emitter<'_> {
         self.cast(product, I8X16)
     }
 
-    /// Division and remainder, lane by lane. Divisors that would trap are replaced by 1 and the results by what the
-    /// primitive says.
     pub(super) fn divide(&mut self, inst: &Inst) -> Lanes {
         let (a, b) = (self.get(inst.args[0]), self.get(inst.args[1]));
         let signed = matches!(inst.prim, Prim::SDiv | Prim::SRem);
+        let by_floats = match inst.ty {
+            Ty::I64 => false,
+            Ty::I32 => self.caps.truncate && (signed || self.caps.round),
+            _ => self.caps.truncate,
+        };
+        if by_floats {
+            return self.divide_as_floats(inst, &a, &b, signed);
+        }
         let ty = vector_of(inst.ty).lane_type();
         // Narrow integers divide as 32-bit ones.
         let wide = if inst.ty == Ty::I64 { I64 } else { I32 };
@@ -36,6 +42,37 @@ impl Emitter<'_> {
             let (a, b) = (e.extend(a, wide, signed), e.extend(b, wide, signed));
             let result = e.divide_scalar(inst.prim, a, b);
             if ty == wide { result } else { e.pos.ins().ireduce(ty, result) }
+        })
+    }
+
+    /// Divides 8- and 16-bit integers as `F32`, 32-bit ones as `F64`.
+    ///
+    /// That is exact after truncation: a quotient `q = a / b` that is not an integer is at least `1 / b` away from one,
+    /// and rounding moves it by less than `q / 2^24` (`q / 2^53`), which is no more since `a` is below 2^24 (2^53).
+    fn divide_as_floats(&mut self, inst: &Inst, a: &Lanes, b: &Lanes, signed: bool) -> Lanes {
+        let size = inst.ty.size() as u8;
+        let mut quotient = if inst.ty == Ty::I32 {
+            let (a, b) = [a, b].map(|v| self.int_to_float(signed, Ty::I32, Ty::F64, v.clone())).into();
+            let quotient = self.zip(&a, &b, |e, a, b| e.pos.ins().fdiv(a, b));
+            // The least by -1 is out of range, and truncates to the least, as it should.
+            self.truncate_to_i32(signed, &quotient)
+        } else {
+            let (a, b) = [a, b].map(|v| self.extend_to(v.clone(), 4, signed)).into();
+            let quotient = self.zip(&a, &b, |e, a, b| {
+                let (a, b) = (e.pos.ins().fcvt_from_sint(F32X4, a), e.pos.ins().fcvt_from_sint(F32X4, b));
+                let quotient = e.pos.ins().fdiv(a, b);
+                e.pos.ins().x86_cvtt2dq(I32X4, quotient)
+            });
+            self.truncate_to(quotient, size)
+        };
+        if matches!(inst.prim, Prim::SRem | Prim::URem) {
+            let product = self.zip(&quotient, b, Self::imul);
+            quotient = self.zip(a, &product, |e, a, b| e.pos.ins().isub(a, b));
+        }
+        self.zip(&quotient, b, |e, q, b| {
+            let zero = e.splat_bits(integers(size), 0);
+            let by_zero = e.pos.ins().icmp(IntCC::Equal, b, zero);
+            e.pos.ins().band_not(q, by_zero)
         })
     }
 
@@ -49,6 +86,7 @@ impl Emitter<'_> {
         }
     }
 
+    /// Divisors that would trap are replaced by 1, and the results by what the primitive says.
     fn divide_scalar(&mut self, prim: Prim, a: Value, b: Value) -> Value {
         let ty = self.pos.func.dfg.value_type(a);
         let (zero, one) = (self.pos.ins().iconst(ty, 0), self.pos.ins().iconst(ty, 1));

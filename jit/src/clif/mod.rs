@@ -26,6 +26,8 @@ mod integer;
 mod memory;
 mod nest;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use crate::code::CodeError;
 use crate::kernel::Kernel;
@@ -81,7 +83,7 @@ impl Compiled {
             Err(error) => {
                 // SAFETY: nothing of the module has been called or will be.
                 unsafe { module.free_memory() };
-                Err(CodeError::Compiler(describe(error)))
+                Err(CodeError::Compiler(describe(*error)))
             }
         }
     }
@@ -148,6 +150,8 @@ fn caps(target: &Target, isa: &dyn TargetIsa) -> Caps {
         fma: !x86 || (target.has("fma") && target.has("avx")),
         round: !x86 || target.has("sse4.1"),
         narrow: !x86 || target.has("sse4.1"),
+        compare_memory: !x86 || target.has("avx"),
+        truncate: x86,
         blend: x86 && target.has("sse4.1"),
         i64_to_f64: !x86,
     }
@@ -159,7 +163,7 @@ fn define(
     function: Function,
     pool: &[u128],
     imports: &[Import],
-) -> Result<(*const u8, usize), ModuleError> {
+) -> Result<(*const u8, usize), Box<ModuleError>> {
     // The order of declarations is the numbering that the emitter assumed.
     let kernel = module.declare_function("kernel", Linkage::Export, &function.signature)?;
     for import in imports {
@@ -177,7 +181,7 @@ fn define(
         context.clear();
         context.func = function;
         module.define_function(kernel, context)?;
-        Ok::<_, ModuleError>(context.compiled_code().map_or(0, |code| code.code_buffer().len()))
+        Ok::<_, Box<ModuleError>>(context.compiled_code().map_or(0, |code| code.code_buffer().len()))
     })?;
     module.finalize_definitions()?;
     Ok((module.get_finalized_function(kernel), size))

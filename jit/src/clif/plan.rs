@@ -44,15 +44,10 @@ impl Plan {
         };
         let lanes = [4, 2].map(|unroll| base * unroll).into_iter().find(|&lanes| fits(lanes)).unwrap_or(base);
         // One register is left for what an instruction needs on the way.
-        let budget = (registers - 1).saturating_sub(plan.pressure(&spans, lanes));
+        let budget = (registers - 1).saturating_sub(plan.pressure(&spans, lanes) + plan.row_values(kernel));
         plan.lanes = lanes;
         plan.budget = budget;
         plan
-    }
-
-    /// How often a value is used, by what is live.
-    pub(super) fn uses(&self, value: ValueId) -> u32 {
-        self.uses[value.0 as usize]
     }
 
     /// Whether a value has to be computed in each round.
@@ -63,6 +58,16 @@ impl Plan {
     /// Bytes of a lane of a value.
     pub(super) fn size(&self, value: ValueId) -> u8 {
         self.size[value.0 as usize]
+    }
+
+    /// How many values that are the same for a row, constants aside, the rounds use.
+    fn row_values(&self, kernel: &Kernel) -> usize {
+        let mut used = vec![false; kernel.insts.len()];
+        for (_, inst) in kernel.insts.iter().enumerate().filter(|(v, _)| self.moves(*v)) {
+            inst.args().iter().for_each(|a| used[a.0 as usize] = true);
+        }
+        let row = |v: &usize| used[*v] && self.invariant[*v] && kernel.insts[*v].prim != Prim::Const;
+        (0..used.len()).filter(row).count()
     }
 
     fn constants(&self, kernel: &Kernel) -> usize {

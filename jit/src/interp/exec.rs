@@ -275,6 +275,8 @@ macro_rules! cast {
     };
 }
 
+// In the bodies for each integer type, some cast is to the type it comes from.
+#[allow(clippy::unnecessary_cast)]
 impl Frame<'_> {
     /// Runs one instruction. Loads and indices are not for here.
     pub(super) fn exec(&mut self, op: &Op) {

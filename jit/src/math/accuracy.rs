@@ -2,7 +2,7 @@
 //! results.
 
 use crate::kernel::{Class, Role, Slab};
-use crate::{Builder, Interp, Kernel, Routine, Ty, ValueId};
+use crate::{Builder, Interp, Kernel, Ty, ValueId};
 use lazuli_graph::DType;
 
 /// Appends a function to a program.
@@ -55,7 +55,47 @@ pub const FUNCTIONS: &[Function] = &[
     one("log2", super::log2, pxfm::f_log2, pxfm::f_log2f, (0.0, 10.0)),
     one("log10", super::log10, pxfm::f_log10, pxfm::f_log10f, (0.0, 10.0)),
     one("log1p", super::log1p, pxfm::f_log1p, pxfm::f_log1pf, (-1.0, 10.0)),
+    one("sinh", super::sinh, pxfm::f_sinh, pxfm::f_sinhf, (-20.0, 20.0)),
+    one("cosh", super::cosh, pxfm::f_cosh, pxfm::f_coshf, (-20.0, 20.0)),
+    one("tanh", super::tanh, pxfm::f_tanh, pxfm::f_tanhf, (-10.0, 10.0)),
+    one("sin", super::sin, pxfm::f_sin, pxfm::f_sinf, (-10.0, 10.0)),
+    one("cos", super::cos, pxfm::f_cos, pxfm::f_cosf, (-10.0, 10.0)),
+    one("tan", super::tan, pxfm::f_tan, pxfm::f_tanf, (-10.0, 10.0)),
+    one("asin", super::asin, pxfm::f_asin, pxfm::f_asinf, (-1.0, 1.0)),
+    one("acos", super::acos, pxfm::f_acos, pxfm::f_acosf, (-1.0, 1.0)),
+    one("atan", super::atan, pxfm::f_atan, pxfm::f_atanf, (-3.0, 3.0)),
+    one("cbrt", super::cbrt, pxfm::f_cbrt, pxfm::f_cbrtf, (-10.0, 10.0)),
+    two("atan2", super::atan2, pxfm::f_atan2, pxfm::f_atan2f, (-10.0, 10.0)),
+    two("hypot", super::hypot, pxfm::f_hypot, hypot32, (-10.0, 10.0)),
+    two("pow", super::pow, pow64, pow32, (-10.0, 10.0)),
 ];
+const fn two(
+    name: &'static str,
+    emit: fn(&mut Builder, ValueId, ValueId) -> ValueId,
+    oracle: fn(f64, f64) -> f64,
+    oracle32: fn(f32, f32) -> f32,
+    range: (f64, f64),
+) -> Function {
+    Function { name, emit: Emit::Two(emit), oracle: Oracle::Two(oracle, oracle32), range }
+}
+
+/// `pxfm::f_pow`, but the platform's `pow` (which is not correctly rounded, but nearly) where `pxfm` 0.1.30 is wrong:
+/// at NaN, zeros and infinities, and with exponents -2 and -1/2 near the ends of the range.
+fn pow64(x: f64, y: f64) -> f64 {
+    let edge = |v: f64| v == 0.0 || !v.is_finite();
+    let r = pxfm::f_pow(x, y);
+    if edge(x) || edge(y) || edge(r) || r.is_subnormal() || y.abs() == 2.0 || y.abs() == 0.5 { x.powf(y) } else { r }
+}
+
+/// `pow` of `f32`; `pxfm::f_powf` loses the sign of zero.
+fn pow32(x: f32, y: f32) -> f32 {
+    pow64(x as f64, y as f64) as f32
+}
+
+/// `pxfm::f_hypotf`, which gives NaN for infinity and NaN.
+fn hypot32(x: f32, y: f32) -> f32 {
+    if x.is_infinite() || y.is_infinite() { f32::INFINITY } else { pxfm::f_hypotf(x, y) }
+}
 
 impl Function {
     /// The function with this name.
@@ -154,6 +194,11 @@ impl Random {
 pub fn special_values() -> Vec<f64> {
     let mut v = vec![
         0.0,
+        1.0,
+        2.0,
+        3.0,
+        0.5,
+        1.5,
         f64::MIN_POSITIVE,
         f64::from_bits(1),
         f64::from_bits(0x000f_ffff_ffff_ffff),
@@ -175,9 +220,7 @@ pub fn special_values() -> Vec<f64> {
     v.extend((0..=308).map(|i| 10f64.powi(i)));
     let near: Vec<f64> = v.iter().flat_map(|x| [x.next_up(), x.next_down()]).collect();
     v.extend(near);
-    let negative: Vec<f64> = v.iter().map(|x| -x).collect();
-    v.extend(negative);
-    v
+    v.iter().flat_map(|&x| [x, -x]).collect()
 }
 
 impl Function {
@@ -208,8 +251,8 @@ impl Function {
             return (xs, Vec::new());
         }
         let (mut xs, mut ys) = (Vec::new(), Vec::new());
-        for (i, &x) in special.iter().enumerate().filter(|(i, _)| i % 7 == 0 || *i < 90) {
-            for &y in special.iter().skip(i % 5).step_by(5).chain(&special[..90]) {
+        for (i, &x) in special.iter().enumerate().filter(|(i, _)| i % 31 == 0 || *i < 60) {
+            for &y in special.iter().skip(i % 5).step_by(23).chain(&special[..60]) {
                 xs.push(x);
                 ys.push(y);
             }
