@@ -170,7 +170,8 @@ fn run_run(settings: &Settings, input: &str) -> Outcome {
         ("interp".to_owned(), config.clone().backend(BackendChoice::Interp)),
     ];
     for target in Target::available().iter().filter(|t| t.supported()) {
-        let config = config.clone().backend(BackendChoice::Clif).target_named(target.name).map_err(|e| e.to_string())?;
+        let config =
+            config.clone().backend(BackendChoice::Clif).target_named(target.name).map_err(|e| e.to_string())?;
         ways.push((target.name.to_owned(), config));
     }
     let mut expected: Option<Vec<Tensor>> = None;

@@ -53,6 +53,15 @@ enum Source<'a, T> {
     Uniform(T),
 }
 
+impl<T: Copy> Source<'_, T> {
+    fn lane(&self, i: usize) -> T {
+        match self {
+            Source::Vector(lanes) => lanes[i],
+            Source::Uniform(lane) => *lane,
+        }
+    }
+}
+
 /// The scratch buffer around the destination, and the constants.
 struct Sources<'a> {
     consts: &'a [u8],
@@ -121,19 +130,19 @@ impl Frame<'_> {
         }
     }
 
-    /// Calls `f` for the lanes in use whose mask holds; the others get the third argument.
+    /// Calls `f` for the lanes whose mask holds; the others get the third argument.
     fn call_if<T: Pod>(&mut self, op: &Op, f: impl Fn(T) -> T) {
-        let lanes = self.lanes;
         let (d, s) = self.split::<T>(op.dst);
-        let (m, a, b) = (s.get::<u8>(op.args[0]), s.get::<T>(op.args[1]), s.get::<T>(op.args[2]));
-        for (i, d) in d.iter_mut().enumerate() {
-            *d = *b.at(i);
-            let used = if op.dst.uniform { CHUNK } else { (lanes - i * CHUNK).min(CHUNK) };
-            for ((d, &m), &a) in d[..used].iter_mut().zip(m.at(i)).zip(a.at(i)) {
-                if m != 0 {
-                    *d = f(a);
-                }
-            }
+        let (m, a) = (s.get::<u8>(op.args[0]), s.get::<T>(op.args[1]));
+        match s.get::<T>(op.args[2]) {
+            Source::Uniform(b) => d.fill(b),
+            Source::Vector(b) => d.copy_from_slice(b),
+        }
+        if matches!(m, Source::Vector(m) if m.iter().all(|&m| m == 0)) {
+            return;
+        }
+        for (i, d) in d.iter_mut().enumerate().filter(|(i, _)| m.lane(*i) != 0) {
+            *d = f(a.lane(i));
         }
     }
 
