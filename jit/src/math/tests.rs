@@ -49,30 +49,63 @@ fn sampled_f32() {
     assert!(bad.is_empty(), "{bad:?}");
 }
 
-/// Every `f32`, for functions of one argument.
+/// Every `f32`, for functions of one argument; or every n-th, for n in `LAZULI_MATH_STRIDE`.
 #[test]
 #[ignore = "takes minutes a function"]
 fn exhaustive_f32() {
+    const BLOCK: u32 = 1 << 20;
+    let stride = std::env::var("LAZULI_MATH_STRIDE").map_or(1, |s| s.parse().unwrap());
     for f in chosen().filter(|f| f.arity() == 1) {
+        let part = |first: u32, last: u32| {
+            let blocks = (first..=last).step_by(BLOCK as usize);
+            let block = |b: u32| (b..=b + (BLOCK - 1)).step_by(stride).map(f32::from_bits).collect::<Vec<_>>();
+            blocks.map(|b| f.measure32(&block(b), &[])).collect::<Vec<_>>()
+        };
         let parts: Vec<_> = std::thread::scope(|s| {
-            let part = |first: u32, last: u32| {
-                let mut parts = Vec::new();
-                for start in (first..=last).step_by(1 << 20) {
-                    let xs: Vec<f32> = (0..1 << 20).map(|i| f32::from_bits(start + i)).collect();
-                    parts.push(f.measure32(&xs, &[]));
-                }
-                parts
-            };
-            let halves = [s.spawn(move || part(0, i32::MAX as u32)), s.spawn(move || part(1 << 31, u32::MAX))];
+            let halves = [s.spawn(|| part(0, i32::MAX as u32)), s.spawn(|| part(1 << 31, u32::MAX))];
             halves.into_iter().flat_map(|h| h.join().unwrap()).collect()
         });
         let worst = parts.iter().max_by(|a, b| a.worst.total_cmp(&b.worst)).unwrap();
-        let misrounded: u64 = parts.iter().map(|p| p.misrounded).sum();
+        let (count, misrounded) = parts.iter().fold((0, 0), |(c, m), p| (c + p.count, m + p.misrounded));
         println!(
-            "{:8} f32 {} of 2^32 misrounded, at most {:.6} ULP at {:?}",
-            f.name, misrounded, worst.worst, worst.at
+            "{:8} f32 {misrounded} of {count} misrounded, at most {:.6} ULP at {:?}",
+            f.name, worst.worst, worst.at
         );
         assert!(worst.worst <= f.bound.1, "{}: {worst:?}", f.name);
+    }
+}
+
+/// NumPy's own accuracy sets: the folder `numpy/_core/tests/data` of its wheel, in `LAZULI_NUMPY_DATA`.
+#[test]
+#[ignore = "needs the folder of NumPy's data"]
+fn numpy_validation_sets() {
+    let folder = std::path::PathBuf::from(std::env::var_os("LAZULI_NUMPY_DATA").unwrap());
+    let bits = |w: &str| u64::from_str_radix(w.trim_start_matches("0x"), 16).unwrap();
+    for f in FUNCTIONS.iter().filter(|f| f.arity() == 1) {
+        let name = f.name.strip_prefix('a').map_or(f.name.to_owned(), |rest| format!("arc{rest}"));
+        let text = std::fs::read_to_string(folder.join(format!("umath-validation-set-{name}.csv"))).unwrap();
+        let mut rows = 0;
+        for line in text.lines().filter(|l| l.starts_with("np.")) {
+            let cells: Vec<&str> = line.split(',').collect();
+            let (x, expected) = (bits(cells[1]), bits(cells[2]));
+            if cells[0] == "np.float32" {
+                let (x, expected) = (f32::from_bits(x as u32), f32::from_bits(expected as u32));
+                let got = f.eval32(&[x], &[])[0];
+                let steps = (got.to_bits() as i64 - expected.to_bits() as i64).abs();
+                assert!(
+                    steps <= 1 || got.is_nan() && expected.is_nan(),
+                    "{}({x:e}) = {got:e}, not {expected:e}",
+                    f.name
+                );
+            } else {
+                let (x, expected) = (f64::from_bits(x), f64::from_bits(expected));
+                let got = f.eval64(&[x], &[])[0];
+                assert!(steps64(got, expected) <= 1, "{}({x:e}) = {got:e}, not {expected:e}", f.name);
+            }
+            rows += 1;
+        }
+        println!("{:8} {rows} rows", f.name);
+        assert!(rows > 0, "{}", f.name);
     }
 }
 
