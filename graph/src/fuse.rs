@@ -195,7 +195,7 @@ pub fn fuse(graph: &Graph, enabled: bool) -> Fusion {
             let found = std::mem::take(&mut owners[i]);
             let total: u64 = found.iter().map(|o| o.elements).sum();
             let elements = node.shape.elements() as u64;
-            let (w, size) = ((weight[i] + reads[i]) as u64, node.dtype.size() as u64);
+            let (w, size) = (weight[i] as u64 + reads[i] as u64, node.dtype.size() as u64);
             let again = total.saturating_mul(w);
             let once = elements.saturating_mul(w + size).saturating_add(total.saturating_mul(size)) + KERNEL;
             let free = matches!(node.op, Op::Const(_) | Op::Iota | Op::View(_));
