@@ -1,1 +1,29 @@
-//! The engine of Lazuli: configuration, plans, caches, the executor, explain.
+//! The engine of Lazuli.
+//!
+//! ```text
+//! Exprs -> Capture -> key -> Plan (cached)        compute, function
+//!          Graph -> passes -> fuse -> kernels     plan, lower, kernels
+//!          Plan -> buffers, tiles, threads        exec, reduce, scan
+//!          Plan -> text                           explain
+//! ```
+//! Choices come from a [`Config`]; nothing here knows what user calls look like.
+
+mod compute;
+pub mod config;
+mod error;
+mod exec;
+mod explain;
+mod function;
+pub mod kernels;
+mod lower;
+pub mod plan;
+mod reduce;
+mod scan;
+
+pub use compute::{clear_caches, compute, data};
+pub use config::{BackendChoice, Config};
+pub use error::{Error, Result};
+pub use explain::{Explanation, Level, explain, explain_graph, human};
+pub use function::Function;
+pub use lazuli_jit::{Precision, Target, TargetError};
+pub use lower::evaluate;

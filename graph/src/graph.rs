@@ -25,8 +25,15 @@ impl NodeId {
     }
 }
 
+/// `%7`, as in the text form.
+impl std::fmt::Display for NodeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "%{}", self.index())
+    }
+}
+
 /// A node: what it does and what comes out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// The operation.
     pub op: Op,
@@ -44,6 +51,8 @@ pub struct Graph {
     /// An edge runs from operand to user and carries the operand's position.
     dag: StableDiGraph<Node, u8>,
     outputs: Vec<NodeId>,
+    /// For each output, where among the outputs it stands: replacing a node must not search them all.
+    places: FxHashMap<NodeId, SmallVec<[u32; 1]>>,
 }
 
 impl Graph {
@@ -98,7 +107,7 @@ impl Graph {
     }
 
     /// Every node, by number.
-    pub fn ids(&self) -> impl Iterator<Item = NodeId> + '_ {
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + '_ {
         self.dag.node_indices().map(NodeId)
     }
 
@@ -108,6 +117,14 @@ impl Graph {
             self.dag.edges_directed(id.0, Direction::Incoming).map(|e| (*e.weight(), NodeId(e.source()))).collect();
         edges.sort_unstable_by_key(|e| e.0);
         edges.into_iter().map(|e| e.1).collect()
+    }
+
+    /// The positions at which `id` has operands, ascending.
+    pub(crate) fn positions(&self, id: NodeId) -> SmallVec<[u8; 3]> {
+        let mut positions: SmallVec<[u8; 3]> =
+            self.dag.edges_directed(id.0, Direction::Incoming).map(|e| *e.weight()).collect();
+        positions.sort_unstable();
+        positions
     }
 
     /// The users of `id`, one entry for each operand position that reads it.
@@ -122,6 +139,10 @@ impl Graph {
 
     /// Sets the nodes whose values are wanted.
     pub fn set_outputs(&mut self, outputs: Vec<NodeId>) {
+        self.places.clear();
+        for (place, &o) in outputs.iter().enumerate() {
+            self.places.entry(o).or_default().push(place as u32);
+        }
         self.outputs = outputs;
     }
 
@@ -140,7 +161,10 @@ impl Graph {
             self.dag.remove_edge(edge);
             self.dag.add_edge(new.0, user, position);
         }
-        self.outputs.iter_mut().filter(|o| **o == old).for_each(|o| *o = new);
+        if let Some(places) = self.places.remove(&old) {
+            places.iter().for_each(|&place| self.outputs[place as usize] = new);
+            self.places.entry(new).or_default().extend(places);
+        }
     }
 
     /// Removes a node and its edges. The caller makes sure that nothing uses it.
@@ -148,11 +172,63 @@ impl Graph {
         self.dag.remove_node(id.0);
     }
 
+    /// Removes every node for whose [`NodeId::index`] `keep` is false, in time linear in the size of the graph.
+    ///
+    /// The others keep their ids. The caller makes sure that no node that stays uses one that goes.
+    pub fn retain(&mut self, keep: &[bool]) {
+        // Removing node by node would walk the list of users of a shared operand again and again.
+        let dag = std::mem::take(&mut self.dag);
+        self.dag = dag.filter_map_owned(
+            |id, node| keep.get(id.index()).copied().unwrap_or(false).then_some(node),
+            |_, e| Some(e),
+        );
+    }
+
+    /// For each [`NodeId::index`], how often the node is read: operand positions, and places among the outputs.
+    pub fn uses(&self) -> Vec<u32> {
+        let mut uses = vec![0; self.bound()];
+        let read = self.dag.edge_indices().filter_map(|e| self.dag.edge_endpoints(e)).map(|(from, _)| NodeId(from));
+        for id in read.chain(self.outputs.iter().copied().filter(|&o| self.contains(o))) {
+            uses[id.index()] += 1;
+        }
+        uses
+    }
+
+    /// The same computation with the nodes the outputs need, numbered densely in [`Graph::order`].
+    ///
+    /// The graph must be valid ([`crate::verify`]).
+    #[must_use]
+    pub fn compact(&self) -> Graph {
+        let mut graph = Graph::new();
+        let mut ids = vec![NodeId(NodeIndex::end()); self.bound()];
+        for id in self.order() {
+            let Node { op, dtype, shape, at } = self.node(id).clone();
+            let operands: SmallVec<[NodeId; 3]> = self.operands(id).iter().map(|o| ids[o.index()]).collect();
+            ids[id.index()] = graph.add(op, dtype, shape, &operands, at);
+        }
+        graph.set_outputs(self.outputs.iter().map(|o| ids[o.index()]).collect());
+        graph
+    }
+
     /// The nodes the outputs need, operands before users; depth first from the first output.
     pub fn order(&self) -> Vec<NodeId> {
+        self.order_from(self.outputs.iter().copied())
+    }
+
+    /// Every node, operands before users: by number where the numbers are in such an order, else the nodes the
+    /// outputs need first. In a graph with cycles, every node once.
+    pub fn order_all(&self) -> Vec<NodeId> {
+        if self.dag.edge_indices().filter_map(|e| self.dag.edge_endpoints(e)).all(|(from, to)| from < to) {
+            return self.ids().collect();
+        }
+        self.order_from(self.outputs.iter().copied().chain(self.ids()))
+    }
+
+    fn order_from(&self, roots: impl DoubleEndedIterator<Item = NodeId>) -> Vec<NodeId> {
         let mut seen = vec![false; self.bound()];
         let mut order = Vec::with_capacity(self.len());
-        let mut stack: Vec<(NodeId, bool)> = self.outputs.iter().rev().map(|&o| (o, false)).collect();
+        let mut stack: Vec<(NodeId, bool)> =
+            roots.rev().filter(|&root| self.contains(root)).map(|root| (root, false)).collect();
         while let Some((id, finished)) = stack.pop() {
             if finished {
                 order.push(id);

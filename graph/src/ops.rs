@@ -2,7 +2,7 @@
 //!
 //! Every elementwise operation is a row of [`MAP_OPS`], every reduction a row of [`REDUCE_OPS`], every scan a row of
 //! [`SCAN_OPS`]. The parser of the text form and of the command, the builder methods, the generated reference, the
-//! fuzzers and the generic tests iterate these tables. What an op computes stands in `lazuli-jit`, `lower.rs`.
+//! fuzzers and the generic tests iterate these tables. What an op computes stands in `lazuli-jit`, `lower`.
 
 use crate::DType;
 use std::fmt;
@@ -33,7 +33,8 @@ pub enum Rule {
     Select,
 }
 
-/// Algebraic facts about an op, for the passes. All hold bit for bit, up to NaN payloads.
+/// Algebraic facts about an op, for the passes. All hold bit for bit, up to the sign and payload of NaN; of
+/// `commutative`, [`MapOp::commutes`] knows the exceptions.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Props {
     /// `f(a, b)` is `f(b, a)`.
@@ -81,7 +82,7 @@ pub struct MapRow {
 }
 
 macro_rules! map_ops {
-    ($($variant:ident $name:literal [$($alias:literal),*] $symbol:expr, $arity:literal, $rule:ident, $props:ident, $cost:literal, $domain:expr, $ulp:literal, $doc:literal;)*) => {
+    ($($variant:ident $name:ident [$($alias:ident),*] $symbol:expr, $arity:tt, $rule:ident, $props:ident, $cost:literal, $domain:expr, $ulp:literal, $doc:literal;)*) => {
         /// An elementwise operation.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
         #[repr(u8)]
@@ -89,84 +90,92 @@ macro_rules! map_ops {
 
         /// The elementwise operations, in the order of [`MapOp`].
         pub const MAP_OPS: &[MapRow] = &[$(MapRow {
-            op: MapOp::$variant, name: $name, aliases: &[$($alias),*], symbol: $symbol, arity: $arity,
-            rule: Rule::$rule, props: $props, cost: $cost, domain: $domain, ulp: $ulp, doc: $doc,
+            op: MapOp::$variant, name: stringify!($name), aliases: &[$(stringify!($alias)),*], symbol: $symbol,
+            arity: $arity, rule: Rule::$rule, props: $props, cost: $cost, domain: $domain, ulp: $ulp, doc: $doc,
         }),*];
     };
 }
 
 const ALL: (f64, f64) = (-1e3, 1e3);
 
-map_ops! {
-    // arithmetic
-    Negative "negative" ["neg"] Some("-"), 1, Number, INVOLUTION, 1, ALL, 0.0, "`-x`; unsigned integers wrap.";
-    Abs "abs" ["absolute", "fabs"] None, 1, Same, IDEMPOTENT, 1, ALL, 0.0, "`|x|`; the most negative integer stays as it is.";
-    Sign "sign" [] None, 1, Number, IDEMPOTENT, 3, ALL, 0.0, "-1, 0 or 1 as `x` is below, at or above zero; NaN stays NaN.";
-    Add "add" [] Some("+"), 2, Same, RING, 1, ALL, 0.0, "`x + y`; of `bool`s, logical or.";
-    Subtract "subtract" ["sub"] Some("-"), 2, Number, PLAIN, 1, ALL, 0.0, "`x - y`.";
-    Multiply "multiply" ["mul"] Some("*"), 2, Same, RING, 1, ALL, 0.0, "`x * y`; of `bool`s, logical and.";
-    Divide "divide" ["true_divide", "div"] Some("/"), 2, Divide, PLAIN, 6, ALL, 0.0, "`x / y` in floating point.";
-    FloorDivide "floor_divide" [] Some("//"), 2, Integral, PLAIN, 20, ALL, 0.0, "The largest integer at most `x / y`; integer division by zero gives 0.";
-    Remainder "remainder" ["mod"] Some("%"), 2, Integral, PLAIN, 20, ALL, 0.0, "`x - floor_divide(x, y) * y`, with the sign of `y`; an integer remainder by zero is 0.";
-    Pow "pow" ["power"] Some("**"), 2, Integral, PLAIN, 60, (0.01, 20.0), 1.0, "`x` to the power `y`; integers wrap, negative integer exponents follow the inverse truncated to an integer.";
-    Square "square" [] None, 1, Integral, PLAIN, 1, ALL, 0.0, "`x * x`.";
-    Reciprocal "reciprocal" [] None, 1, Integral, PLAIN, 6, ALL, 0.0, "`1 / x`, of integers truncated.";
-    Minimum "minimum" [] None, 2, Same, LATTICE, 2, ALL, 0.0, "The smaller of two; NaN if either is NaN.";
-    Maximum "maximum" [] None, 2, Same, LATTICE, 2, ALL, 0.0, "The larger of two; NaN if either is NaN.";
-    Fmin "fmin" [] None, 2, Same, LATTICE, 2, ALL, 0.0, "The smaller of two; a NaN gives way to a number.";
-    Fmax "fmax" [] None, 2, Same, LATTICE, 2, ALL, 0.0, "The larger of two; a NaN gives way to a number.";
-    Copysign "copysign" [] None, 2, Float, PLAIN, 2, ALL, 0.0, "The magnitude of `x` with the sign of `y`.";
-    // rounding
-    Round "round" ["rint", "around"] None, 1, Same, IDEMPOTENT, 2, ALL, 0.0, "The nearest integer, halves to even; integers stay as they are.";
-    Floor "floor" [] None, 1, Same, IDEMPOTENT, 2, ALL, 0.0, "The largest integer at most `x`.";
-    Ceil "ceil" [] None, 1, Same, IDEMPOTENT, 2, ALL, 0.0, "The smallest integer at least `x`.";
-    Trunc "trunc" ["fix"] None, 1, Same, IDEMPOTENT, 2, ALL, 0.0, "`x` without its fraction.";
-    // roots, exponentials, logarithms
-    Sqrt "sqrt" [] None, 1, Float, PLAIN, 8, (0.0, 1e3), 0.0, "The square root; NaN below zero.";
-    Hypot "hypot" [] None, 2, Float, COMMUTES, 30, ALL, 1.0, "`sqrt(x*x + y*y)` without needless overflow.";
-    Exp "exp" [] None, 1, Float, PLAIN, 20, (-20.0, 20.0), 1.0, "e to the power `x`.";
-    Exp2 "exp2" [] None, 1, Float, PLAIN, 20, (-20.0, 20.0), 1.0, "2 to the power `x`.";
-    Expm1 "expm1" [] None, 1, Float, PLAIN, 25, (-20.0, 20.0), 1.0, "`exp(x) - 1`, accurate near zero.";
-    Log "log" [] None, 1, Float, PLAIN, 25, (1e-3, 1e3), 1.0, "The natural logarithm.";
-    Log2 "log2" [] None, 1, Float, PLAIN, 25, (1e-3, 1e3), 1.0, "The logarithm to base 2.";
-    Log10 "log10" [] None, 1, Float, PLAIN, 25, (1e-3, 1e3), 1.0, "The logarithm to base 10.";
-    Log1p "log1p" [] None, 1, Float, PLAIN, 30, (-0.9, 1e3), 1.0, "`log(1 + x)`, accurate near zero.";
-    // trigonometry
-    Sin "sin" [] None, 1, Float, PLAIN, 30, (-1e2, 1e2), 1.0, "The sine of `x` radians.";
-    Cos "cos" [] None, 1, Float, PLAIN, 30, (-1e2, 1e2), 1.0, "The cosine of `x` radians.";
-    Tan "tan" [] None, 1, Float, PLAIN, 45, (-1e2, 1e2), 1.0, "The tangent of `x` radians.";
-    Asin "asin" ["arcsin"] None, 1, Float, PLAIN, 35, (-1.0, 1.0), 1.0, "The angle in [-pi/2, pi/2] whose sine is `x`.";
-    Acos "acos" ["arccos"] None, 1, Float, PLAIN, 35, (-1.0, 1.0), 1.0, "The angle in [0, pi] whose cosine is `x`.";
-    Atan "atan" ["arctan"] None, 1, Float, PLAIN, 35, ALL, 1.0, "The angle in [-pi/2, pi/2] whose tangent is `x`.";
-    Atan2 "atan2" ["arctan2"] None, 2, Float, PLAIN, 45, ALL, 1.0, "The angle in [-pi, pi] of the point (`y`, `x`): `atan2(x1=y, x2=x)`.";
-    Sinh "sinh" [] None, 1, Float, PLAIN, 40, (-20.0, 20.0), 1.0, "The hyperbolic sine.";
-    Cosh "cosh" [] None, 1, Float, PLAIN, 40, (-20.0, 20.0), 1.0, "The hyperbolic cosine.";
-    Tanh "tanh" [] None, 1, Float, PLAIN, 40, (-5.0, 5.0), 1.0, "The hyperbolic tangent.";
-    // comparison
-    Equal "equal" [] Some("=="), 2, Compare, COMMUTES, 1, ALL, 0.0, "Whether `x` equals `y`.";
-    NotEqual "not_equal" [] Some("!="), 2, Compare, COMMUTES, 1, ALL, 0.0, "Whether `x` differs from `y`.";
-    Less "less" [] Some("<"), 2, Compare, PLAIN, 1, ALL, 0.0, "Whether `x` is below `y`.";
-    LessEqual "less_equal" [] Some("<="), 2, Compare, PLAIN, 1, ALL, 0.0, "Whether `x` is at most `y`.";
-    Greater "greater" [] Some(">"), 2, Compare, PLAIN, 1, ALL, 0.0, "Whether `x` is above `y`.";
-    GreaterEqual "greater_equal" [] Some(">="), 2, Compare, PLAIN, 1, ALL, 0.0, "Whether `x` is at least `y`.";
-    Isnan "isnan" [] None, 1, Compare, PLAIN, 1, ALL, 0.0, "Whether `x` is NaN.";
-    Isinf "isinf" [] None, 1, Compare, PLAIN, 2, ALL, 0.0, "Whether `x` is infinite.";
-    Isfinite "isfinite" [] None, 1, Compare, PLAIN, 2, ALL, 0.0, "Whether `x` is neither NaN nor infinite.";
-    Signbit "signbit" [] None, 1, Compare, PLAIN, 2, ALL, 0.0, "Whether the sign bit is set; for integers, whether `x` is negative.";
-    // logic and bits
-    LogicalAnd "logical_and" [] None, 2, Logical, RING, 1, ALL, 0.0, "Whether both are true (not zero).";
-    LogicalOr "logical_or" [] None, 2, Logical, RING, 1, ALL, 0.0, "Whether either is true (not zero).";
-    LogicalXor "logical_xor" [] None, 2, Logical, RING, 1, ALL, 0.0, "Whether exactly one is true (not zero).";
-    LogicalNot "logical_not" [] None, 1, Logical, PLAIN, 1, ALL, 0.0, "Whether `x` is false (zero).";
-    BitwiseAnd "bitwise_and" [] Some("&"), 2, Bits, LATTICE, 1, ALL, 0.0, "The bits set in both.";
-    BitwiseOr "bitwise_or" [] Some("|"), 2, Bits, LATTICE, 1, ALL, 0.0, "The bits set in either.";
-    BitwiseXor "bitwise_xor" [] Some("^"), 2, Bits, RING, 1, ALL, 0.0, "The bits set in exactly one.";
-    Invert "invert" ["bitwise_not", "bitwise_invert"] Some("~"), 1, Bits, INVOLUTION, 1, ALL, 0.0, "Every bit flipped; of `bool`, logical not.";
-    LeftShift "left_shift" ["bitwise_left_shift"] Some("<<"), 2, Shift, PLAIN, 2, (0.0, 20.0), 0.0, "`x` shifted left by `y` bits; 0 where `y` is negative or at least the width.";
-    RightShift "right_shift" ["bitwise_right_shift"] Some(">>"), 2, Shift, PLAIN, 2, (0.0, 20.0), 0.0, "`x` shifted right by `y` bits, keeping the sign; all sign where `y` is negative or at least the width.";
-    // choice
-    Where "where" [] None, 3, Select, PLAIN, 2, ALL, 0.0, "`x` where the condition holds, else `y`.";
+/// Hands every row of the table to the macro `callback`; for code that needs one item an op, such as methods.
+#[macro_export]
+macro_rules! for_each_map_op {
+    ($callback:ident) => {
+        $callback! {
+            // arithmetic
+            Negative negative [neg] Some("-"), 1, Number, INVOLUTION, 1, ALL, 0.0, "`-x`; unsigned integers wrap.";
+            Abs abs [absolute, fabs] None, 1, Same, IDEMPOTENT, 1, ALL, 0.0, "`|x|`; the most negative integer stays as it is.";
+            Sign sign [] None, 1, Number, IDEMPOTENT, 3, ALL, 0.0, "-1, 0 or 1 as `x` is below, at or above zero; NaN stays NaN.";
+            Add add [] Some("+"), 2, Same, RING, 1, ALL, 0.0, "`x + y`; of `bool`s, logical or.";
+            Subtract subtract [sub] Some("-"), 2, Number, PLAIN, 1, ALL, 0.0, "`x - y`.";
+            Multiply multiply [mul] Some("*"), 2, Same, RING, 1, ALL, 0.0, "`x * y`; of `bool`s, logical and.";
+            Divide divide [true_divide, div] Some("/"), 2, Divide, PLAIN, 6, ALL, 0.0, "`x / y` in floating point.";
+            FloorDivide floor_divide [] Some("//"), 2, Integral, PLAIN, 20, ALL, 0.0, "The largest integer at most `x / y`; integer division by zero gives 0.";
+            Remainder remainder [mod] Some("%"), 2, Integral, PLAIN, 20, ALL, 0.0, "`x - floor_divide(x, y) * y`, with the sign of `y`; an integer remainder by zero is 0.";
+            Pow pow [power] Some("**"), 2, Integral, PLAIN, 60, (0.01, 20.0), 1.0, "`x` to the power `y`; integers wrap, negative integer exponents follow the inverse truncated to an integer.";
+            Square square [] None, 1, Integral, PLAIN, 1, ALL, 0.0, "`x * x`.";
+            Reciprocal reciprocal [] None, 1, Integral, PLAIN, 6, ALL, 0.0, "`1 / x`, of integers truncated.";
+            Minimum minimum [] None, 2, Same, LATTICE, 2, ALL, 0.0, "The smaller of two; NaN if either is NaN.";
+            Maximum maximum [] None, 2, Same, LATTICE, 2, ALL, 0.0, "The larger of two; NaN if either is NaN.";
+            Fmin fmin [] None, 2, Same, LATTICE, 2, ALL, 0.0, "The smaller of two; a NaN gives way to a number.";
+            Fmax fmax [] None, 2, Same, LATTICE, 2, ALL, 0.0, "The larger of two; a NaN gives way to a number.";
+            Copysign copysign [] None, 2, Float, PLAIN, 2, ALL, 0.0, "The magnitude of `x` with the sign of `y`.";
+            // rounding
+            Round round [rint, around] None, 1, Same, IDEMPOTENT, 2, ALL, 0.0, "The nearest integer, halves to even; integers stay as they are.";
+            Floor floor [] None, 1, Same, IDEMPOTENT, 2, ALL, 0.0, "The largest integer at most `x`.";
+            Ceil ceil [] None, 1, Same, IDEMPOTENT, 2, ALL, 0.0, "The smallest integer at least `x`.";
+            Trunc trunc [fix] None, 1, Same, IDEMPOTENT, 2, ALL, 0.0, "`x` without its fraction.";
+            // roots, exponentials, logarithms
+            Sqrt sqrt [] None, 1, Float, PLAIN, 8, (0.0, 1e3), 0.0, "The square root; NaN below zero.";
+            Hypot hypot [] None, 2, Float, COMMUTES, 30, ALL, 1.0, "`sqrt(x*x + y*y)` without needless overflow.";
+            Exp exp [] None, 1, Float, PLAIN, 20, (-20.0, 20.0), 1.0, "e to the power `x`.";
+            Exp2 exp2 [] None, 1, Float, PLAIN, 20, (-20.0, 20.0), 1.0, "2 to the power `x`.";
+            Expm1 expm1 [] None, 1, Float, PLAIN, 25, (-20.0, 20.0), 1.0, "`exp(x) - 1`, accurate near zero.";
+            Log log [] None, 1, Float, PLAIN, 25, (1e-3, 1e3), 1.0, "The natural logarithm.";
+            Log2 log2 [] None, 1, Float, PLAIN, 25, (1e-3, 1e3), 1.0, "The logarithm to base 2.";
+            Log10 log10 [] None, 1, Float, PLAIN, 25, (1e-3, 1e3), 1.0, "The logarithm to base 10.";
+            Log1p log1p [] None, 1, Float, PLAIN, 30, (-0.9, 1e3), 1.0, "`log(1 + x)`, accurate near zero.";
+            // trigonometry
+            Sin sin [] None, 1, Float, PLAIN, 30, (-1e2, 1e2), 1.0, "The sine of `x` radians.";
+            Cos cos [] None, 1, Float, PLAIN, 30, (-1e2, 1e2), 1.0, "The cosine of `x` radians.";
+            Tan tan [] None, 1, Float, PLAIN, 45, (-1e2, 1e2), 1.0, "The tangent of `x` radians.";
+            Asin asin [arcsin] None, 1, Float, PLAIN, 35, (-1.0, 1.0), 1.0, "The angle in [-pi/2, pi/2] whose sine is `x`.";
+            Acos acos [arccos] None, 1, Float, PLAIN, 35, (-1.0, 1.0), 1.0, "The angle in [0, pi] whose cosine is `x`.";
+            Atan atan [arctan] None, 1, Float, PLAIN, 35, ALL, 1.0, "The angle in [-pi/2, pi/2] whose tangent is `x`.";
+            Atan2 atan2 [arctan2] None, 2, Float, PLAIN, 45, ALL, 1.0, "The angle in [-pi, pi] of the point (`y`, `x`): `atan2(x1=y, x2=x)`.";
+            Sinh sinh [] None, 1, Float, PLAIN, 40, (-20.0, 20.0), 1.0, "The hyperbolic sine.";
+            Cosh cosh [] None, 1, Float, PLAIN, 40, (-20.0, 20.0), 1.0, "The hyperbolic cosine.";
+            Tanh tanh [] None, 1, Float, PLAIN, 40, (-5.0, 5.0), 1.0, "The hyperbolic tangent.";
+            // comparison
+            Equal equal [] Some("=="), 2, Compare, COMMUTES, 1, ALL, 0.0, "Whether `x` equals `y`.";
+            NotEqual not_equal [] Some("!="), 2, Compare, COMMUTES, 1, ALL, 0.0, "Whether `x` differs from `y`.";
+            Less less [] Some("<"), 2, Compare, PLAIN, 1, ALL, 0.0, "Whether `x` is below `y`.";
+            LessEqual less_equal [] Some("<="), 2, Compare, PLAIN, 1, ALL, 0.0, "Whether `x` is at most `y`.";
+            Greater greater [] Some(">"), 2, Compare, PLAIN, 1, ALL, 0.0, "Whether `x` is above `y`.";
+            GreaterEqual greater_equal [] Some(">="), 2, Compare, PLAIN, 1, ALL, 0.0, "Whether `x` is at least `y`.";
+            Isnan isnan [] None, 1, Compare, PLAIN, 1, ALL, 0.0, "Whether `x` is NaN.";
+            Isinf isinf [] None, 1, Compare, PLAIN, 2, ALL, 0.0, "Whether `x` is infinite.";
+            Isfinite isfinite [] None, 1, Compare, PLAIN, 2, ALL, 0.0, "Whether `x` is neither NaN nor infinite.";
+            Signbit signbit [] None, 1, Compare, PLAIN, 2, ALL, 0.0, "Whether the sign bit is set; for integers, whether `x` is negative.";
+            // logic and bits
+            LogicalAnd logical_and [] None, 2, Logical, LATTICE, 1, ALL, 0.0, "Whether both are true (not zero).";
+            LogicalOr logical_or [] None, 2, Logical, LATTICE, 1, ALL, 0.0, "Whether either is true (not zero).";
+            LogicalXor logical_xor [] None, 2, Logical, RING, 1, ALL, 0.0, "Whether exactly one is true (not zero).";
+            LogicalNot logical_not [] None, 1, Logical, INVOLUTION, 1, ALL, 0.0, "Whether `x` is false (zero).";
+            BitwiseAnd bitwise_and [] Some("&"), 2, Bits, LATTICE, 1, ALL, 0.0, "The bits set in both.";
+            BitwiseOr bitwise_or [] Some("|"), 2, Bits, LATTICE, 1, ALL, 0.0, "The bits set in either.";
+            BitwiseXor bitwise_xor [] Some("^"), 2, Bits, RING, 1, ALL, 0.0, "The bits set in exactly one.";
+            Invert invert [bitwise_not, bitwise_invert] Some("~"), 1, Bits, INVOLUTION, 1, ALL, 0.0, "Every bit flipped; of `bool`, logical not.";
+            LeftShift left_shift [bitwise_left_shift] Some("<<"), 2, Shift, PLAIN, 2, (0.0, 20.0), 0.0, "`x` shifted left by `y` bits; 0 where `y` is negative or at least the width.";
+            RightShift right_shift [bitwise_right_shift] Some(">>"), 2, Shift, PLAIN, 2, (0.0, 20.0), 0.0, "`x` shifted right by `y` bits, keeping the sign; all sign where `y` is negative or at least the width.";
+            // choice
+            Where where [] None, 3, Select, PLAIN, 2, ALL, 0.0, "`x` where the condition holds, else `y`.";
+        }
+    };
 }
+
+for_each_map_op!(map_ops);
 
 impl MapOp {
     /// The op's row of the table.
@@ -177,6 +186,14 @@ impl MapOp {
     /// The op's name.
     pub const fn name(self) -> &'static str {
         self.row().name
+    }
+
+    /// Whether the operands may change places when the op computes in `dtype`.
+    ///
+    /// The minimum and maximum of `0.0` and `-0.0` are one of the operands, which depends on their order.
+    pub const fn commutes(self, dtype: DType) -> bool {
+        let picks = matches!(self, MapOp::Minimum | MapOp::Maximum | MapOp::Fmin | MapOp::Fmax);
+        self.row().props.commutative && !(picks && dtype.is_float())
     }
 
     /// The op with this name or alias.

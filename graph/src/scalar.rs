@@ -37,29 +37,35 @@ impl Scalar {
             DType::U16 => x as u16 as u64,
             DType::U32 => x as u32 as u64,
             DType::U64 => x as u64,
-            DType::F16 => f16::from_f64(x).to_bits() as u64,
-            DType::BF16 => bf16::from_f64(x).to_bits() as u64,
+            // `half` goes through `f32` or drops low bits, and so would round twice.
+            DType::F16 => f16::from_f32(round_to_odd(x)).to_bits() as u64,
+            DType::BF16 => bf16::from_f32(round_to_odd(x)).to_bits() as u64,
             DType::F32 => (x as f32).to_bits() as u64,
             DType::F64 => x.to_bits(),
         };
         Scalar { dtype, bits }
     }
 
-    /// `x` in `dtype`; integers wrap.
+    /// `x` in `dtype`; integers wrap, floats round once.
     pub fn from_i64(dtype: DType, x: i64) -> Scalar {
         match dtype {
             DType::Bool => Scalar::from_bits(dtype, (x != 0) as u64),
             DType::F32 => Scalar::from_bits(dtype, (x as f32).to_bits() as u64),
+            DType::BF16 if x.unsigned_abs() >> 53 != 0 => {
+                Scalar::from_f64(dtype, ((x | ((x & 0x7ff) + 0x7ff)) & !0x7ff) as f64)
+            }
             d if d.is_float() => Scalar::from_f64(dtype, x as f64),
             _ => Scalar::from_bits(dtype, x as u64),
         }
     }
 
-    /// `x` in `dtype`; integers wrap.
+    /// `x` in `dtype`; integers wrap, floats round once.
     pub fn from_u64(dtype: DType, x: u64) -> Scalar {
         match dtype {
             DType::Bool => Scalar::from_bits(dtype, (x != 0) as u64),
             DType::F32 => Scalar::from_bits(dtype, (x as f32).to_bits() as u64),
+            // What an `f64` cannot hold is cut, and its last kept bit records that: a bfloat16 of it rounds once.
+            DType::BF16 if x >> 53 != 0 => Scalar::from_f64(dtype, ((x | ((x & 0x7ff) + 0x7ff)) & !0x7ff) as f64),
             d if d.is_float() => Scalar::from_f64(dtype, x as f64),
             _ => Scalar::from_bits(dtype, x),
         }
@@ -124,6 +130,21 @@ impl Scalar {
     }
 }
 
+/// `x` as `f32`, where an inexact result takes the neighbour whose last bit is set: rounding that to 22 bits or fewer
+/// gives what rounding `x` would.
+fn round_to_odd(x: f64) -> f32 {
+    let nearest = x as f32;
+    let (back, bits) = (nearest as f64, nearest.to_bits());
+    if x.is_nan() || back == x || bits & 1 == 1 {
+        nearest
+    } else if back.abs() > x.abs() {
+        // A step of one on the bits goes to the next number from or to zero, whatever the sign.
+        f32::from_bits(bits - 1)
+    } else {
+        f32::from_bits(bits + 1)
+    }
+}
+
 /// Prints the value so that it reads back to the same bits: `true`, `-3`, `0.1`, `nan`, `-inf`.
 impl fmt::Display for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -149,5 +170,46 @@ impl fmt::Display for Scalar {
 impl fmt::Debug for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}:{}", self.dtype.short())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixteen_bit_floats_round_once() {
+        // Just above and below a tie, by less than an `f32` sees.
+        let cases = [
+            (DType::F16, 1.0 + 2f64.powi(-11), 0x3c00),
+            (DType::F16, 1.0 + 2f64.powi(-11) + 2f64.powi(-40), 0x3c01),
+            (DType::F16, 1.0 + 3.0 * 2f64.powi(-11) - 2f64.powi(-40), 0x3c01),
+            (DType::F16, 65519.999999, 0x7bff),
+            (DType::F16, 65520.0, 0x7c00),
+            (DType::F16, -(2f64.powi(-25) + 2f64.powi(-60)), 0x8001),
+            (DType::BF16, 1.0 + 2f64.powi(-8), 0x3f80),
+            (DType::BF16, 1.0 + 2f64.powi(-8) + 2f64.powi(-40), 0x3f81),
+            (DType::BF16, 1.0 + 3.0 * 2f64.powi(-8) - 2f64.powi(-40), 0x3f81),
+            (DType::BF16, f64::MAX, 0x7f80),
+        ];
+        for (dtype, x, bits) in cases {
+            assert_eq!(Scalar::from_f64(dtype, x).bits(), bits, "{x:e} in {dtype}");
+        }
+        for (x, bits) in [(1 << 62 | 1 << 54, 0x5e80), (1 << 62 | 1 << 54 | 1, 0x5e81), (1 << 62 | 3 << 54, 0x5e82)] {
+            assert_eq!(Scalar::from_i64(DType::BF16, x).bits(), bits);
+            assert_eq!(Scalar::from_i64(DType::BF16, -x).bits(), bits | 0x8000);
+            assert_eq!(Scalar::from_u64(DType::BF16, x as u64).bits(), bits);
+        }
+    }
+
+    #[test]
+    fn halves_survive_a_trip_through_f64() {
+        for dtype in [DType::F16, DType::BF16] {
+            for bits in 0..=u16::MAX as u64 {
+                let x = Scalar::from_bits(dtype, bits);
+                let back = Scalar::from_f64(dtype, x.as_f64());
+                assert!(back == x || x.as_f64().is_nan() && back.as_f64().is_nan(), "{x:?}");
+            }
+        }
     }
 }

@@ -263,8 +263,9 @@ impl View {
                     let inner = next.axes[dim as usize];
                     AxisMap {
                         dim: inner.dim,
-                        start: outer.start + outer.step * inner.start,
-                        step: outer.step * inner.step,
+                        // Wraps only where no element is, or where the step is never taken.
+                        start: outer.start.wrapping_add(outer.step.wrapping_mul(inner.start)),
+                        step: outer.step.wrapping_mul(inner.step),
                     }
                 }
             })
@@ -282,7 +283,9 @@ impl View {
         for (a, &s) in self.axes.iter().zip(source) {
             offset += a.start as isize * s;
             if let Some(dim) = a.dim {
-                strides[dim as usize] += a.step as isize * s;
+                // Wraps only along an axis of extent 1, where the step is never taken.
+                let stride = &mut strides[dim as usize];
+                *stride = stride.wrapping_add((a.step as isize).wrapping_mul(s));
             }
         }
         (offset, strides)
@@ -347,5 +350,51 @@ impl fmt::Display for View {
 impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<i64> for Index {
+    fn from(at: i64) -> Index {
+        Index::At(at)
+    }
+}
+
+impl From<std::ops::Range<i64>> for Index {
+    fn from(r: std::ops::Range<i64>) -> Index {
+        Index::Slice { start: Some(r.start), stop: Some(r.end), step: 1 }
+    }
+}
+
+impl From<std::ops::RangeFrom<i64>> for Index {
+    fn from(r: std::ops::RangeFrom<i64>) -> Index {
+        Index::Slice { start: Some(r.start), stop: None, step: 1 }
+    }
+}
+
+impl From<std::ops::RangeTo<i64>> for Index {
+    fn from(r: std::ops::RangeTo<i64>) -> Index {
+        Index::Slice { start: None, stop: Some(r.end), step: 1 }
+    }
+}
+
+impl From<std::ops::RangeFull> for Index {
+    fn from(_: std::ops::RangeFull) -> Index {
+        Index::FULL
+    }
+}
+
+impl Index {
+    /// The same slice with another step; an integer, a new axis and an ellipsis stay as they are.
+    ///
+    /// ```
+    /// use lazuli_graph::Index;
+    /// assert_eq!(Index::from(..).by(-1), Index::Slice { start: None, stop: None, step: -1 });
+    /// ```
+    #[must_use]
+    pub fn by(self, step: i64) -> Index {
+        match self {
+            Index::Slice { start, stop, .. } => Index::Slice { start, stop, step },
+            Index::At(_) | Index::NewAxis | Index::Ellipsis => self,
+        }
     }
 }

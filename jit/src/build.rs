@@ -1,6 +1,7 @@
 //! The builder of lane programs: one method a primitive, constants and common subexpressions shared as they are made.
 
 use crate::kernel::{Class, Inst, Kernel, Operand, Prim, Role, Store, Ty, ValueId};
+use crate::routine::Routine;
 use lazuli_graph::{DType, Scalar};
 use rustc_hash::FxHashMap;
 
@@ -68,6 +69,11 @@ impl Builder {
     /// The type of a value.
     pub fn ty(&self, value: ValueId) -> Ty {
         self.kernel.ty(value)
+    }
+
+    /// The instruction that makes a value.
+    pub fn def(&self, value: ValueId) -> &Inst {
+        &self.kernel.insts[value.0 as usize]
     }
 
     /// How many instructions there are.
@@ -143,6 +149,12 @@ impl Builder {
     pub fn select(&mut self, m: ValueId, a: ValueId, b: ValueId) -> ValueId {
         debug_assert!(self.ty(m) == Ty::M && self.ty(a) == self.ty(b), "select");
         self.inst(Prim::Select, self.ty(a), [m, a, b], 0)
+    }
+
+    /// `m ? routine(a) : b`; the routine takes one argument, and is called only for lanes in which `m` holds.
+    pub fn call_if(&mut self, routine: Routine, m: ValueId, a: ValueId, b: ValueId) -> ValueId {
+        debug_assert!(self.ty(m) == Ty::M && self.ty(a) == self.ty(b) && self.ty(a).is_float(), "call_if");
+        self.inst(Prim::CallIf, self.ty(a), [m, a, b], routine.imm())
     }
 
     unary! {

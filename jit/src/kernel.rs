@@ -212,6 +212,9 @@ prims! {
     // calls, for `Precise`: correctly rounded scalar functions; `imm` holds a `Routine`
     Call1 "call1" 1 Float "The correctly rounded function in the immediate.";
     Call2 "call2" 2 Float "The correctly rounded function in the immediate.";
+    // for the rare lanes that a lane program cannot handle well, such as huge arguments of `sin`: backends test the
+    // mask and make no call where it is false
+    CallIf "call_if" 3 Select "`m ? f(a) : b`, `T` float; `f` is the correctly rounded function of one argument in the immediate.";
 }
 
 impl Prim {

@@ -4,27 +4,39 @@
 //! op of the graph -> lane program            lower, math/*
 //!                 -> Kernel (verified)       kernel, build, text
 //!                 -> code for a Target       interp | clif
-//!                 -> run over a Slab         code
+//!                 -> run over a Slab         code, launch; reduce, scan
 //! ```
 //! All backends run the same lane program and give the same bits. Nothing here knows of the graph's passes or threads.
 
+mod asm;
 mod build;
+mod clif;
+mod code;
 mod half;
 mod hypot;
 mod interp;
 mod kernel;
+mod launch;
+pub mod lower;
+pub mod math;
+mod precision;
 mod reduce;
 mod routine;
 mod scan;
+mod target;
 #[cfg(test)]
 mod testing;
 mod text;
 mod verify;
 
 pub use build::Builder;
+pub use code::{Backend, Code, CodeError, UnknownBackend};
 pub use interp::{Interp, eval_scalar};
 pub use kernel::{Class, Inst, Kernel, KernelError, Operand, Prim, PrimRow, Role, Sig, Slab, Store, Ty, ValueId};
+pub use launch::{Binding, Launch, LaunchError, Memory, Part, Strides};
+pub use precision::{Precision, UnknownPrecision};
 pub use reduce::Reduction;
 pub use routine::Routine;
 pub use scan::Scan;
+pub use target::{Target, TargetError, TargetInfo};
 pub use text::TextError;

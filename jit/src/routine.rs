@@ -3,37 +3,7 @@
 //!
 //! They come from `pxfm`, which is Rust throughout; `core-math` wraps C and needs a C compiler at build time. Against
 //! `mpmath`, on 4,000 arguments a function over its whole domain, `pxfm` rounds all of these correctly but the `f64`
-//! hypot, which therefore is our own; where it errs at special values is mended in `fixed`.
-
-/// What `pxfm` 0.1.30 gets wrong at the edges, put right after C's Annex F and IEEE 754.
-mod fixed {
-    /// Keeps the sign of zero.
-    pub(super) fn sinh(x: f64) -> f64 {
-        pxfm::f_sinh(x).copysign(x)
-    }
-
-    /// Keeps the sign of results that vanish.
-    pub(super) fn atan2(y: f64, x: f64) -> f64 {
-        pxfm::f_atan2(y, x).copysign(y)
-    }
-
-    /// Infinite beside NaN, too.
-    pub(super) fn hypotf(x: f32, y: f32) -> f32 {
-        if x.is_infinite() || y.is_infinite() { f32::INFINITY } else { pxfm::f_hypotf(x, y) }
-    }
-
-    /// 1 to any power, and anything to the power 0, is 1: NaN as well.
-    pub(super) fn pow(x: f64, y: f64) -> f64 {
-        if x == 1.0 || y == 0.0 { 1.0 } else { pxfm::f_pow(x, y) }
-    }
-
-    /// A negative odd power of -0.0 is negative infinity.
-    pub(super) fn powf(x: f32, y: f32) -> f32 {
-        let odd = y % 2.0 == 1.0 || y % 2.0 == -1.0;
-        let pole = x == 0.0 && x.is_sign_negative() && y < 0.0 && odd;
-        if pole { f32::NEG_INFINITY } else { pxfm::f_powf(x, y) }
-    }
-}
+//! hypot, which therefore is our own; where it errs at special values is mended below.
 
 macro_rules! routines {
     (one { $($variant:ident $name:literal $f64:path, $f32:path;)* } two { $($variant2:ident $name2:literal $g64:path, $g32:path;)* }) => {
@@ -115,15 +85,64 @@ routines! {
     Asin "asin" pxfm::f_asin, pxfm::f_asinf;
     Acos "acos" pxfm::f_acos, pxfm::f_acosf;
     Atan "atan" pxfm::f_atan, pxfm::f_atanf;
-    Sinh "sinh" fixed::sinh, pxfm::f_sinhf;
+    Sinh "sinh" sinh, pxfm::f_sinhf;
     Cosh "cosh" pxfm::f_cosh, pxfm::f_coshf;
     Tanh "tanh" pxfm::f_tanh, pxfm::f_tanhf;
     }
     two {
-    Atan2 "atan2" fixed::atan2, pxfm::f_atan2f;
-    Hypot "hypot" crate::hypot::hypot, fixed::hypotf;
-    Pow "pow" fixed::pow, fixed::powf;
+    Atan2 "atan2" atan2, pxfm::f_atan2f;
+    Hypot "hypot" crate::hypot::hypot, hypotf;
+    Pow "pow" pow, powf;
+    Fmod "fmod" fmod, fmodf;
     }
+}
+
+// Where `pxfm` misses a special case of IEEE 754, it is mended here.
+
+/// `pxfm` loses the sign of zero.
+fn sinh(a: f64) -> f64 {
+    pxfm::f_sinh(a).copysign(a)
+}
+
+/// `pxfm` loses the sign of a result that underflows to zero.
+fn atan2(a: f64, b: f64) -> f64 {
+    pxfm::f_atan2(a, b).copysign(a)
+}
+
+/// `pxfm` lets NaN win over infinity.
+fn hypotf(a: f32, b: f32) -> f32 {
+    if a.is_infinite() || b.is_infinite() { f32::INFINITY } else { pxfm::f_hypotf(a, b) }
+}
+
+/// `pxfm` lets NaN win over an exponent of 0 and a base of 1, and overflows inside for an exponent of -1/2.
+fn pow(a: f64, b: f64) -> f64 {
+    if a == 1.0 || b == 0.0 {
+        1.0
+    } else if b == -0.5 && a > 0.0 && a.is_finite() {
+        pxfm::f_rsqrt(a)
+    } else {
+        pxfm::f_pow(a, b)
+    }
+}
+
+/// As [`pow`]; and `pxfm` loses the sign that an odd integer gives a power of `-0.0`.
+fn powf(a: f32, b: f32) -> f32 {
+    if a == 1.0 || b == 0.0 {
+        return 1.0;
+    }
+    let power = pxfm::f_powf(a, b);
+    // Odd: an integer that halves to none. Beyond 2^24 all floats are even.
+    let odd = b.trunc() == b && (b * 0.5).trunc() != b * 0.5;
+    if a == 0.0 && odd { power.copysign(a) } else { power }
+}
+
+/// The remainder of `a / b` with the sign of `a`. Always exact.
+fn fmod(a: f64, b: f64) -> f64 {
+    a % b
+}
+
+fn fmodf(a: f32, b: f32) -> f32 {
+    a % b
 }
 
 impl Routine {

@@ -80,6 +80,10 @@ impl Generator {
             Sig::FloatCompare => ([floats[pick % 2]; 3], Ty::M),
             Sig::IntCompare => ([ints[pick % 4]; 3], Ty::M),
             Sig::Mask => ([Ty::M; 3], Ty::M),
+            Sig::Select if prim == Prim::CallIf => {
+                let ty = floats[pick % 2];
+                ([Ty::M, ty, ty], ty)
+            }
             Sig::Select => {
                 let ty = Ty::ALL[1 + pick % 6];
                 ([Ty::M, ty, ty], ty)
@@ -96,9 +100,11 @@ impl Generator {
         for (k, word) in [a, b, c].into_iter().enumerate().take(prim.row().arity as usize) {
             values[k] = self.value(args[k], word);
         }
-        let routines: Vec<Routine> = Routine::ALL.iter().copied().filter(|r| r.arity() == prim.row().arity).collect();
+        // The first argument of a masked call is the mask, the last what stands in for the result.
+        let arity = if prim == Prim::CallIf { 1 } else { prim.row().arity };
+        let routines: Vec<Routine> = Routine::ALL.iter().copied().filter(|r| r.arity() == arity).collect();
         let imm = match prim {
-            Prim::Call1 | Prim::Call2 => routines[(c >> 8) as usize % routines.len()].imm(),
+            Prim::Call1 | Prim::Call2 | Prim::CallIf => routines[(c >> 8) as usize % routines.len()].imm(),
             _ => 0,
         };
         let v = self.b.inst(prim, ty, values, imm);

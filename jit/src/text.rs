@@ -105,7 +105,7 @@ impl Kernel {
         let _ = match inst.prim {
             Prim::Const => write!(text, " {}", Literal(inst.ty, inst.imm)),
             Prim::Load | Prim::Index => write!(text, " {}", OperandName(&self.operands, inst.imm)),
-            Prim::Call1 | Prim::Call2 => {
+            Prim::Call1 | Prim::Call2 | Prim::CallIf => {
                 separator = ", ";
                 match Routine::from_imm(inst.imm) {
                     Some(r) => write!(text, " {}", r.name()),
@@ -226,7 +226,7 @@ fn inst(kernel: &Kernel, text: &str) -> Result<Inst, String> {
     let imm = match prim {
         Prim::Const => literal(ty, word("a constant")?)?,
         Prim::Load | Prim::Index => operand_number(kernel, word("an operand")?)? as u64,
-        Prim::Call1 | Prim::Call2 => {
+        Prim::Call1 | Prim::Call2 | Prim::CallIf => {
             let name = word("a routine")?;
             Routine::from_name(name).ok_or_else(|| format!("there is no routine '{name}'"))?.imm()
         }

@@ -153,6 +153,13 @@ impl Verifier<'_> {
                 }
                 Some(_) => {}
             },
+            Prim::CallIf => match Routine::from_imm(inst.imm) {
+                None => self.error(at(), format!("there is no routine {}", inst.imm)),
+                Some(r) if r.arity() != 1 => {
+                    self.error(at(), format!("{} takes {} arguments", r.name(), r.arity()));
+                }
+                Some(_) => {}
+            },
             _ if inst.imm != 0 => self.error(at(), "the immediate is not used and not 0"),
             _ => {}
         }
@@ -169,6 +176,7 @@ fn type_error(prim: Prim, ty: Ty, args: &[Ty]) -> Option<String> {
         Sig::FloatCompare => ty == Ty::M && args[0].is_float() && all(args[0]),
         Sig::IntCompare => ty == Ty::M && args[0].is_int() && all(args[0]),
         Sig::Mask => ty == Ty::M && all(Ty::M),
+        Sig::Select if prim == Prim::CallIf && !ty.is_float() => false,
         Sig::Select => ty != Ty::M && args == [Ty::M, ty, ty],
         Sig::Convert => converts(prim, args[0], ty),
     };

@@ -1,2 +1,69 @@
-//! Project automation.
-fn main() {}
+//! Project automation: `cargo xtask --help`.
+//!
+//! | module | command |
+//! |---|---|
+//! | `test` | `test`, `bless`: the oracle, then every test |
+//! | `bench` | `bench`: the benchmarks beside their peers |
+//! | `docs` | `docs`: the reference generated from the op table |
+//! | `ops` | `ops-json`: the op table for other languages |
+//! | `python` | the virtual environment the others use |
+
+use std::process::ExitCode;
+
+mod bench;
+mod docs;
+mod ops;
+mod python;
+mod shell;
+mod test;
+
+const HELP: &str = "\
+cargo xtask: automation of the project
+
+Usage: cargo xtask <command> [options]
+
+  test [args]       every test. With python3, NumPy's results come first, into target/oracle/, and the
+                    tests compare with them; without, that part says 'skipped' and the rest runs.
+                    args go to `cargo test` in place of --workspace: cargo xtask test -p lazuli-tests
+  oracle            only write NumPy's results into target/oracle/
+  bless [args]      rewrite the expectations of the text tests; look at the difference before you commit
+  docs [--check]    write docs/reference.md from the op table; --check fails where it is stale
+  bench [options]   build and run the benchmarks beside NumPy and numexpr, and write docs/benchmarks.md
+                    --filter TEXT   only workloads whose name contains TEXT (writes no page)
+                    --quick         short runs, to see that all works (writes no page)
+  ops-json          print the op table as JSON
+  help, --help      this text
+
+Environment: PYTHON (default python3), CARGO_TARGET_DIR (default target).
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next();
+    let rest: Vec<String> = args.collect();
+    if rest.iter().any(|a| a == "-h" || a == "--help") {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let result = match command.as_deref() {
+        Some("test") => test::test(&rest),
+        Some("oracle") => test::oracle_only(&rest),
+        Some("bless") => test::bless(&rest),
+        Some("docs") => docs::run(&rest),
+        Some("bench") => bench::run(&rest),
+        Some("ops-json") => ops::print(&rest),
+        Some("help" | "--help" | "-h") => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some(other) => Err(format!("unknown command '{other}'\n\n{HELP}")),
+        None => Err(HELP.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
+    }
+}

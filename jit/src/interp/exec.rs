@@ -53,6 +53,15 @@ enum Source<'a, T> {
     Uniform(T),
 }
 
+impl<T: Copy> Source<'_, T> {
+    fn lane(&self, i: usize) -> T {
+        match self {
+            Source::Vector(lanes) => lanes[i],
+            Source::Uniform(lane) => *lane,
+        }
+    }
+}
+
 /// The scratch buffer around the destination, and the constants.
 struct Sources<'a> {
     consts: &'a [u8],
@@ -118,6 +127,22 @@ impl Frame<'_> {
             (Vector(a), Uniform(b), Vector(c)) => arch.dispatch(Map2 { d, a, b: c, f: |a, c| f(a, b, c) }),
             (Uniform(a), Vector(b), Vector(c)) => arch.dispatch(Map2 { d, a: b, b: c, f: |b, c| f(a, b, c) }),
             (Vector(a), Vector(b), Vector(c)) => arch.dispatch(Map3 { d, a, b, c, f }),
+        }
+    }
+
+    /// Calls `f` for the lanes whose mask holds; the others get the third argument.
+    fn call_if<T: Pod>(&mut self, op: &Op, f: impl Fn(T) -> T) {
+        let (d, s) = self.split::<T>(op.dst);
+        let (m, a) = (s.get::<u8>(op.args[0]), s.get::<T>(op.args[1]));
+        match s.get::<T>(op.args[2]) {
+            Source::Uniform(b) => d.fill(b),
+            Source::Vector(b) => d.copy_from_slice(b),
+        }
+        if matches!(m, Source::Vector(m) if m.iter().all(|&m| m == 0)) {
+            return;
+        }
+        for (i, d) in d.iter_mut().enumerate().filter(|(i, _)| m.lane(*i) != 0) {
+            *d = f(a.lane(i));
         }
     }
 
@@ -352,7 +377,7 @@ impl Frame<'_> {
             Prim::F32ToBf16 => self.map1(op, half::f32_to_bf16),
             Prim::F64ToBf16 => self.map1(op, half::f64_to_bf16),
 
-            Prim::Call1 | Prim::Call2 => self.routine(op),
+            Prim::Call1 | Prim::Call2 | Prim::CallIf => self.routine(op),
         }
     }
 
@@ -374,6 +399,14 @@ impl Frame<'_> {
             (Prim::Call2, Ty::F64) => {
                 let f = routine.f64_2();
                 self.map2(op, |a: f64, b: f64| f(a, b));
+            }
+            (Prim::CallIf, Ty::F32) => {
+                let f = routine.f32_1();
+                self.call_if(op, |a: f32| f(a));
+            }
+            (Prim::CallIf, Ty::F64) => {
+                let f = routine.f64_1();
+                self.call_if(op, |a: f64| f(a));
             }
             _ => ill_typed(op),
         }

@@ -62,7 +62,7 @@ fn op(kernel: &Kernel, i: usize, dst: Reg, reg: impl Fn(ValueId) -> Reg) -> Op {
         *r = reg(a);
     }
     let from = match (inst.prim, inst.args()) {
-        (Prim::Select, _) | (_, []) => inst.ty,
+        (Prim::Select | Prim::CallIf, _) | (_, []) => inst.ty,
         (_, [first, ..]) => kernel.ty(*first),
     };
     Op { prim: inst.prim, ty: inst.ty, from, dst, args, imm: inst.imm }

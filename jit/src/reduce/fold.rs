@@ -69,11 +69,12 @@ macro_rules! folds {
 macro_rules! float_folds {
     ($elem:ty => $state:ident, $lanes:literal, |$x:ident| $widen:expr, |$s:ident| $narrow:expr; $sum:ident $prod:ident) => {
         folds! {
-            // -0.0 and not 0.0, which would turn a sum of nothing but -0.0 into 0.0.
+            // -0.0 changes no number it is added to; adding 0.0 at the end gives a sum of zeros, as of nothing, the sign
+            // that NumPy gives it.
             $sum<$lanes> $elem => $state => $elem, -0.0;
                 widen |$x| $widen;
                 join |a, b| a + b;
-                result |s, empty| { let $s = if empty { 0.0 } else { s }; $narrow };
+                result |s, empty| { let $s = s + 0.0; $narrow };
             $prod<$lanes> $elem => $state => $elem, 1.0;
                 widen |$x| $widen;
                 join |a, b| a * b;

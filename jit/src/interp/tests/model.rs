@@ -173,6 +173,8 @@ pub(super) fn eval(prim: Prim, from: Ty, ty: Ty, imm: u64, args: &[u64]) -> u64 
             (r, Ty::F32) => r.f32_1()(f32::from_bits(bits(0) as u32)).to_bits() as u64,
             (r, _) => r.f64_1()(f(0)).to_bits(),
         },
+        Prim::CallIf if bits(0) != 0 => eval(Prim::Call1, from, ty, imm, &args[1..2]),
+        Prim::CallIf => bits(2),
         Prim::Call2 => match (Routine::from_imm(imm).unwrap(), ty) {
             (r, Ty::F32) => r.f32_2()(f32::from_bits(bits(0) as u32), f32::from_bits(bits(1) as u32)).to_bits() as u64,
             (r, _) => r.f64_2()(f(0), f(1)).to_bits(),

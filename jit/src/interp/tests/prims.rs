@@ -90,8 +90,9 @@ fn every_primitive() {
     for &prim in Prim::ALL {
         for (types, ty) in signatures(prim) {
             match prim {
-                Prim::Call1 | Prim::Call2 => {
-                    for r in Routine::ALL.iter().filter(|r| r.arity() == prim.row().arity) {
+                Prim::Call1 | Prim::Call2 | Prim::CallIf => {
+                    let arity = if prim == Prim::Call2 { 2 } else { 1 };
+                    for r in Routine::ALL.iter().filter(|r| r.arity() == arity) {
                         check(prim, &types, ty, r.imm());
                     }
                 }

@@ -1,1 +1,0 @@
-//! Workloads and harness of the Lazuli benchmarks.

@@ -1,0 +1,233 @@
+//! Explain: what was built, what each pass did, what fused and why not, memory, kernels, machine code.
+
+use crate::compute::plan;
+use crate::config::Config;
+use crate::error::Result;
+use crate::plan::{InputLayout, Launchable, Plan, Source, Step};
+use lazuli_graph::{Expr, Graph, GroupKind, NodeId, Op};
+use lazuli_runtime::threads::Threads;
+use std::fmt::{self, Write};
+
+/// How deep an explanation goes; each level includes those before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Level {
+    /// The graph before and after the passes, fusion, memory.
+    #[default]
+    Graph,
+    /// The kernels' lane programs.
+    Kernel,
+    /// Cranelift's IR.
+    Clif,
+    /// Machine code.
+    Asm,
+}
+
+impl std::str::FromStr for Level {
+    type Err = String;
+    fn from_str(s: &str) -> std::result::Result<Self, String> {
+        match s {
+            "graph" => Ok(Level::Graph),
+            "kernel" => Ok(Level::Kernel),
+            "clif" => Ok(Level::Clif),
+            "asm" => Ok(Level::Asm),
+            _ => Err(format!("unknown level '{s}'; known are graph, kernel, clif, asm")),
+        }
+    }
+}
+
+/// An explanation of expressions; prints itself.
+pub struct Explanation {
+    built: Graph,
+    plan: Plan,
+    level: Level,
+    config: Config,
+}
+
+/// Explains how expressions would be computed, without computing them.
+///
+/// # Errors
+/// Internal errors only.
+pub fn explain(roots: &[Expr], config: &Config, level: Level) -> Result<Explanation> {
+    let (built, plan) = plan(roots, config)?;
+    Ok(Explanation { built, plan, level, config: config.clone() })
+}
+
+/// Explains a graph for inputs that lie so.
+///
+/// # Errors
+/// Internal errors only.
+pub fn explain_graph(graph: Graph, inputs: &[InputLayout], config: &Config, level: Level) -> Result<Explanation> {
+    let plan = Plan::new(graph.clone(), inputs, config, true)?;
+    Ok(Explanation { built: graph, plan, level, config: config.clone() })
+}
+
+impl Explanation {
+    /// The optimized graph for Graphviz.
+    pub fn dot(&self) -> String {
+        self.plan.graph.dot()
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+/// `bytes` in a unit that keeps it short.
+pub fn human(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut x, mut unit) = (bytes as f64, 0);
+    while x >= 1024.0 && unit + 1 < UNITS.len() {
+        (x, unit) = (x / 1024.0, unit + 1);
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{x:.1} {}", UNITS[unit]) }
+}
+
+impl Explanation {
+    fn step(&self, f: &mut fmt::Formatter<'_>, number: usize, step: &Step) -> fmt::Result {
+        let graph = &self.plan.graph;
+        match step {
+            Step::Map { run, in_place } => {
+                writeln!(
+                    f,
+                    "step {number}: map over {:?}, {} threads at most",
+                    run.extents.as_slice(),
+                    self.threads()
+                )?;
+                self.run(f, run)?;
+                for (output, input) in in_place.iter().enumerate() {
+                    if let Some(input) = input {
+                        writeln!(
+                            f,
+                            "  output {output} takes the memory of operand {input}, which nothing reads after"
+                        )?;
+                    }
+                }
+                Ok(())
+            }
+            Step::Reduce { run, kept, outer, inner, sinks } => {
+                let names: Vec<&str> = run.nodes.iter().map(|n| graph.node(*n).op.name()).collect();
+                writeln!(f, "step {number}: {} over {:?}", names.join(", "), run.extents.as_slice())?;
+                let (head, tail) = run.extents.split_at(*outer);
+                let (rows, across) = head.split_at(*kept);
+                if *inner {
+                    writeln!(f, "  results {rows:?}; each over {across:?} runs of {tail:?}")?;
+                } else {
+                    writeln!(f, "  results {rows:?} by {tail:?}; each over {across:?} rows")?;
+                }
+                writeln!(f, "  {} results from {} scratch tiles", sinks.len(), self.scratches(run))?;
+                self.run(f, run)
+            }
+            Step::Scan { run, .. } => {
+                let names: Vec<&str> = run.nodes.iter().map(|n| graph.node(*n).op.name()).collect();
+                writeln!(f, "step {number}: {} over {:?}", names.join(", "), run.extents.as_slice())?;
+                self.run(f, run)
+            }
+            Step::Matmul { left, right, dtype, node, .. } => {
+                writeln!(f, "step {number}: library call matmul {dtype} {} by {} for {node}", left.1, right.1)
+            }
+        }
+    }
+
+    fn threads(&self) -> usize {
+        Threads::count(self.config.threads)
+    }
+
+    fn scratches(&self, run: &Launchable) -> usize {
+        run.accesses.iter().filter(|a| a.source == Source::Scratch).count()
+    }
+
+    fn run(&self, f: &mut fmt::Formatter<'_>, run: &Launchable) -> fmt::Result {
+        let kernel = run.kernel.kernel();
+        for (i, (a, o)) in run.accesses.iter().zip(&kernel.operands).enumerate() {
+            let role = format!("{:?}", o.role).to_lowercase();
+            let class = format!("{:?}", o.class).to_lowercase();
+            let source = match a.source {
+                Source::Slot(s) => format!("buffer {s} + {}", a.offset),
+                Source::Scratch => "scratch".to_owned(),
+                Source::Index => format!("from {}", a.offset),
+            };
+            writeln!(f, "  operand {i}: {role} {} {class}, {source}, strides {:?}", o.dtype, a.strides.as_slice())?;
+        }
+        writeln!(f, "  kernel: {} lane instructions, cost {} an element", kernel.insts.len(), run.kernel.weight())?;
+        if self.level >= Level::Kernel {
+            indented(f, "lane program", &kernel.to_string())?;
+        }
+        if self.level >= Level::Clif {
+            match run.kernel.native() {
+                Ok(code) => {
+                    indented(f, "clif", code.clif().as_deref().unwrap_or("none"))?;
+                    if self.level >= Level::Asm {
+                        let title =
+                            format!("machine code for {}, {} bytes", self.config.target.name(), code.code_size());
+                        indented(f, &title, code.asm().as_deref().unwrap_or("none"))?;
+                    }
+                }
+                Err(e) => writeln!(f, "  not compiled, interpreted: {e}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn indented(f: &mut fmt::Formatter<'_>, title: &str, text: &str) -> fmt::Result {
+    writeln!(f, "  {title}:")?;
+    text.lines().try_for_each(|line| writeln!(f, "    {line}"))
+}
+
+/// A node as a user would call it: what it does and where it was built.
+fn describe(graph: &Graph, id: NodeId) -> String {
+    let node = graph.node(id);
+    let mut text = format!("{id} {}", node.op.name());
+    if let Some(at) = node.at {
+        let _ = write!(text, " ({at})");
+    }
+    text
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Plan { graph, fusion, reports, .. } = &self.plan;
+        writeln!(f, "graph as built, {} nodes:", self.built.len())?;
+        self.built.to_string().lines().try_for_each(|l| writeln!(f, "  {l}"))?;
+        let casts = self.built.ids().filter(|id| self.built.node(*id).op == Op::Cast);
+        for id in casts {
+            let from = self.built.node(self.built.operands(id)[0]).dtype;
+            writeln!(f, "  promotion: {} from {from} to {}", describe(&self.built, id), self.built.node(id).dtype)?;
+        }
+        writeln!(f, "passes:")?;
+        for r in reports {
+            writeln!(f, "  {}: {} rewrites, {} -> {} nodes", r.pass, r.rewrites, r.before, r.after)?;
+            r.changes.iter().try_for_each(|c| writeln!(f, "    {c}"))?;
+        }
+        if !self.config.disabled.is_empty() {
+            writeln!(f, "  switched off: {}", self.config.disabled)?;
+        }
+        writeln!(f, "graph after the passes, {} nodes:", graph.len())?;
+        graph.to_string().lines().try_for_each(|l| writeln!(f, "  {l}"))?;
+        writeln!(f, "fusion: {} kernels", fusion.groups.iter().filter(|g| g.kind != GroupKind::Matmul).count())?;
+        for group in &fusion.groups {
+            let roots: Vec<String> = group.roots.iter().map(|r| describe(graph, *r)).collect();
+            writeln!(f, "  {:?} over {}, cost {}: {}", group.kind, group.shape, group.weight, roots.join("; "))?;
+        }
+        for (id, why) in &fusion.notes {
+            writeln!(f, "  {} {why}", describe(graph, *id))?;
+        }
+        writeln!(
+            f,
+            "memory: {} buffers beside {} inputs, peak {}, {} moved",
+            self.plan.slots.len() - self.plan.inputs,
+            self.plan.inputs,
+            human(self.plan.peak),
+            human(self.plan.moved)
+        )?;
+        writeln!(
+            f,
+            "precision {}, backend {}, target {}",
+            self.config.precision,
+            self.config.backend,
+            self.config.target.name()
+        )?;
+        self.plan.steps.iter().enumerate().try_for_each(|(i, step)| self.step(f, i, step))
+    }
+}

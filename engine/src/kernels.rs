@@ -1,0 +1,122 @@
+//! The cache of kernels: each is compiled at most once a target, whatever the sizes.
+
+use crate::config::{BackendChoice, Config};
+use crate::error::Result;
+use lazuli_jit::{Backend, Code, Kernel, Target};
+use rustc_hash::FxHashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+
+/// The most kernels that are kept.
+const CAPACITY: usize = 512;
+/// How much work (elements times cost units) the interpreter does before a kernel is compiled: a few scalars never
+/// are, and nobody waits for the interpreter.
+const COMPILE_AT: u64 = 50_000;
+
+/// A kernel and its code, made when it is first needed.
+pub struct CachedKernel {
+    kernel: Kernel,
+    target: &'static Target,
+    weight: u32,
+    interp: OnceLock<Code>,
+    native: OnceLock<Result<Code>>,
+    /// Work the interpreter has done.
+    work: AtomicU64,
+    used: AtomicU64,
+}
+
+type Key = (Kernel, &'static str);
+static KERNELS: LazyLock<Mutex<FxHashMap<Key, Arc<CachedKernel>>>> = LazyLock::new(Mutex::default);
+static CLOCK: AtomicU64 = AtomicU64::new(0);
+
+/// The cached kernel that equals `kernel`; `weight` is the cost of an element, in the op table's units.
+pub fn lookup(kernel: Kernel, target: &'static Target, weight: u32) -> Arc<CachedKernel> {
+    let mut kernels = KERNELS.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = CLOCK.fetch_add(1, Ordering::Relaxed);
+    if kernels.len() >= CAPACITY {
+        // The older half goes; plans that still use a kernel keep it alive.
+        let mut times: Vec<u64> = kernels.values().map(|k| k.used.load(Ordering::Relaxed)).collect();
+        let middle = times.len() / 2;
+        let median = *times.select_nth_unstable(middle).1;
+        kernels.retain(|_, k| k.used.load(Ordering::Relaxed) > median);
+    }
+    let key = (kernel, target.name());
+    let cached = kernels.entry(key).or_insert_with_key(|(kernel, _)| {
+        Arc::new(CachedKernel {
+            kernel: kernel.clone(),
+            target,
+            weight: weight.max(1),
+            interp: OnceLock::new(),
+            native: OnceLock::new(),
+            work: AtomicU64::new(0),
+            used: AtomicU64::new(now),
+        })
+    });
+    cached.used.store(now, Ordering::Relaxed);
+    cached.clone()
+}
+
+/// How many kernels are cached.
+pub fn cached() -> usize {
+    KERNELS.lock().unwrap_or_else(PoisonError::into_inner).len()
+}
+
+/// Forgets every kernel.
+pub fn clear() {
+    KERNELS.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
+impl CachedKernel {
+    /// The kernel.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// The cost of one element, in the op table's units.
+    pub fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// The code to run over `elements` elements.
+    ///
+    /// # Errors
+    /// Compilation failed where compiled code was asked for. Where the choice is free, the interpreter steps in.
+    pub fn code(&self, config: &Config, elements: usize) -> Result<&Code> {
+        let native = match config.backend {
+            BackendChoice::Interp => false,
+            BackendChoice::Clif => true,
+            BackendChoice::Auto => match self.native.get() {
+                Some(compiled) => compiled.is_ok(),
+                None => {
+                    let work = (elements as u64).saturating_mul(self.weight as u64);
+                    self.work.fetch_add(work, Ordering::Relaxed).saturating_add(work) >= COMPILE_AT
+                }
+            },
+        };
+        if native {
+            match self.native() {
+                Ok(code) => return Ok(code),
+                Err(e) if config.backend == BackendChoice::Clif => return Err(e.clone()),
+                Err(_) => {}
+            }
+        }
+        Ok(self.interp())
+    }
+
+    /// The compiled code.
+    pub fn native(&self) -> &Result<Code> {
+        self.native.get_or_init(|| Code::compile(&self.kernel, Backend::Clif, self.target).map_err(Into::into))
+    }
+
+    /// The compiled code, if it has been compiled.
+    pub fn compiled(&self) -> Option<&Code> {
+        self.native.get().and_then(|c| c.as_ref().ok())
+    }
+
+    fn interp(&self) -> &Code {
+        self.interp.get_or_init(|| {
+            Code::compile(&self.kernel, Backend::Interp, self.target)
+                .expect("the interpreter takes every well-formed kernel, and this one was verified when it was planned")
+        })
+    }
+}

@@ -1,0 +1,324 @@
+//! Fusion: which nodes get memory, and which nodes share a kernel.
+//!
+//! A node is *stored* (it has memory), an *alias* (a view or reshape of something stored) or *inline* (computed where
+//! it is used, inside the kernels of its owners). Inputs, reductions, scans and matrix products are stored by nature;
+//! so is what leaves the graph, and what a library call or a reshape reads. For every other node the cost rule
+//! decides.
+//!
+//! **Cost rule.** With `c` the cost of computing one element (the op table's units, of the node and all that is inline
+//! below it) and `r` the bytes read for it, a node of `E` elements of `w` bytes whose `k` owners iterate over
+//! `E1 … Ek` elements is inline if
+//!
+//! ```text
+//! (E1 + … + Ek) * (c + r)  <=  E * (c + r + w) + (E1 + … + Ek) * w + KERNEL
+//! ```
+//!
+//! that is, if computing it once an owner costs no more than computing it once, writing it, reading it back for each
+//! owner, and starting one kernel more. One byte moved is taken to cost as much as one addition. A node with one owner
+//! that does not repeat its elements is always inline.
+//!
+//! Kernels are bounded: a node under which more than [`MAX_WEIGHT`] would be inline is stored. Stored nodes of the
+//! same level, iteration shape and kind share a kernel. Everything here is linear in the size of the graph.
+
+use crate::shape::Axes;
+use crate::{Graph, NodeId, Op, Shape, View};
+use rustc_hash::FxHashMap;
+use smallvec::{SmallVec, smallvec};
+
+/// The most cost units that one kernel computes for an element; also bounds compile time and recursion.
+pub const MAX_WEIGHT: u32 = 1000;
+/// The most stored nodes that share a kernel.
+const MAX_ROOTS: usize = 8;
+/// The most places a node is computed again in.
+const MAX_OWNERS: usize = 8;
+/// What starting one more kernel costs, in units.
+const KERNEL: u64 = 4000;
+
+/// Where the value of a node is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Home {
+    /// In no memory; computed inside its users' kernels.
+    Inline,
+    /// In memory of its own.
+    Stored,
+    /// In the memory of its operand.
+    Alias,
+}
+
+/// What a kernel does over its iteration space.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum GroupKind {
+    /// Computes elements and stores them.
+    Map,
+    /// Computes elements and reduces them along axes.
+    Reduce(Axes),
+    /// Computes elements and scans them along an axis.
+    Scan(u8),
+    /// A library call.
+    Matmul,
+}
+
+/// Stored nodes computed together.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// What the kernel does.
+    pub kind: GroupKind,
+    /// The shape it iterates over.
+    pub shape: Shape,
+    /// The stored nodes.
+    pub roots: Vec<NodeId>,
+    /// Cost of one element, in the op table's units.
+    pub weight: u32,
+}
+
+/// The result: a home for every node, and the kernels in an order that respects their dependencies.
+#[derive(Clone, Debug)]
+pub struct Fusion {
+    homes: Vec<Home>,
+    /// The groups, in order of execution.
+    pub groups: Vec<Group>,
+    /// Why nodes that could have been inline are stored.
+    pub notes: Vec<(NodeId, String)>,
+}
+
+impl Fusion {
+    /// Where the value of `id` is.
+    pub fn home(&self, id: NodeId) -> Home {
+        self.homes[id.index()]
+    }
+}
+
+/// A place a node is computed in: a kernel (by the key its group will have), and how the node is read there;
+/// `None` is the identity.
+#[derive(Clone, PartialEq)]
+struct Owner {
+    key: u32,
+    elements: u64,
+    view: Option<View>,
+}
+
+type Owners = SmallVec<[Owner; 1]>;
+
+/// Whether the op has memory by its nature (of a reshape: its operand's).
+fn natural(op: &Op) -> bool {
+    matches!(op, Op::Input(_) | Op::Reduce(..) | Op::Scan(..) | Op::Matmul | Op::Reshape)
+}
+
+/// What computing one element of a node costs by itself.
+fn own_cost(op: &Op) -> u32 {
+    match op {
+        Op::Map(op) => op.row().cost as u32,
+        Op::Cast => 1,
+        _ => 0,
+    }
+}
+
+fn kind(graph: &Graph, id: NodeId) -> (GroupKind, Shape) {
+    let node = graph.node(id);
+    let operand = |i: usize| graph.node(graph.operands(id)[i]).shape.clone();
+    match &node.op {
+        Op::Reduce(_, axes) => (GroupKind::Reduce(*axes), operand(0)),
+        Op::Scan(_, axis) => (GroupKind::Scan(*axis), operand(0)),
+        Op::Matmul => (GroupKind::Matmul, node.shape.clone()),
+        _ => (GroupKind::Map, node.shape.clone()),
+    }
+}
+
+/// Decides homes and groups. With `enabled` false every elementwise node is stored, in a kernel of its own.
+pub fn fuse(graph: &Graph, enabled: bool) -> Fusion {
+    let order = graph.order();
+    let mut homes = vec![Home::Inline; graph.bound()];
+    let mut notes = Vec::new();
+
+    // What must have memory whatever it costs.
+    let mut required = vec![false; graph.bound()];
+    for &id in graph.outputs() {
+        required[id.index()] = true;
+    }
+    for &id in &order {
+        if matches!(graph.node(id).op, Op::Matmul | Op::Reshape) {
+            graph.operands(id).iter().for_each(|o| required[o.index()] = true);
+        }
+        if !enabled && matches!(graph.node(id).op, Op::Map(_) | Op::Cast) {
+            required[id.index()] = true;
+        }
+    }
+
+    // Upwards: cost of what would be inline below each node, and the boundaries that no choice can remove.
+    let mut weight = vec![0u32; graph.bound()];
+    let mut reads = vec![0u32; graph.bound()];
+    let mut boundary = vec![0u32; graph.bound()];
+    for &id in &order {
+        let (i, node) = (id.index(), graph.node(id));
+        let operands = graph.operands(id);
+        boundary[i] = operands
+            .iter()
+            .map(|o| {
+                let own = natural(&graph.node(*o).op) && !matches!(graph.node(*o).op, Op::Input(_));
+                boundary[o.index()] + own as u32
+            })
+            .max()
+            .unwrap_or(0);
+        let mut w = own_cost(&node.op);
+        let mut r = 0u32;
+        for o in &operands {
+            if natural(&graph.node(*o).op) || required[o.index()] {
+                r = r.saturating_add(graph.node(*o).dtype.size() as u32);
+            } else {
+                w = w.saturating_add(weight[o.index()]);
+                r = r.saturating_add(reads[o.index()]);
+            }
+        }
+        // The sum counts shared nodes more than once: count exactly before storing something for its size.
+        if w > MAX_WEIGHT && !natural(&node.op) {
+            w = exact_weight(graph, id, &required);
+            if w > MAX_WEIGHT {
+                if !required[i] {
+                    notes.push((id, format!("stored: more than {MAX_WEIGHT} cost units would share a kernel")));
+                }
+                required[i] = true;
+            }
+        }
+        (weight[i], reads[i]) = (w.min(MAX_WEIGHT), r);
+    }
+
+    // Downwards: who computes each node.
+    let mut keys: FxHashMap<(u32, GroupKind, Shape), u32> = FxHashMap::default();
+    let mut owners: Vec<Owners> = vec![Owners::new(); graph.bound()];
+    for &id in order.iter().rev() {
+        let (i, node) = (id.index(), graph.node(id));
+        if natural(&node.op) {
+            homes[i] = if node.op == Op::Reshape { Home::Alias } else { Home::Stored };
+        } else if required[i] {
+            homes[i] = Home::Stored;
+        } else {
+            let found = std::mem::take(&mut owners[i]);
+            let total: u64 = found.iter().map(|o| o.elements).sum();
+            let elements = node.shape.elements() as u64;
+            let (w, size) = (weight[i] as u64 + reads[i] as u64, node.dtype.size() as u64);
+            let again = total.saturating_mul(w);
+            let once = elements.saturating_mul(w + size).saturating_add(total.saturating_mul(size)) + KERNEL;
+            let free = matches!(node.op, Op::Const(_) | Op::Iota | Op::View(_));
+            let inline = free || found.len() <= 1 && total <= elements || found.len() <= MAX_OWNERS && again <= once;
+            if !inline {
+                homes[i] = Home::Stored;
+                notes.push((
+                    id,
+                    format!("stored: {} owners would compute it again, at cost {again} against {once}", found.len()),
+                ));
+            }
+            owners[i] = found;
+        }
+        // What this node tells its operands.
+        let mine: Owners = if homes[i] == Home::Inline {
+            std::mem::take(&mut owners[i])
+        } else {
+            let (kind, shape) = kind(graph, id);
+            let elements = shape.elements() as u64;
+            let next = keys.len() as u32;
+            let key = *keys.entry((boundary[i], kind, shape)).or_insert(next);
+            smallvec![Owner { key, elements, view: None }]
+        };
+        for operand in graph.operands(id) {
+            let list = &mut owners[operand.index()];
+            for owner in &mine {
+                let view = match &node.op {
+                    Op::View(v) => Some(owner.view.as_ref().map_or_else(|| v.clone(), |w| v.then(w))),
+                    _ => owner.view.clone(),
+                };
+                let owner = Owner { view, ..*owner };
+                if list.len() <= MAX_OWNERS && !list.contains(&owner) {
+                    list.push(owner);
+                }
+            }
+        }
+    }
+
+    // A stored view of something that has memory anyway is an alias.
+    for &id in &order {
+        if homes[id.index()] == Home::Stored
+            && matches!(graph.node(id).op, Op::View(_))
+            && homes[base(graph, id).index()] != Home::Inline
+        {
+            homes[id.index()] = Home::Alias;
+            // And so are the views it looks through.
+            let mut below = graph.operands(id)[0];
+            while homes[below.index()] == Home::Inline {
+                homes[below.index()] = Home::Alias;
+                below = graph.operands(below)[0];
+            }
+        }
+    }
+
+    let groups = group(graph, &order, &homes, enabled);
+    Fusion { homes, groups, notes }
+}
+
+/// What a chain of views looks at.
+fn base(graph: &Graph, mut id: NodeId) -> NodeId {
+    while matches!(graph.node(id).op, Op::View(_)) {
+        id = graph.operands(id)[0];
+    }
+    id
+}
+
+/// The cost of the distinct nodes inline below `id`, counted up to a little above [`MAX_WEIGHT`].
+fn exact_weight(graph: &Graph, id: NodeId, stored: &[bool]) -> u32 {
+    let mut seen = rustc_hash::FxHashSet::default();
+    let mut stack = vec![id];
+    let mut sum = 0u32;
+    while let Some(id) = stack.pop() {
+        if !seen.insert(id) || sum > MAX_WEIGHT {
+            continue;
+        }
+        sum += own_cost(&graph.node(id).op);
+        stack.extend(graph.operands(id).into_iter().filter(|o| !natural(&graph.node(*o).op) && !stored[o.index()]));
+    }
+    sum
+}
+
+/// Puts stored nodes of one level, kind and shape together.
+fn group(graph: &Graph, order: &[NodeId], homes: &[Home], enabled: bool) -> Vec<Group> {
+    // The level of a node: how many kernels must have run before it can be computed.
+    let mut level = vec![0u32; graph.bound()];
+    let mut cost = vec![0u32; graph.bound()];
+    let mut groups: Vec<(u32, Group)> = Vec::new();
+    let mut open: FxHashMap<(u32, GroupKind, Shape), usize> = FxHashMap::default();
+    for &id in order {
+        let node = graph.node(id);
+        let operands = graph.operands(id);
+        let below = operands.iter().map(|o| {
+            let stored = homes[o.index()] == Home::Stored && !matches!(graph.node(*o).op, Op::Input(_));
+            level[o.index()] + stored as u32
+        });
+        let mine = below.max().unwrap_or(0);
+        let input = matches!(node.op, Op::Input(_));
+        let inline = operands.iter().filter(|o| homes[o.index()] == Home::Inline).map(|o| cost[o.index()]);
+        cost[id.index()] = inline.fold(own_cost(&node.op), u32::saturating_add).min(MAX_WEIGHT);
+        // An alias stands where its memory stands: what reads it waits for the kernel that writes it.
+        level[id.index()] = mine;
+        if homes[id.index()] != Home::Stored || input {
+            continue;
+        }
+        let (kind, shape) = kind(graph, id);
+        let own = cost[id.index()].max(1);
+        let entry = open.entry((mine, kind, shape.clone())).or_insert(usize::MAX);
+        match groups.get_mut(*entry) {
+            Some((_, g))
+                if enabled
+                    && kind != GroupKind::Matmul
+                    && g.roots.len() < MAX_ROOTS
+                    && g.weight + own <= MAX_WEIGHT =>
+            {
+                g.roots.push(id);
+                g.weight += own;
+            }
+            _ => {
+                *entry = groups.len();
+                groups.push((mine, Group { kind, shape, roots: vec![id], weight: own }));
+            }
+        }
+    }
+    groups.sort_by_key(|(level, _)| *level);
+    groups.into_iter().map(|(_, g)| g).collect()
+}

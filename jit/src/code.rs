@@ -1,0 +1,185 @@
+//! Runnable kernels: what a backend makes of a [`Kernel`].
+
+use crate::asm;
+use crate::clif;
+use crate::interp::Interp;
+use crate::kernel::{Kernel, KernelError, Slab};
+use crate::target::Target;
+use std::fmt;
+use std::str::FromStr;
+
+/// A way to run kernels. All give the same bits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Backend {
+    /// Executes the lane program as it stands: the definition of meaning.
+    Interp,
+    /// Machine code made with Cranelift, with vectors of 128 bits.
+    Clif,
+}
+
+impl Backend {
+    /// Every backend.
+    pub const ALL: [Backend; 2] = [Backend::Interp, Backend::Clif];
+
+    /// The name: `interp` or `clif`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Backend::Interp => "interp",
+            Backend::Clif => "clif",
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A name that is not a backend's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown backend '{0}'; known are interp, clif")]
+pub struct UnknownBackend(pub String);
+
+impl FromStr for Backend {
+    type Err = UnknownBackend;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Backend::ALL.into_iter().find(|b| b.name() == s).ok_or_else(|| UnknownBackend(s.to_owned()))
+    }
+}
+
+/// Why a kernel could not be made runnable.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CodeError {
+    /// The kernel breaks an invariant: a bug of ours.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Malformed(Vec<KernelError>),
+    /// There is no machine code for the target.
+    #[error("no machine code can be made for target '{target}'; use the backend interp")]
+    NoCompiler {
+        /// The target's name.
+        target: &'static str,
+    },
+    /// The compiler failed: out of memory for code, or a bug of ours or its.
+    #[error("cannot compile kernel: {0}")]
+    Compiler(String),
+}
+
+/// A kernel that can be run, any number of times and from any number of threads.
+///
+/// ```
+/// use lazuli_graph::DType;
+/// use lazuli_jit::{Backend, Builder, Class, Code, Role, Slab, Target};
+/// // y = x + x
+/// let mut b = Builder::new();
+/// let x = b.operand(Role::Input, DType::F64, Class::Contiguous);
+/// let y = b.operand(Role::Output, DType::F64, Class::Contiguous);
+/// let v = b.load(x);
+/// let w = b.fadd(v, v);
+/// b.store(y, w);
+/// let code = Code::compile(&b.finish(), Backend::Clif, Target::detect()).unwrap();
+///
+/// let input = [1.0f64, 2.0, 3.0];
+/// let mut output = [0.0f64; 3];
+/// let mut slab = Slab::new(2);
+/// slab.set_extents(3, 1);
+/// slab.set_operand(0, input.as_ptr() as u64, 8, 0);
+/// slab.set_operand(1, output.as_mut_ptr() as u64, 8, 0);
+/// // SAFETY: both arrays have three elements, and do not overlap.
+/// unsafe { code.run(&slab) };
+/// assert_eq!(output, [2.0, 4.0, 6.0]);
+/// ```
+pub struct Code {
+    kernel: Kernel,
+    target: Target,
+    form: Form,
+}
+
+enum Form {
+    Interp(Box<Interp>),
+    Clif(Box<clif::Compiled>),
+}
+
+// Threads share code: this must hold, and breaks here if it stops to.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Code>();
+};
+
+impl Code {
+    /// Makes a kernel runnable by `backend`. The interpreter looks at the target only for its own speed.
+    ///
+    /// # Errors
+    /// [`CodeError::Malformed`] if the kernel breaks its invariants, [`CodeError::NoCompiler`] if there is no machine
+    /// code for the target, [`CodeError::Compiler`] if the compiler fails.
+    pub fn compile(kernel: &Kernel, backend: Backend, target: &Target) -> Result<Code, CodeError> {
+        kernel.verify().map_err(CodeError::Malformed)?;
+        let form = match backend {
+            Backend::Interp => Form::Interp(Box::new(Interp::new(kernel))),
+            Backend::Clif => Form::Clif(Box::new(clif::Compiled::new(kernel, target)?)),
+        };
+        Ok(Code { kernel: kernel.clone(), target: target.clone(), form })
+    }
+
+    /// Runs the kernel over a slab.
+    ///
+    /// # Safety
+    /// `slab` was made for as many operands as the kernel has. Over its extents and strides, every element of an input
+    /// is readable and every element of an output is writable, and nothing else writes them during the call. Strides
+    /// fit the class of their operand. An output overlaps an input only if both have the same address, strides and
+    /// element size, and overlaps no other output.
+    #[allow(unsafe_code)]
+    pub unsafe fn run(&self, slab: &Slab) {
+        debug_assert_eq!(slab.words().len(), 2 + 3 * self.kernel.operands.len(), "slab of another kernel");
+        match &self.form {
+            // SAFETY: what the caller promises is what the backend asks for.
+            Form::Interp(interp) => unsafe { interp.run(slab) },
+            // SAFETY: as above.
+            Form::Clif(compiled) => unsafe { compiled.run(slab.words()) },
+        }
+    }
+
+    /// The backend that runs it.
+    pub fn backend(&self) -> Backend {
+        match self.form {
+            Form::Interp(_) => Backend::Interp,
+            Form::Clif(_) => Backend::Clif,
+        }
+    }
+
+    /// The kernel it runs.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// The kernel in Cranelift's IR; `None` if it is interpreted. Made anew by each call.
+    pub fn clif(&self) -> Option<String> {
+        match self.form {
+            Form::Interp(_) => None,
+            Form::Clif(_) => clif::text(&self.kernel, &self.target).ok(),
+        }
+    }
+
+    /// The machine code in assembly, disassembled from the bytes that run; `None` if the kernel is interpreted.
+    pub fn asm(&self) -> Option<String> {
+        match &self.form {
+            Form::Interp(_) => None,
+            Form::Clif(compiled) => Some(asm::disassemble(compiled.bytes())),
+        }
+    }
+
+    /// Bytes of machine code; 0 if the kernel is interpreted.
+    pub fn code_size(&self) -> usize {
+        match &self.form {
+            Form::Interp(_) => 0,
+            Form::Clif(compiled) => compiled.bytes().len(),
+        }
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Code({}, {} bytes)", self.backend(), self.code_size())
+    }
+}

@@ -1,0 +1,168 @@
+//! Thread pools by their number of threads, and loops over them.
+
+use crate::cpu;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The system gives no more threads.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot start {threads} threads: {reason}")]
+pub struct ThreadsError {
+    /// How many were asked for.
+    pub threads: usize,
+    /// What the system said.
+    pub reason: String,
+}
+
+/// The pools there are, one for each number of threads, made when first asked for and kept.
+#[derive(Debug)]
+pub struct Threads;
+
+static POOLS: Mutex<Option<HashMap<usize, Arc<ThreadPool>>>> = Mutex::new(None);
+
+/// The most threads of a pool.
+pub const MAX_THREADS: usize = 4096;
+
+impl Threads {
+    /// How many threads a setting means: 0 is one for each core.
+    ///
+    /// ```
+    /// use lazuli_runtime::threads::Threads;
+    /// assert_eq!(Threads::count(3), 3);
+    /// assert!(Threads::count(0) >= 1);
+    /// ```
+    pub fn count(setting: usize) -> usize {
+        if setting == 0 { cpu::cores() } else { setting.min(MAX_THREADS) }
+    }
+
+    /// The pool of `n` threads; `n = 0` is one for each core.
+    ///
+    /// # Errors
+    /// The system gives no more threads.
+    pub fn get(n: usize) -> Result<Arc<ThreadPool>, ThreadsError> {
+        let n = Threads::count(n);
+        let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+        let pools = pools.get_or_insert_default();
+        if let Some(pool) = pools.get(&n) {
+            return Ok(pool.clone());
+        }
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(n)
+            .thread_name(|i| format!("lazuli-{i}"))
+            .build()
+            .map_err(|e| ThreadsError { threads: n, reason: e.to_string() })?;
+        let pool = Arc::new(pool);
+        pools.insert(n, pool.clone());
+        Ok(pool)
+    }
+}
+
+/// Calls `f(0)` … `f(n_tasks - 1)`, on up to `threads` threads (0: one for each core), and returns when all are done.
+///
+/// The caller's thread is one of them, and the only one where `threads` or `n_tasks` is 1 or the system gives no more.
+/// Each thread takes the next task when it has finished one: `f` must not depend on who runs it or in which order.
+/// A panic in `f` is passed on when the threads have stopped.
+///
+/// ```
+/// use lazuli_runtime::threads::parallel_for;
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// let sum = AtomicUsize::new(0);
+/// parallel_for(100, 2, |i| { sum.fetch_add(i, Ordering::Relaxed); });
+/// assert_eq!(sum.into_inner(), 4950);
+/// ```
+pub fn parallel_for(n_tasks: usize, threads: usize, f: impl Fn(usize) + Sync) {
+    let threads = if n_tasks <= 1 { 1 } else { Threads::count(threads).min(n_tasks) };
+    let pool = if threads > 1 { Threads::get(threads).ok() } else { None };
+    let Some(pool) = pool else {
+        return (0..n_tasks).for_each(f);
+    };
+    let next = AtomicUsize::new(0);
+    let work = || {
+        loop {
+            // Only the tasks are shared out here; rayon's scope orders what they read and write.
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if i >= n_tasks {
+                break;
+            }
+            f(i);
+        }
+    };
+    let work = &work;
+    pool.in_place_scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(move |_| work());
+        }
+        work();
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::thread::{self, ThreadId};
+
+    #[test]
+    fn every_task_runs_once() {
+        for threads in [0, 1, 2, 5] {
+            for n in [0, 1, 2, 3, 50] {
+                let counts: Vec<AtomicUsize> = (0..n).map(|_| AtomicUsize::new(0)).collect();
+                parallel_for(n, threads, |i| {
+                    counts[i].fetch_add(1, Ordering::Relaxed);
+                });
+                assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1), "{n} tasks, {threads} threads");
+            }
+        }
+    }
+
+    fn who(n: usize, threads: usize) -> HashSet<ThreadId> {
+        let ids = Mutex::new(HashSet::new());
+        parallel_for(n, threads, |_| {
+            ids.lock().unwrap().insert(thread::current().id());
+        });
+        ids.into_inner().unwrap()
+    }
+
+    #[test]
+    fn one_thread_is_the_callers() {
+        let me = HashSet::from([thread::current().id()]);
+        assert_eq!(who(100, 1), me);
+        assert_eq!(who(1, 8), me);
+    }
+
+    #[test]
+    fn tasks_run_at_once() {
+        // Two tasks that wait for each other end only if each has a thread.
+        let barrier = std::sync::Barrier::new(2);
+        parallel_for(2, 2, |_| {
+            barrier.wait();
+        });
+    }
+
+    #[test]
+    fn loops_nest() {
+        let sum = AtomicUsize::new(0);
+        parallel_for(4, 2, |_| {
+            parallel_for(4, 2, |j| {
+                sum.fetch_add(j, Ordering::Relaxed);
+            });
+        });
+        assert_eq!(sum.into_inner(), 4 * 6);
+    }
+
+    #[test]
+    fn panics_are_passed_on() {
+        let result = std::panic::catch_unwind(|| parallel_for(10, 2, |i| assert_ne!(i, 7, "seven")));
+        assert!(result.is_err());
+        parallel_for(10, 2, |_| ());
+    }
+
+    #[test]
+    fn pools_are_kept() {
+        let a = Threads::get(2).unwrap();
+        assert!(Arc::ptr_eq(&a, &Threads::get(2).unwrap()));
+        assert_eq!(a.current_num_threads(), 2);
+    }
+}
