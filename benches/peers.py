@@ -201,7 +201,7 @@ def main():
     server = Server(args.workloads, args.threads)
     commands = {"hello": server.hello, "load": server.load, "run": server.run}
     for line in sys.stdin:
-        words = line.split(maxsplit=4)
+        words = line.strip().split(maxsplit=4)
         if words == ["quit"]:
             break
         try:

@@ -6,10 +6,12 @@
 use crate::{Axes, DType, Error, ErrorKind, Expr, Index, Kind, MapOp, Op, ReduceOp, Scalar, Shape, View, Weak};
 use std::panic::Location;
 
+#[track_caller]
 fn float(x: f64) -> Expr {
     Expr::literal(Scalar::from_f64(DType::F64, x))
 }
 
+#[track_caller]
 fn int(x: i64) -> Expr {
     Expr::literal(Scalar::from_i64(DType::I64, x))
 }
@@ -170,11 +172,10 @@ impl Expr {
             return Expr::map(MapOp::Round, std::slice::from_ref(self));
         }
         // Parsed, for 10^n is then the nearest double.
-        let power: f64 = format!("1e{}", decimals.unsigned_abs())
-            .parse()
-            .ok()
-            .filter(|p: &f64| p.is_finite())
-            .ok_or_else(|| argument(format!("cannot round to {decimals} decimals"), "round", &[self]))?;
+        let power: Option<f64> = format!("1e{}", decimals.unsigned_abs()).parse().ok();
+        let Some(power) = power.filter(|p| p.is_finite()) else {
+            return Err(argument(format!("cannot round to {decimals} decimals"), "round", &[self]));
+        };
         let wide = if self.dtype().is_float() { self.clone() } else { self.cast(DType::F64) };
         let (there, back) = match decimals > 0 {
             true => (MapOp::Multiply, MapOp::Divide),
@@ -191,9 +192,9 @@ impl Expr {
     /// As [`Expr::map`]; a negative integer literal as the exponent of integers.
     #[track_caller]
     pub fn power(&self, exponent: &Expr) -> Result<Expr, Error> {
-        let general = || Expr::map(MapOp::Pow, &[self.clone(), exponent.clone()]);
+        let operands = [self.clone(), exponent.clone()];
         let (Op::Const(value), Some(weak), None) = (exponent.op(), exponent.weak(), self.weak()) else {
-            return general();
+            return Expr::map(MapOp::Pow, &operands);
         };
         let dtype = self.dtype().promote_weak(weak);
         if !dtype.is_float() {
@@ -203,7 +204,7 @@ impl Expr {
             }
             return match (weak, value.as_i64()) {
                 (Weak::Int, 2) => Expr::map(MapOp::Square, std::slice::from_ref(self)),
-                _ => general(),
+                _ => Expr::map(MapOp::Pow, &operands),
             };
         }
         let base = self.cast(dtype);
@@ -212,7 +213,7 @@ impl Expr {
             2.0 => Expr::map(MapOp::Square, &[base]),
             0.5 => Expr::map(MapOp::Sqrt, &[base]),
             -1.0 => Expr::map(MapOp::Reciprocal, &[base]),
-            _ => general(),
+            _ => Expr::map(MapOp::Pow, &operands),
         }
     }
 
@@ -250,7 +251,8 @@ impl Expr {
     /// An axis outside the array.
     #[track_caller]
     pub fn diff(&self, n: usize, axis: i64) -> Result<Expr, Error> {
-        let axis = self.shape().axis(axis).map_err(|e| Expr::error(e, "diff", &[self]))?;
+        let at = Location::caller();
+        let axis = self.shape().axis(axis).map_err(|e| Expr::error_at(e, "diff", &[self], at))?;
         let op = if self.dtype() == DType::Bool { MapOp::NotEqual } else { MapOp::Subtract };
         let mut out = self.clone();
         // Past the extent of the axis nothing is left to take differences of.
@@ -258,9 +260,10 @@ impl Expr {
             let part = |start, stop| {
                 let mut index = vec![Index::FULL; axis];
                 index.push(Index::Slice { start, stop, step: 1 });
-                out.index(&index)
+                index
             };
-            out = Expr::map(op, &[part(Some(1), None)?, part(None, Some(-1))?])?;
+            let (above, below) = (out.index(&part(Some(1), None))?, out.index(&part(None, Some(-1)))?);
+            out = Expr::map(op, &[above, below])?;
         }
         Ok(out)
     }
@@ -274,7 +277,8 @@ impl Expr {
     /// Positions outside the array, too many indices, a step of zero, two ellipses.
     #[track_caller]
     pub fn index(&self, indices: &[Index]) -> Result<Expr, Error> {
-        let view = View::index(self.shape(), indices).map_err(|e| Expr::error(e, "index", &[self]))?;
+        let at = Location::caller();
+        let view = View::index(self.shape(), indices).map_err(|e| Expr::error_at(e, "index", &[self], at))?;
         self.view(view)
     }
 
@@ -284,7 +288,8 @@ impl Expr {
     /// Anything but a permutation of the axes.
     #[track_caller]
     pub fn transpose(&self, order: &[i64]) -> Result<Expr, Error> {
-        let fail = |e| Expr::error(e, "transpose", &[self]);
+        let at = Location::caller();
+        let fail = |e| Expr::error_at(e, "transpose", &[self], at);
         let set = self.shape().axes(order).map_err(fail)?;
         if set.len() != self.shape().rank() {
             let text = format!("transpose needs each of {} axes, got {}", self.shape().rank(), order.len());
@@ -307,7 +312,8 @@ impl Expr {
     /// An axis outside the array.
     #[track_caller]
     pub fn swapaxes(&self, a: i64, b: i64) -> Result<Expr, Error> {
-        let fail = |e| Expr::error(e, "swapaxes", &[self]);
+        let at = Location::caller();
+        let fail = |e| Expr::error_at(e, "swapaxes", &[self], at);
         let (a, b) = (self.shape().axis(a).map_err(fail)?, self.shape().axis(b).map_err(fail)?);
         let mut order: Vec<usize> = (0..self.shape().rank()).collect();
         order.swap(a, b);
@@ -320,7 +326,8 @@ impl Expr {
     /// An axis outside the array.
     #[track_caller]
     pub fn moveaxis(&self, from: i64, to: i64) -> Result<Expr, Error> {
-        let fail = |e| Expr::error(e, "moveaxis", &[self]);
+        let at = Location::caller();
+        let fail = |e| Expr::error_at(e, "moveaxis", &[self], at);
         let (from, to) = (self.shape().axis(from).map_err(fail)?, self.shape().axis(to).map_err(fail)?);
         let mut order: Vec<usize> = (0..self.shape().rank()).filter(|&i| i != from).collect();
         order.insert(to, from);
@@ -347,7 +354,8 @@ impl Expr {
             let kind = crate::ShapeError::Axis { axis: axis as i64, rank };
             return Err(Expr::error(kind, "expand_dims", &[self]));
         }
-        let view = View::expand_dims(self.shape(), at).map_err(|e| Expr::error(e, "expand_dims", &[self]))?;
+        let here = Location::caller();
+        let view = View::expand_dims(self.shape(), at).map_err(|e| Expr::error_at(e, "expand_dims", &[self], here))?;
         self.view(view)
     }
 
@@ -372,10 +380,10 @@ impl Expr {
     /// Another number of elements, other negative extents.
     #[track_caller]
     pub fn reshape_to(&self, to: &[i64]) -> Result<Expr, Error> {
-        let n = self.shape().elements();
+        let (n, at) = (self.shape().elements(), Location::caller());
         let fail = || {
             let kind = crate::ShapeError::Reshape { from: self.shape().clone(), to: to.to_vec() };
-            Expr::error(kind, "reshape", &[self])
+            Expr::error_at(kind, "reshape", &[self], at)
         };
         let known = to
             .iter()
@@ -391,7 +399,7 @@ impl Expr {
         if extents.iter().product::<usize>() != n {
             return Err(fail());
         }
-        self.reshape(Shape::new(&extents).map_err(|e| Expr::error(e, "reshape", &[self]))?)
+        self.reshape(Shape::new(&extents).map_err(|e| Expr::error_at(e, "reshape", &[self], at))?)
     }
 }
 
@@ -531,9 +539,10 @@ impl Expr {
     /// A 0-d operand, inner extents that differ, leading axes that do not broadcast.
     #[track_caller]
     pub fn matmul_numpy(&self, other: &Expr) -> Result<Expr, Error> {
+        let at = Location::caller();
         let bad = || {
             let kind = ErrorKind::Matmul(self.shape().clone(), other.shape().clone());
-            Expr::error(kind, "matmul", &[self, other])
+            Expr::error_at(kind, "matmul", &[self, other], at)
         };
         let axes = |i: usize| Axes::from_iter([i]);
         let (row, column) = match (self.shape().rank(), other.shape().rank()) {
@@ -570,7 +579,8 @@ impl Expr {
         if b <= 2 {
             return self.matmul_numpy(other);
         }
-        let shape = |e: &[usize]| Shape::new(e).map_err(|e| Expr::error(e, "dot", &[self, other]));
+        let at = Location::caller();
+        let shape = |e: &[usize]| Shape::new(e).map_err(|e| Expr::error_at(e, "dot", &[self, other], at));
         let (lead, inner) = self.shape().split_at(a - 1);
         let right = other.moveaxis(-2, 0)?;
         if inner[0] != right.shape()[0] {
@@ -585,140 +595,4 @@ impl Expr {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn array(dtype: DType, extents: &[usize]) -> Expr {
-        Expr::parameter(0, dtype, Shape::new(extents).unwrap())
-    }
-
-    fn axes(list: &[usize]) -> Axes {
-        list.iter().copied().collect()
-    }
-
-    #[track_caller]
-    fn is(e: &Expr, dtype: DType, extents: &[usize]) {
-        assert_eq!((e.dtype(), &**e.shape()), (dtype, extents), "{e:?}");
-    }
-
-    #[test]
-    fn means_have_numpys_dtypes_and_shapes() {
-        for (from, to) in [
-            (DType::Bool, DType::F64),
-            (DType::I8, DType::F64),
-            (DType::U64, DType::F64),
-            (DType::F16, DType::F16),
-            (DType::BF16, DType::BF16),
-            (DType::F32, DType::F32),
-            (DType::F64, DType::F64),
-        ] {
-            let x = array(from, &[2, 3, 4]);
-            is(&x.mean(axes(&[0, 2]), false).unwrap(), to, &[3]);
-            is(&x.mean(axes(&[1]), true).unwrap(), to, &[2, 1, 4]);
-            is(&x.var(Axes::all(3), 1, false).unwrap(), to, &[]);
-            is(&x.std(axes(&[0]), 0, true).unwrap(), to, &[1, 3, 4]);
-            is(&x.count_nonzero(axes(&[2]), false).unwrap(), DType::I64, &[2, 3]);
-        }
-    }
-
-    #[test]
-    fn power_takes_the_short_way_for_literals() {
-        let x = array(DType::F32, &[3]);
-        let op = |e: &Expr| e.op().clone();
-        assert_eq!(op(&x.power(&int(2)).unwrap()), Op::Map(MapOp::Square));
-        assert_eq!(op(&x.power(&float(0.5)).unwrap()), Op::Map(MapOp::Sqrt));
-        assert_eq!(op(&x.power(&int(-1)).unwrap()), Op::Map(MapOp::Reciprocal));
-        assert!(x.power(&float(1.0)).unwrap().same(&x));
-        assert_eq!(op(&x.power(&int(3)).unwrap()), Op::Map(MapOp::Pow));
-        // A 0-d array is no literal.
-        let two = Expr::full(Scalar::from_f64(DType::F32, 2.0), Shape::scalar());
-        assert_eq!(op(&x.power(&two).unwrap()), Op::Map(MapOp::Pow));
-        // Integers: NumPy's dtypes, and no negative powers.
-        is(&array(DType::Bool, &[2]).power(&int(2)).unwrap(), DType::I8, &[2]);
-        is(&array(DType::Bool, &[2]).power(&int(1)).unwrap(), DType::I64, &[2]);
-        is(&array(DType::I8, &[2]).power(&float(2.0)).unwrap(), DType::F64, &[2]);
-        is(&array(DType::I8, &[2]).power(&float(-1.0)).unwrap(), DType::F64, &[2]);
-        assert!(array(DType::I32, &[2]).power(&int(-1)).is_err());
-    }
-
-    #[test]
-    fn clip_bounds_and_promotes() {
-        let x = array(DType::U8, &[3]);
-        assert!(x.clip(Some(&int(-1)), Some(&int(300))).unwrap().same(&x));
-        assert!(x.clip(Some(&int(300)), None).is_err());
-        is(&x.clip(Some(&float(0.5)), None).unwrap(), DType::F64, &[3]);
-        is(&x.clip(Some(&int(2)), Some(&array(DType::I16, &[2, 1]))).unwrap(), DType::I16, &[2, 3]);
-        assert!(x.clip(None, None).unwrap().same(&x));
-    }
-
-    #[test]
-    fn ranges_have_numpys_lengths() {
-        let i = |x| Scalar::from_i64(DType::I64, x);
-        let f = |x| Scalar::from_f64(DType::F64, x);
-        let len = |a, b, c| Expr::arange(a, b, c, None).map(|e| (e.dtype(), e.shape()[0])).ok();
-        assert_eq!(len(i(0), i(10), i(3)), Some((DType::I64, 4)));
-        assert_eq!(len(i(10), i(0), i(-3)), Some((DType::I64, 4)));
-        assert_eq!(len(i(0), i(-1), i(1)), Some((DType::I64, 0)));
-        assert_eq!(len(f(0.0), f(1.0), f(0.1)), Some((DType::F64, 10)));
-        assert_eq!(len(i(0), f(1.3), i(1)), Some((DType::F64, 2)));
-        assert_eq!(len(i(0), i(1), i(0)), None);
-        assert_eq!(len(f(0.0), f(f64::INFINITY), f(1.0)), None);
-        assert_eq!(len(f(0.0), f(f64::NAN), f(1.0)), None);
-        assert_eq!(len(i(i64::MIN), i(i64::MAX), i(1)), None);
-        let e = Expr::arange(f(0.0), f(5.5), f(0.5), Some(DType::I32)).unwrap();
-        is(&e, DType::I32, &[11]);
-        is(&Expr::linspace(0.0, 1.0, 5, true).unwrap(), DType::F64, &[5]);
-        is(&Expr::linspace(0.0, 1.0, 0, true).unwrap(), DType::F64, &[0]);
-        assert!(Expr::linspace(0.0, 1.0, usize::MAX, true).is_err());
-    }
-
-    #[test]
-    fn products_of_any_rank() {
-        let m = |a: &[usize], b: &[usize]| {
-            array(DType::F32, a).matmul_numpy(&array(DType::F64, b)).map(|e| e.shape().to_vec()).ok()
-        };
-        assert_eq!(m(&[3], &[3]), Some(vec![]));
-        assert_eq!(m(&[3], &[3, 4]), Some(vec![4]));
-        assert_eq!(m(&[2, 3], &[3]), Some(vec![2]));
-        assert_eq!(m(&[5, 1, 2, 3], &[4, 3, 6]), Some(vec![5, 4, 2, 6]));
-        assert_eq!(m(&[3], &[5, 3, 4]), Some(vec![5, 4]));
-        assert_eq!(m(&[5, 2, 3], &[3]), Some(vec![5, 2]));
-        assert_eq!(m(&[3], &[4]), None);
-        assert_eq!(m(&[], &[3]), None);
-        let d =
-            |a: &[usize], b: &[usize]| array(DType::F32, a).dot(&array(DType::F32, b)).map(|e| e.shape().to_vec()).ok();
-        assert_eq!(d(&[2, 3], &[4, 3, 5]), Some(vec![2, 4, 5]));
-        assert_eq!(d(&[3], &[4, 3, 5]), Some(vec![4, 5]));
-        assert_eq!(d(&[], &[4]), Some(vec![4]));
-        assert_eq!(d(&[2, 3], &[4, 5, 3]), None);
-    }
-
-    #[test]
-    fn views_check_their_axes() {
-        let x = array(DType::F64, &[2, 1, 3]);
-        is(&x.t(), DType::F64, &[3, 1, 2]);
-        is(&x.transpose(&[-1, 0, 1]).unwrap(), DType::F64, &[3, 2, 1]);
-        assert!(x.transpose(&[0, 1]).is_err() && x.transpose(&[0, 0, 1]).is_err() && x.transpose(&[0, 1, 3]).is_err());
-        is(&x.moveaxis(0, -1).unwrap(), DType::F64, &[1, 3, 2]);
-        is(&x.swapaxes(0, -1).unwrap(), DType::F64, &[3, 1, 2]);
-        is(&x.squeeze(None).unwrap(), DType::F64, &[2, 3]);
-        assert!(x.squeeze(Some(axes(&[0]))).is_err());
-        is(&x.expand_dims(axes(&[0, 4])).unwrap(), DType::F64, &[1, 2, 1, 3, 1]);
-        assert!(x.expand_dims(axes(&[5])).is_err());
-        is(&x.reshape_to(&[-1, 2]).unwrap(), DType::F64, &[3, 2]);
-        assert!(
-            x.reshape_to(&[-1, -1]).is_err() && x.reshape_to(&[4, -1]).is_err() && x.reshape_to(&[-2, -3]).is_err()
-        );
-        assert!(x.reshape_to(&[i64::MAX, i64::MAX, 4]).is_err());
-        is(&x.diff(2, -1).unwrap(), DType::F64, &[2, 1, 1]);
-        is(&x.diff(9, 0).unwrap(), DType::F64, &[0, 1, 3]);
-        assert!(x.diff(1, 3).is_err());
-        is(&Expr::eye(3, 4, -1, DType::I8).unwrap(), DType::I8, &[3, 4]);
-    }
-
-    #[test]
-    fn errors_name_the_callers_line() {
-        let error = array(DType::F64, &[2]).squeeze(Some(axes(&[0]))).unwrap_err();
-        assert_eq!((error.location().file(), error.location().line()), (file!(), line!() - 1));
-    }
-}
+mod tests;

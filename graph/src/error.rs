@@ -131,9 +131,12 @@ impl fmt::Display for Error {
         write!(f, "{kind}\n  in: {op}, built at {at}")?;
         let names: &[&str] = if operands.len() == 2 { &["left", "right"] } else { &["operand"] };
         let shapes: Vec<String> = operands.iter().map(|o| format!("{} {}", o.shape, o.dtype.short())).collect();
-        let width = shapes.iter().map(String::len).max().unwrap_or(0);
-        for (i, (o, shape)) in operands.iter().zip(shapes).enumerate() {
-            write!(f, "\n  {:5} {shape:width$}  built at {}  ({})", names[i.min(names.len() - 1)], o.at, o.op)?;
+        let places: Vec<String> = operands.iter().map(|o| o.at.to_string()).collect();
+        let width = |of: &[String]| of.iter().map(String::len).max().unwrap_or(0);
+        let (wide, far) = (width(&shapes), width(&places));
+        for (i, o) in operands.iter().enumerate() {
+            let name = names[i.min(names.len() - 1)];
+            write!(f, "\n  {name:5} {:wide$}   built at {:far$} ({})", shapes[i], places[i], o.op)?;
         }
         if let Some(help) = kind.help() {
             write!(f, "\n  help: {help}")?;

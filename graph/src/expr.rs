@@ -13,6 +13,7 @@ use crate::{DType, Kind, Op, Scalar, Shape, ShapeError, View, Weak};
 use smallvec::{SmallVec, smallvec};
 use std::any::Any;
 use std::panic::Location;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The value of a computed node. The graph only carries it; the engine knows what it is.
@@ -29,7 +30,8 @@ struct Node {
     op: Op,
     dtype: DType,
     weak: Option<Weak>,
-    depth: u32,
+    /// The longest way down to a leaf; 0 once the node has been computed.
+    depth: AtomicU32,
     shape: Shape,
     at: &'static Location<'static>,
     state: Mutex<State>,
@@ -60,7 +62,7 @@ impl Drop for Node {
 
 impl Expr {
     fn node(op: Op, dtype: DType, shape: Shape, operands: Operands, at: &'static Location<'static>) -> Expr {
-        let depth = operands.iter().map(|e| e.0.depth + 1).max().unwrap_or(0);
+        let depth = AtomicU32::new(operands.iter().map(|e| e.depth() + 1).max().unwrap_or(0));
         let state = Mutex::new(State::Pending(operands));
         Expr(Arc::new(Node { op, dtype, weak: None, depth, shape, at, state }))
     }
@@ -69,7 +71,15 @@ impl Expr {
     #[track_caller]
     pub fn data(value: Value, dtype: DType, shape: Shape) -> Expr {
         let state = Mutex::new(State::Done(value));
-        Expr(Arc::new(Node { op: DATA, dtype, weak: None, depth: 0, shape, at: Location::caller(), state }))
+        Expr(Arc::new(Node {
+            op: DATA,
+            dtype,
+            weak: None,
+            depth: AtomicU32::new(0),
+            shape,
+            at: Location::caller(),
+            state,
+        }))
     }
 
     /// Parameter `index` of a function.
@@ -98,7 +108,7 @@ impl Expr {
             op: Op::Const(value),
             dtype: value.dtype(),
             weak: Some(weak),
-            depth: 0,
+            depth: AtomicU32::new(0),
             shape: Shape::scalar(),
             at,
             state,
@@ -136,9 +146,9 @@ impl Expr {
         self.0.at
     }
 
-    /// The longest way down to a leaf, as it was when the node was made.
+    /// The longest way down to a leaf, as it was when the node was made; 0 once it has been computed.
     pub fn depth(&self) -> u32 {
-        self.0.depth
+        self.0.depth.load(Ordering::Relaxed)
     }
 
     /// Whether both are the same node.
@@ -181,6 +191,7 @@ impl Expr {
                 State::Pending(operands) => {
                     let operands = std::mem::take(operands);
                     *state = State::Done(value);
+                    self.0.depth.store(0, Ordering::Relaxed);
                     operands
                 }
             }
@@ -201,7 +212,17 @@ impl Expr {
     /// An error of `op` about `operands`, at the caller's place.
     #[track_caller]
     pub fn error(kind: impl Into<ErrorKind>, op: &'static str, operands: &[&Expr]) -> Error {
-        Error::new(kind, op, Location::caller()).with_operands(operands.iter().map(|e| e.note()))
+        Expr::error_at(kind, op, operands, Location::caller())
+    }
+
+    /// The same from within a closure, which does not know who called the function around it.
+    pub(crate) fn error_at(
+        kind: impl Into<ErrorKind>,
+        op: &'static str,
+        operands: &[&Expr],
+        at: &'static Location<'static>,
+    ) -> Error {
+        Error::new(kind, op, at).with_operands(operands.iter().map(|e| e.note()))
     }
 
     /// Converts to `dtype`; the node itself if it has that dtype already.
@@ -245,7 +266,8 @@ impl Expr {
     /// A shape it does not broadcast to.
     #[track_caller]
     pub fn broadcast_to(&self, shape: &Shape) -> Result<Expr, Error> {
-        let view = View::broadcast(self.shape(), shape).map_err(|e| Expr::error(e, "broadcast_to", &[self]))?;
+        let at = Location::caller();
+        let view = View::broadcast(self.shape(), shape).map_err(|e| Expr::error_at(e, "broadcast_to", &[self], at))?;
         self.view(view)
     }
 
@@ -277,8 +299,8 @@ impl Expr {
     /// number of operands.
     #[track_caller]
     pub fn map(op: MapOp, operands: &[Expr]) -> Result<Expr, Error> {
-        let row = op.row();
-        let fail = |kind: ErrorKind| -> Error { Expr::error(kind, row.name, &operands.iter().collect::<Vec<_>>()) };
+        let (row, at) = (op.row(), Location::caller());
+        let fail = |kind: ErrorKind| Expr::error_at(kind, row.name, &operands.iter().collect::<Vec<_>>(), at);
         if operands.len() != row.arity as usize {
             let text = format!("{} takes {} operands, got {}", row.name, row.arity, operands.len());
             return Err(fail(ErrorKind::Argument(text)));
@@ -351,8 +373,10 @@ impl Expr {
         let unsigned = signed.cast(DType::U64);
         let other = other.cast(DType::U64);
         let sides = if std::ptr::eq(signed, a) { [unsigned, other] } else { [other, unsigned] };
-        let literals = negative.map(|x| Expr::full(Scalar::from_i64(DType::I64, x), Shape::scalar()));
-        let below = Expr::map(MapOp::Less, &[signed.clone(), Expr::literal(Scalar::from_i64(DType::I64, 0))])?;
+        let number = |x: i64| Scalar::from_i64(DType::I64, x);
+        let literals =
+            [Expr::full(number(negative[0]), Shape::scalar()), Expr::full(number(negative[1]), Shape::scalar())];
+        let below = Expr::map(MapOp::Less, &[signed.clone(), Expr::literal(number(0))])?;
         let when_below = Expr::map(op, &literals)?;
         let when_not = Expr::map(op, &sides)?;
         Expr::map(MapOp::Where, &[below, when_below, when_not]).map(Some)
@@ -380,7 +404,8 @@ impl Expr {
     /// An axis outside the array.
     #[track_caller]
     pub fn scan(&self, op: ScanOp, axis: i64) -> Result<Expr, Error> {
-        let axis = self.shape().axis(axis).map_err(|e| Expr::error(e, op.name(), &[self]))?;
+        let at = Location::caller();
+        let axis = self.shape().axis(axis).map_err(|e| Expr::error_at(e, op.name(), &[self], at))?;
         let operand = self.cast(op.operand_dtype(self.dtype()));
         let (dtype, shape) = (operand.dtype(), operand.shape().clone());
         Ok(Expr::node(Op::Scan(op, axis as u8), dtype, shape, smallvec![operand], Location::caller()))
@@ -392,15 +417,15 @@ impl Expr {
     /// Fewer than two axes, inner extents that differ, leading axes that do not broadcast.
     #[track_caller]
     pub fn matmul(&self, other: &Expr) -> Result<Expr, Error> {
-        let (a, b) = (self.shape(), other.shape());
-        let bad = || Expr::error(ErrorKind::Matmul(a.clone(), b.clone()), "matmul", &[self, other]);
+        let (a, b, at) = (self.shape(), other.shape(), Location::caller());
+        let bad = || Expr::error_at(ErrorKind::Matmul(a.clone(), b.clone()), "matmul", &[self, other], at);
         if a.rank() < 2 || b.rank() < 2 || a[a.rank() - 1] != b[b.rank() - 2] {
             return Err(bad());
         }
         let (ab, am) = a.split_at(a.rank() - 2);
         let (bb, bm) = b.split_at(b.rank() - 2);
-        let shape = |e: &[usize]| Shape::new(e).map_err(|e| Expr::error(e, "matmul", &[self, other]));
-        let batch = shape(ab)?.broadcast(&shape(bb)?).map_err(|e| Expr::error(e, "matmul", &[self, other]))?;
+        let shape = |e: &[usize]| Shape::new(e).map_err(|e| Expr::error_at(e, "matmul", &[self, other], at));
+        let batch = shape(ab)?.broadcast(&shape(bb)?).map_err(|e| Expr::error_at(e, "matmul", &[self, other], at))?;
         let dtype = Expr::promote(&[self.clone(), other.clone()]);
         let full = |m: &[usize]| shape(&[&batch, m].concat());
         let left = self.cast(dtype).broadcast_to(&full(am)?)?;

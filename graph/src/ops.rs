@@ -2,7 +2,7 @@
 //!
 //! Every elementwise operation is a row of [`MAP_OPS`], every reduction a row of [`REDUCE_OPS`], every scan a row of
 //! [`SCAN_OPS`]. The parser of the text form and of the command, the builder methods, the generated reference, the
-//! fuzzers and the generic tests iterate these tables. What an op computes stands in `lazuli-jit`, `lower.rs`.
+//! fuzzers and the generic tests iterate these tables. What an op computes stands in `lazuli-jit`, `lower`.
 
 use crate::DType;
 use std::fmt;

@@ -13,6 +13,7 @@ mod build;
 mod clif;
 mod code;
 mod half;
+mod hypot;
 mod interp;
 mod kernel;
 mod launch;

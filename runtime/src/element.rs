@@ -8,7 +8,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// A Rust type that a [`DType`] stands for: `bool`, `i8` … `i64`, `u8` … `u64`, [`f16`], [`bf16`], `f32`, `f64`.
+/// A Rust type that a [`DType`] stands for: `bool`, `i8` … `i64`, `u8` … `u64`, [`struct@f16`], [`bf16`], `f32`, `f64`.
 ///
 /// Sealed, so that size, alignment and meaning of the bytes are known for every implementation.
 ///

@@ -281,4 +281,5 @@ fn multiply<T: Product>(a: &Tensor, b: &Tensor, shape: &Shape, threads: usize) -
 }
 
 #[cfg(test)]
+#[cfg(not(miri))]
 mod tests;

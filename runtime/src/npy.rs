@@ -2,7 +2,7 @@
 //!
 //! The reader is our own rather than the crate `npyz`: it has to tell where the data lies, so that the file can be mapped;
 //! it has to reject whatever it does not understand with the name of the dtype, and bound what a header may claim before
-//! any memory is taken. What remains beside that is a dictionary of three keys ([`header`]).
+//! any memory is taken. What remains beside that is a dictionary of three keys.
 
 mod header;
 

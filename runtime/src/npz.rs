@@ -178,4 +178,5 @@ pub(crate) fn write_to<S: AsRef<str>>(
 }
 
 #[cfg(test)]
+#[cfg(not(miri))]
 mod tests;

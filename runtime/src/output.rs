@@ -192,4 +192,5 @@ fn pour(file: &mut Pending) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[cfg(not(miri))]
 mod tests;

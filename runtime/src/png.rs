@@ -96,4 +96,5 @@ fn bytes(tensor: &Tensor, colored: bool) -> Result<Vec<u8>, Problem> {
 }
 
 #[cfg(test)]
+#[cfg(not(miri))]
 mod tests;

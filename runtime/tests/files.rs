@@ -181,7 +181,7 @@ fn readers_survive_anything() {
     seeds.push((true, fs::read(&path).unwrap()));
 
     let (mut good, mut bad) = (0, 0);
-    for round in 0..4000 {
+    for round in 0..2400 {
         let mut dice = Dice(round as u64 + 1);
         let (archive, seed) = &seeds[round % seeds.len()];
         let mut bytes = seed.clone();
@@ -213,5 +213,5 @@ fn readers_survive_anything() {
             }
         }
     }
-    assert!(good > 100 && bad > 1000, "{good} read, {bad} refused: the mutations are too tame or too wild");
+    assert!(good > 60 && bad > 600, "{good} read, {bad} refused: the mutations are too tame or too wild");
 }

@@ -103,7 +103,7 @@ pub fn tensor(dtype: DType, shape: &[usize], values: &[Scalar]) -> Result<Tensor
     for i in (0..shape.rank().saturating_sub(1)).rev() {
         strides[i] = strides[i + 1] * shape[i + 1] as isize;
     }
-    Tensor::from_parts(buffer, dtype, shape, strides.into_iter().collect(), 0).map_err(|e| e.to_string())
+    Tensor::from_parts(buffer, dtype, shape, &strides, 0).map_err(|e| e.to_string())
 }
 
 fn case(line: &str) -> Option<Case> {

@@ -2,13 +2,27 @@
 //! `cargo xtask test` sets it.
 
 use lazuli_cli::lang::{self, Env, Value};
-use lazuli_engine::{BackendChoice, Config, compute, data};
+use lazuli_engine::{BackendChoice, Config, Target, compute, data};
 use lazuli_graph::{DType, Expr, Index, MapOp, Scalar, Shape, View};
 use lazuli_runtime::Tensor;
 use lazuli_tests::oracle::{Case, Kind, Near, Oracle, Tolerance, compare, tensor};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-const BACKENDS: [BackendChoice; 2] = [BackendChoice::Interp, BackendChoice::Clif];
+/// Every way to run a kernel on this machine: the interpreter first, then the compiler for each target.
+static WAYS: LazyLock<Vec<(String, Config)>> = LazyLock::new(|| {
+    let mut ways = vec![("interp".to_owned(), Config::default().backend(BackendChoice::Interp))];
+    for info in Target::available() {
+        // The target `interp` would be the first way once more.
+        if let Ok(config) = Config::default().target_named(info.name)
+            && info.name != "interp"
+        {
+            ways.push((format!("clif {}", info.name), config.backend(BackendChoice::Clif)));
+        }
+    }
+    println!("compared: {}", ways.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "));
+    ways
+});
 
 /// Runs `check` on the cases of a kind, in parallel, and fails with the first differences of each subject.
 fn check_all(kind: Kind, check: impl Fn(&Oracle, &Case) -> Result<(), String> + Sync) {
@@ -65,19 +79,21 @@ fn scalars(tensor: &Tensor) -> Vec<Scalar> {
     tensor.iter_scalars().collect()
 }
 
-/// The result of an expression on every backend, whose bits must agree; each time from new nodes.
+/// The result of an expression in every way, whose bits must agree; each time from new nodes.
 fn on_every_backend(build: &dyn Fn() -> Result<Expr, String>) -> Result<Tensor, String> {
-    let mut results = BACKENDS.map(|backend| {
-        let config = Config::default().backend(backend);
-        compute(&[build()?], &config).map(|mut all| all.remove(0)).map_err(|e| format!("{backend}: {e}"))
-    });
-    let [a, b] = &mut results;
-    match (a, b) {
-        (Ok(a), Ok(b)) => compare(b, a, Near::Steps(0), false).map_err(|e| format!("clif differs from interp: {e}"))?,
-        (Err(e), _) | (_, Err(e)) => return Err(e.clone()),
+    let mut first: Option<Tensor> = None;
+    for (name, config) in WAYS.iter() {
+        let mut results = compute(&[build()?], config).map_err(|e| format!("{name}: {e}"))?;
+        let result = results.remove(0);
+        match &first {
+            Some(first) => {
+                compare(&result, first, Near::Steps(0), false)
+                    .map_err(|e| format!("{name} differs from interp: {e}"))?;
+            }
+            None => first = Some(result),
+        }
     }
-    let [a, _] = results;
-    a
+    first.ok_or_else(|| "there is no way to run it".to_owned())
 }
 
 fn check(oracle: &Oracle, case: &Case, got: Result<Tensor, String>) -> Result<(), String> {

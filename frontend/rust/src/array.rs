@@ -428,9 +428,16 @@ impl From<usize> for Array {
 
 #[cfg(feature = "ndarray")]
 impl<T: Element> From<ndarray::ArrayD<T>> for Array {
-    /// Shares the memory.
+    /// Shares the memory. An array of more axes than there may be gives an array that holds the error.
     #[track_caller]
     fn from(a: ndarray::ArrayD<T>) -> Array {
-        Array::from(Tensor::from_ndarray(a))
+        let at = std::panic::Location::caller();
+        match Tensor::from_ndarray(a) {
+            Ok(tensor) => Array::from(tensor),
+            Err(e) => {
+                let kind = lazuli_graph::ErrorKind::Argument(e.to_string());
+                Array(Err(lazuli_graph::Error::new(kind, "array", at)))
+            }
+        }
     }
 }

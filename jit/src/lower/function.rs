@@ -3,6 +3,7 @@
 use super::{Lower, cast};
 use crate::build::Builder;
 use crate::kernel::{Prim, ValueId};
+use crate::math;
 use crate::precision::Precision;
 use crate::routine::Routine;
 use lazuli_graph::{DType, Kind};
@@ -17,37 +18,39 @@ type Program2 = fn(&mut Builder, ValueId, ValueId) -> ValueId;
 
 impl Lower<'_> {
     /// A function of one float: `program`, or in `Precise` the correctly rounded `routine`.
-    pub(super) fn function(&mut self, routine: Routine, program: Option<Program>, x: ValueId) -> ValueId {
-        match program {
-            Some(program) if self.precision != Precision::Precise => self.float([x], |b, [x]| program(b, x)),
-            _ => self.call([x], |b, [x]| b.inst(Prim::Call1, b.ty(x), [x, NONE, NONE], routine.imm())),
+    pub(super) fn function(&mut self, routine: Routine, program: Program, x: ValueId) -> ValueId {
+        match self.precision {
+            Precision::Precise => self.call([x], |b, [x]| b.inst(Prim::Call1, b.ty(x), [x, NONE, NONE], routine.imm())),
+            Precision::Standard | Precision::Fast => self.float([x], |b, [x]| program(b, x)),
         }
     }
 
     /// A function of two floats.
-    pub(super) fn function2(&mut self, routine: Routine, program: Option<Program2>, x: ValueId, y: ValueId) -> ValueId {
-        match program {
-            Some(program) if self.precision != Precision::Precise => self.float([x, y], |b, [x, y]| program(b, x, y)),
-            _ => self.call([x, y], |b, [x, y]| b.inst(Prim::Call2, b.ty(x), [x, y, NONE], routine.imm())),
+    pub(super) fn function2(&mut self, routine: Routine, program: Program2, x: ValueId, y: ValueId) -> ValueId {
+        match self.precision {
+            Precision::Precise => {
+                self.call([x, y], |b, [x, y]| b.inst(Prim::Call2, b.ty(x), [x, y, NONE], routine.imm()))
+            }
+            Precision::Standard | Precision::Fast => self.float([x, y], |b, [x, y]| program(b, x, y)),
         }
     }
 
     pub(super) fn pow(&mut self, x: ValueId, y: ValueId) -> ValueId {
         match self.dtype.kind() {
-            Kind::Float => self.function2(Routine::Pow, None, x, y),
+            Kind::Float => self.function2(Routine::Pow, math::pow, x, y),
             Kind::Signed | Kind::Unsigned | Kind::Bool => self.int_pow(x, y),
         }
     }
 
-    /// A call of a routine. Of a 16-bit float it is rounded in `F32`; in `Precise`, which asks for a single rounding, in
-    /// `F64`, whose other 37 bits leave no result so near a tie that rounding twice would show.
+    /// A call of a routine. It asks for a single rounding, so 16-bit floats go through `F64`, whose other 37 bits or more
+    /// leave no result so near a tie that rounding twice would show.
     fn call<const N: usize>(
         &mut self,
         args: [ValueId; N],
         routine: impl FnOnce(&mut Builder, [ValueId; N]) -> ValueId,
     ) -> ValueId {
-        if !self.is_half() || self.precision != Precision::Precise {
-            return self.float(args, routine);
+        if !self.is_half() {
+            return routine(self.b, args);
         }
         let args = args.map(|x| cast(self.b, self.dtype, DType::F64, x));
         let result = routine(self.b, args);

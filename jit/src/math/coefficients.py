@@ -97,8 +97,8 @@ TABLES = {
     "EXP": (exp_tail, lambda r: r * r, (-LN2_2, LN2_2), 57.5, 33),
     "EXPM1": (exp_tail, lambda r: abs(r), (-LN2_2, LN2_2), 57.5, 32),
     "EXP2": (exp2_tail, lambda r: r * r, (-mpf("0.5"), mpf("0.5")), 57.5, 33),
-    "SINH": (lambda z: series(lambda i: 1 / mp.factorial(2 * i + 3), z, 30), lambda z: z, (0, LN2_2**2), 57.5, 32),
-    "COSH": (lambda z: series(lambda i: 1 / mp.factorial(2 * i + 2), z, 30), lambda z: z, (0, LN2_2**2), 57.5, 32),
+    "SINH": (lambda z: series(lambda i: 1 / mp.factorial(2 * i + 3), z, 30), lambda z: z, (0, LN2_2**2), 57.5, None),
+    "COSH": (lambda z: series(lambda i: 1 / mp.factorial(2 * i + 2), z, 30), lambda z: z, (0, LN2_2**2), 57.5, None),
     "LOG": (atanh_tail(1), lambda z: z / 2, (0, S2), 58, 34),
     "POW": (atanh_tail(3), lambda z: z**3 / 2, (0, S2), 70, None),
     "SIN": (
@@ -106,19 +106,17 @@ TABLES = {
     "COS": (
         lambda z: series(lambda i: (-1) ** i / mp.factorial(2 * i + 4), z, 30), lambda z: z * z, (0, PIO4_2), 57.5, 31),
     "ASIN": (asin_tail, lambda z: z, (0, mpf("0.25")), 57.5, 32),
-    "ATAN": (atan_tail, lambda z: z, (0, mpf(1)), 57, 31),
+    "ATAN": (atan_tail, lambda z: z, (0, mpf("0.1717")), 57.5, None),  # to tan(pi/8), squared
+    "ATAN_UNIT": (atan_tail, lambda z: z, (0, mpf(1)), 32, None),
 }
 
 
-def split(name, value, bits):
-    """The constant as a sum of doubles; the first has its low `bits` bits clear."""
-    hi = mpf(float(value))
-    if bits:
-        unit = mpf(2) ** (mp.frexp(hi)[1] - 53 + bits)
-        hi = mp.nint(value / unit) * unit
-    parts, rest = [float(hi)], value - hi
-    for _ in range(2):
-        parts.append(float(rest))
+def split(name, value, bits=(53, 53, 53)):
+    """The constant as a sum of doubles of so many bits."""
+    parts, rest = [], value
+    for n in bits:
+        unit = mpf(2) ** (mp.frexp(rest)[1] - n)
+        parts.append(float(mp.nint(rest / unit) * unit))
         rest -= parts[-1]
     print(f"/// As a sum.\npub(super) const {name}: [f64; 3] = {parts};")
 
@@ -126,7 +124,9 @@ def split(name, value, bits):
 HEADER = """//! Coefficients and constants of the math library, for use in `F64`. Printed by `coefficients.py`: do not edit.
 //!
 //! Polynomials stand lowest coefficient first. A constant of three parts is the sum of them, the largest first; those of
-//! ln 2 and log10 2 begin with one of 42 bits, whose products with exponents are exact.
+//! ln 2 and log10 2 begin with one of 42 bits, whose products with exponents are exact; the second of pi/2 has 30.
+
+#![allow(clippy::approx_constant)] // the first parts of sums
 """
 
 
@@ -148,13 +148,13 @@ def main(names):
                 print(f"    {float(c)!r},")
             print("];", flush=True)
     if not names:
-        split("LN2", mp.log(2), 11)
-        split("LOG2_E", 1 / mp.log(2), 0)
-        split("LOG10_E", 1 / mp.log(10), 0)
-        split("LOG10_2", mp.log(2, 10), 11)
-        split("PI_2", mp.pi / 2, 0)
-        split("TWO_THIRDS", mpf(2) / 3, 0)
-        split("TWO_FIFTHS", mpf(2) / 5, 0)
+        split("LN2", mp.log(2), (42, 53, 53))
+        split("LOG2_E", 1 / mp.log(2))
+        split("LOG10_E", 1 / mp.log(10))
+        split("LOG10_2", mp.log(2, 10), (42, 53, 53))
+        split("PI_2", mp.pi / 2, (53, 30, 53))
+        split("TWO_THIRDS", mpf(2) / 3)
+        split("TWO_FIFTHS", mpf(2) / 5)
 
 
 if __name__ == "__main__":

@@ -137,12 +137,15 @@ pub(super) struct ExpPlus {
     low: ValueId,
 }
 
-/// Half of `e^x + 1`, good to more than a double for `e^x < 2^52`.
+/// Half of `e^x + 1`, as a pair that is not normalized.
 pub(super) fn exp_plus_one_half(b: &mut Builder, parts: &ExpPlus) -> Pair {
     let base = add_c(b, parts.power, 0.5);
+    let d = b.fsub(parts.power, base);
+    let base_lo = add_c(b, d, 0.5);
     let hi = b.fadd(base, parts.product);
     let d = b.fsub(hi, base);
     let d = b.fsub(parts.product, d);
+    let d = b.fadd(d, base_lo);
     Pair { hi, lo: b.fma(parts.power, parts.low, d) }
 }
 

@@ -14,13 +14,23 @@ pub mod accuracy;
 mod coefficients;
 mod double;
 mod exp;
+mod hyperbolic;
+mod hypot;
+mod inverse_trig;
 mod log;
 mod poly;
+mod pow;
 #[cfg(test)]
 mod tests;
+mod trig;
 
 pub use exp::{exp, exp2, expm1};
+pub use hyperbolic::{cosh, sinh, tanh};
+pub use hypot::{cbrt, hypot};
+pub use inverse_trig::{acos, asin, atan, atan2};
 pub use log::{log, log1p, log2, log10};
+pub use pow::pow;
+pub use trig::{cos, sin, tan};
 
 use crate::{Builder, ValueId};
 

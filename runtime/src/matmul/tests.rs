@@ -109,7 +109,6 @@ fn rough(extents: &[usize], seed: u64) -> Tensor {
     Tensor::from_vec(extents, (0..shape(extents).elements()).map(next).collect()).unwrap()
 }
 
-#[cfg(not(miri))]
 #[test]
 fn bits_do_not_depend_on_the_threads() {
     for (m, n, k) in [(150, 130, 1100), (1, 400, 3000), (400, 1, 3000), (33, 500, 257), (700, 40, 90)] {
@@ -132,7 +131,7 @@ fn bits_do_not_depend_on_the_threads() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 5 } else { 200 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_strides(

@@ -48,7 +48,6 @@ fn archives_are_written_and_read() {
     }
 }
 
-#[cfg(not(miri))]
 #[test]
 fn stored_arrays_are_mapped() {
     let dir = tempfile::tempdir().unwrap();

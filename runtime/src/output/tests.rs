@@ -55,7 +55,7 @@ fn bad_targets_are_found_before_the_commit() {
     assert_eq!(fs::read(dir.path().join("a")).unwrap(), b"1");
 }
 
-#[cfg(all(unix, not(miri)))]
+#[cfg(unix)]
 #[test]
 fn links_and_permissions_stay() {
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -80,7 +80,7 @@ fn links_and_permissions_stay() {
     assert_eq!(mode(&fresh), mode(&plain));
 }
 
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(target_os = "linux")]
 #[test]
 fn a_full_device_is_an_error_and_the_rest_stays() {
     use std::os::unix::fs::FileTypeExt;

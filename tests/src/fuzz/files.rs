@@ -2,7 +2,8 @@
 
 use super::Target;
 use lazuli_runtime::{FormatError, Tensor, npy, npz};
-use std::path::{Path, PathBuf};
+use std::cell::Cell;
+use std::path::Path;
 
 pub(super) const NPY: Target = Target { name: "read_npy", run: read_npy, seeds: npy_seeds, words: WORDS };
 pub(super) const NPZ: Target = Target { name: "read_npz", run: read_npz, seeds: npz_seeds, words: WORDS };
@@ -34,16 +35,17 @@ const WORDS: &[&str] = &[
     "\n",
 ];
 
-/// Gives the bytes as a file to `f`, one after the other in a thread.
+/// Gives the bytes as a file to `f`.
 fn with_file(bytes: &[u8], f: impl FnOnce(&Path)) {
+    // A new file each time: to cut and rewrite one makes some file systems wait for the disk.
     thread_local! {
         static DIR: tempfile::TempDir = tempfile::tempdir().expect("fuzzing needs a folder for its files");
+        static COUNT: Cell<u64> = const { Cell::new(0) };
     }
-    DIR.with(|dir| {
-        let path: PathBuf = dir.path().join("input");
-        std::fs::write(&path, bytes).expect("fuzzing needs a folder for its files");
-        f(&path);
-    });
+    let path = DIR.with(|dir| dir.path().join(COUNT.replace(COUNT.get() + 1).to_string()));
+    std::fs::write(&path, bytes).expect("fuzzing needs a folder for its files");
+    f(&path);
+    std::fs::remove_file(&path).expect("the file was just written");
 }
 
 /// What is read is as large as its shape says, within what the file can hold; an error prints.

@@ -45,6 +45,15 @@ impl Program {
         &self.nodes[id.index()]
     }
 
+    /// Every name that is read or assigned.
+    pub fn names(&self) -> std::collections::HashSet<&str> {
+        let read = self.nodes.iter().filter_map(|n| match &n.kind {
+            NodeKind::Name(name) => Some(name.as_str()),
+            _ => None,
+        });
+        read.chain(self.statements.iter().filter_map(|s| s.target.as_ref()).map(|t| t.0.as_str())).collect()
+    }
+
     /// The text and its name.
     pub fn source(&self) -> &Source {
         &self.source

@@ -35,6 +35,8 @@ pub struct Outcome {
 
 /// Evaluates `program`: builds the expressions of its results.
 ///
+/// A statement `name = number` of literals alone is a default: an input of that name takes its place.
+///
 /// # Errors
 /// Unknown names, wrong arguments, shapes and dtypes that do not fit; each points at the text.
 ///
@@ -50,14 +52,27 @@ pub struct Outcome {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn eval(program: &Program, env: &Env<'_>) -> Result<Outcome, LangError> {
-    let mut machine = Machine {
-        program,
-        env,
-        assigned: HashMap::new(),
-        used: HashSet::new(),
-        values: (0..program.nodes.len()).map(|_| None).collect(),
-    };
-    machine.run().map_err(|problem| problem.in_source(&program.source))
+    Machine::new(program, env).run().map_err(|problem| problem.in_source(&program.source))
+}
+
+/// Evaluates a program of one statement that is a number of literals alone, such as `-2.5e3` or `2 * pi`.
+///
+/// # Errors
+/// Anything else.
+pub fn eval_number(program: &Program) -> Result<Value, LangError> {
+    let no_arrays: &NewArray = &|_, _, shape| Expr::zeros(DType::F64, shape);
+    let env = Env { names: HashMap::new(), new_array: no_arrays };
+    let statement = &program.statements[0];
+    let fault = |text: &str| Problem::new(text, program.node(statement.value).span).in_source(&program.source);
+    let mut machine = Machine::new(program, &env);
+    for (id, node) in program.nodes.iter().enumerate() {
+        let value = machine.step(node).map_err(|problem| problem.in_source(&program.source))?;
+        machine.values[id] = Some(value);
+    }
+    match machine.take(statement.value).0 {
+        value if program.statements.len() == 1 && statement.target.is_none() && value.is_number() => Ok(value),
+        value => Err(fault(&format!("expected one number, found {}", value.describe()))),
+    }
 }
 
 struct Machine<'a> {
@@ -88,19 +103,32 @@ fn constant(name: &str) -> Option<Value> {
 const CONSTANTS: &[&str] = &["None", "newaxis", "True", "False", "pi", "e", "inf", "nan"];
 const ATTRIBUTES: &[&str] = &["T", "mT", "shape", "ndim", "size", "dtype"];
 
-impl Machine<'_> {
+impl<'a> Machine<'a> {
+    fn new(program: &'a Program, env: &'a Env<'a>) -> Machine<'a> {
+        let values = (0..program.nodes.len()).map(|_| None).collect();
+        Machine { program, env, assigned: HashMap::new(), used: HashSet::new(), values }
+    }
+
     fn run(&mut self) -> Result<Outcome, Problem> {
         let program = self.program;
         let mut order: Vec<&str> = Vec::new();
         let mut done = 0;
         let mut results = Vec::new();
         for (i, statement) in program.statements.iter().enumerate() {
-            for id in done..=statement.value.index() {
+            let first = done;
+            for id in first..=statement.value.index() {
                 let value = self.step(&program.nodes[id])?;
                 self.values[id] = Some(value);
             }
             done = statement.value.index() + 1;
-            let (value, span) = self.take(statement.value);
+            let (mut value, span) = self.take(statement.value);
+            if let Some((name, _)) = &statement.target
+                && value.is_number()
+                && self.is_default(name, first, statement)
+            {
+                self.used.insert(name.clone());
+                value = self.env.names[name].clone();
+            }
             let last = i + 1 == program.statements.len();
             match &statement.target {
                 Some((name, place)) => {
@@ -132,6 +160,16 @@ impl Machine<'_> {
         }
         named.append(&mut results);
         Ok(Outcome { results: named, used: std::mem::take(&mut self.used) })
+    }
+
+    /// Whether `name = number`, made of literals alone, is only there for want of an input of that name.
+    fn is_default(&self, name: &str, first: usize, statement: &Statement) -> bool {
+        let nodes = &self.program.nodes[first..=statement.value.index()];
+        let reads = |node: &Node| match &node.kind {
+            NodeKind::Name(n) => self.assigned.contains_key(n) || self.env.names.contains_key(n),
+            _ => false,
+        };
+        self.env.names.contains_key(name) && !self.assigned.contains_key(name) && !nodes.iter().any(reads)
     }
 
     fn result(&self, value: Value, span: Span) -> Result<Expr, Problem> {

@@ -20,7 +20,7 @@ mod parse;
 mod value;
 
 pub use error::{LangError, Span};
-pub use eval::{Env, NewArray, Outcome, eval};
+pub use eval::{Env, NewArray, Outcome, eval, eval_number};
 pub use functions::function_names;
 pub use parse::parse;
 pub use value::Value;

@@ -4,7 +4,7 @@
 mod reference;
 
 use super::{cast, contract, map};
-use crate::{Builder, Class, Kernel, Precision, Prim, Role, Ty, eval_scalar};
+use crate::{Builder, Class, Interp, Kernel, Precision, Prim, Role, Slab, Ty, eval_scalar};
 use lazuli_graph::ops::{MAP_OPS, MapRow, Rule};
 use lazuli_graph::{DType, Kind, MapOp, Scalar};
 use reference::{Expected, expected};
@@ -125,6 +125,34 @@ fn evaluate(kernel: &Kernel, args: &[Scalar]) -> Scalar {
     eval_scalar(kernel, args)[0]
 }
 
+/// The result for each list of arguments; all in one run of the interpreter.
+#[allow(unsafe_code)]
+fn evaluate_all(kernel: &Kernel, lists: &[Vec<Scalar>]) -> Vec<Scalar> {
+    let (inputs, output) = (kernel.operands.len() - 1, kernel.operands[kernel.operands.len() - 1]);
+    let mut columns: Vec<Vec<u8>> = (0..inputs)
+        .map(|i| {
+            let size = kernel.operands[i].dtype.size();
+            let skip = if cfg!(target_endian = "big") { 8 - size } else { 0 };
+            lists.iter().flat_map(|args| args[i].bits().to_ne_bytes().into_iter().skip(skip).take(size)).collect()
+        })
+        .collect();
+    let size = output.dtype.size();
+    columns.push(vec![0; lists.len() * size]);
+    let mut slab = Slab::new(columns.len());
+    slab.set_extents(lists.len(), 1);
+    for (i, column) in columns.iter_mut().enumerate() {
+        let step = kernel.operands[i].dtype.size() as isize;
+        slab.set_operand(i, column.as_mut_ptr().expose_provenance() as u64, step, 0);
+    }
+    // SAFETY: every operand has a column of its own, with an element for each list.
+    unsafe { Interp::new(kernel).run(&slab) };
+    let bits = |cell: &[u8]| {
+        let fold = |bits, &byte: &u8| bits << 8 | byte as u64;
+        if cfg!(target_endian = "big") { cell.iter().fold(0, fold) } else { cell.iter().rev().fold(0, fold) }
+    };
+    columns[inputs].chunks(size).map(|cell| Scalar::from_bits(output.dtype, bits(cell))).collect()
+}
+
 fn cases() -> impl Iterator<Item = (&'static MapRow, DType)> {
     MAP_OPS.iter().flat_map(|row| {
         // Only the dtypes that the op computes in: others are cast before.
@@ -137,13 +165,18 @@ fn every_op_gives_its_reference() {
     let (mut count, mut wrong) = (0, Vec::new());
     for (row, dtype) in cases() {
         for precision in Precision::ALL {
-            let kernel = kernel(row.op, dtype, precision);
+            let mut kernel = kernel(row.op, dtype, precision);
+            // Contraction may move the programs of functions, but within what `Fast` allows.
+            let slack = if precision == Precision::Fast { 3 } else { 0 };
+            if slack > 0 {
+                contract(&mut kernel);
+            }
             kernel.verify().unwrap_or_else(|e| panic!("{} {dtype}: {e:?}", row.name));
-            for args in samples(row, dtype) {
-                let got = evaluate(&kernel, &args);
-                let (want, fits) = match expected(row.op, dtype, &args) {
+            let lists = samples(row, dtype);
+            for (args, got) in lists.iter().zip(evaluate_all(&kernel, &lists)) {
+                let (want, fits) = match expected(row.op, dtype, args) {
                     Expected::Exactly(want) => (want, same(got, want)),
-                    Expected::Near(want, ulp) => (want, distance(got, want) <= ulp),
+                    Expected::Near(want, ulp) => (want, distance(got, want) <= ulp + slack),
                 };
                 if !fits {
                     wrong.push(format!("{precision} {} {args:?}: {got:?}, not {want:?}", row.name));
@@ -189,8 +222,9 @@ fn every_cast_is_the_scalars() {
             b.store(y, v);
             let kernel = b.finish();
             kernel.verify().unwrap();
-            for x in cast_samples(from) {
-                let (got, want) = (evaluate(&kernel, &[x]), x.cast(to));
+            let lists: Vec<_> = cast_samples(from).into_iter().map(|x| vec![x]).collect();
+            for (args, got) in lists.iter().zip(evaluate_all(&kernel, &lists)) {
+                let (x, want) = (args[0], args[0].cast(to));
                 assert!(same(got, want), "{x:?} to {to}: {got:?}, not {want:?}");
             }
         }
@@ -226,6 +260,67 @@ fn cast_samples(from: DType) -> Vec<Scalar> {
         list.push(Scalar::from_f64(from, r.within((-1e5, 1e5))));
     }
     list
+}
+
+/// Values that NumPy 2.4 gives, and those of `docs/decisions/0003-casts.md` where it gives none.
+#[test]
+fn tricky_values_are_pinned() {
+    let inf = f64::INFINITY;
+    let floats = [
+        (MapOp::FloorDivide, -1.0, inf, -1.0),
+        (MapOp::FloorDivide, -0.0, 3.5, -0.0),
+        (MapOp::FloorDivide, 3.5, -0.0, -inf),
+        (MapOp::FloorDivide, 1.0, 0.1, 9.0),
+        (MapOp::FloorDivide, 1e300, 3.0, 3.3333333333333335e299),
+        (MapOp::FloorDivide, inf, 1.0, f64::NAN),
+        (MapOp::Remainder, -1.0, inf, inf),
+        (MapOp::Remainder, 3.5, -inf, -inf),
+        (MapOp::Remainder, 1.0, -1.0, -0.0),
+        (MapOp::Remainder, -1.0, 3.5, 2.5),
+        (MapOp::Remainder, 1e300, 7.0, 1.0),
+        (MapOp::Remainder, 1.0, 0.0, f64::NAN),
+        (MapOp::Minimum, 0.0, -0.0, -0.0),
+        (MapOp::Maximum, -0.0, 0.0, 0.0),
+        (MapOp::Maximum, inf, f64::NAN, f64::NAN),
+        (MapOp::Fmax, f64::NAN, -inf, -inf),
+        (MapOp::Pow, f64::NAN, 0.0, 1.0),
+        (MapOp::Pow, 1.0, f64::NAN, 1.0),
+        (MapOp::Pow, -0.0, -3.0, -inf),
+        (MapOp::Pow, -8.0, 1.0 / 3.0, f64::NAN),
+        (MapOp::Hypot, f64::NAN, -inf, inf),
+        (MapOp::Atan2, -0.0, -1.0, -std::f64::consts::PI),
+    ];
+    for (op, x, y, want) in floats {
+        for precision in Precision::ALL {
+            let args = [x, y].map(|x| Scalar::from_f64(DType::F64, x));
+            let (got, want) = (evaluate(&kernel(op, DType::F64, precision), &args), Scalar::from_f64(DType::F64, want));
+            assert!(same(got, want), "{op} {args:?}, {precision}: {got:?}, not {want:?}");
+        }
+    }
+    let bytes = [
+        (MapOp::FloorDivide, -128, -1, -128),
+        (MapOp::FloorDivide, -7, 2, -4),
+        (MapOp::FloorDivide, -7, 0, 0),
+        (MapOp::Remainder, -128, -1, 0),
+        (MapOp::Remainder, 7, -2, -1),
+        (MapOp::Remainder, -7, 0, 0),
+        (MapOp::Pow, 3, 127, -85),
+        (MapOp::Pow, -1, -3, -1),
+        (MapOp::Pow, 0, -1, 0),
+        (MapOp::LeftShift, 1, -1, 0),
+        (MapOp::RightShift, -5, -1, -1),
+        (MapOp::RightShift, 5, 9, 0),
+    ];
+    for (op, x, y, want) in bytes {
+        let args = [x, y].map(|x| Scalar::from_i64(DType::I8, x));
+        let got = evaluate(&kernel(op, DType::I8, Precision::Standard), &args);
+        assert_eq!(got, Scalar::from_i64(DType::I8, want), "{op} {args:?}");
+    }
+    let casts =
+        [(300.7, DType::U8, 255), (-1.5, DType::U8, 0), (f64::NAN, DType::I16, 0), (-1e20, DType::I64, i64::MIN)];
+    for (x, to, want) in casts {
+        assert_eq!(Scalar::from_f64(DType::F64, x).cast(to), Scalar::from_i64(to, want));
+    }
 }
 
 #[test]
