@@ -41,7 +41,9 @@ fn rounding_from_f64() {
     for (exponent_bits, _, _, narrow) in FORMATS {
         let mut cases = roundings(exponent_bits, f64::next_down, f64::next_up);
         // Beside a middle, where the nearest `f32` is already the one after it.
-        let past = |x: f64, next: f32| x + 0.9 * (next as f64 - x);
+        fn past(x: f64, next: f32) -> f64 {
+            x + 0.9 * (next as f64 - x)
+        }
         let nearly = |x: f64| past(x, (x as f32).next_up());
         let almost = |x: f64| past(x, (x as f32).next_down());
         cases.extend(roundings(exponent_bits, almost, nearly).into_iter().filter(|(x, _)| x.abs() < 3.4e38));
