@@ -3,7 +3,7 @@
 use crate::compute::plan;
 use crate::config::Config;
 use crate::error::Result;
-use crate::plan::{Launchable, Plan, Source, Step};
+use crate::plan::{InputLayout, Launchable, Plan, Source, Step};
 use lazuli_graph::{Expr, Graph, GroupKind, NodeId, Op};
 use lazuli_runtime::threads::Threads;
 use std::fmt::{self, Write};
@@ -50,6 +50,15 @@ pub struct Explanation {
 pub fn explain(roots: &[Expr], config: &Config, level: Level) -> Result<Explanation> {
     let (built, plan) = plan(roots, config)?;
     Ok(Explanation { built, plan, level, config: config.clone() })
+}
+
+/// Explains a graph for inputs that lie so.
+///
+/// # Errors
+/// Internal errors only.
+pub fn explain_graph(graph: Graph, inputs: &[InputLayout], config: &Config, level: Level) -> Result<Explanation> {
+    let plan = Plan::new(graph.clone(), inputs, config, true)?;
+    Ok(Explanation { built: graph, plan, level, config: config.clone() })
 }
 
 impl Explanation {

@@ -9,9 +9,9 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 /// The most kernels that are kept.
 const CAPACITY: usize = 512;
-/// How much work (elements times cost units) the interpreter does before a kernel is worth compiling: about the time
-/// that compiling takes.
-const COMPILE_AT: u64 = 3_000_000;
+/// How much work (elements times cost units) the interpreter does before a kernel is compiled: a few scalars never
+/// are, and nobody waits for the interpreter.
+const COMPILE_AT: u64 = 50_000;
 
 /// A kernel and its code, made when it is first needed.
 pub struct CachedKernel {

@@ -23,7 +23,7 @@ mod scan;
 pub use compute::{clear_caches, compute, data};
 pub use config::{BackendChoice, Config};
 pub use error::{Error, Result};
-pub use explain::{Explanation, Level, explain, human};
+pub use explain::{Explanation, Level, explain, explain_graph, human};
 pub use function::Function;
 pub use lazuli_jit::{Precision, Target, TargetError};
 pub use lower::evaluate;

@@ -13,6 +13,7 @@ use crate::{DType, Kind, Op, Scalar, Shape, ShapeError, View, Weak};
 use smallvec::{SmallVec, smallvec};
 use std::any::Any;
 use std::panic::Location;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The value of a computed node. The graph only carries it; the engine knows what it is.
@@ -29,7 +30,8 @@ struct Node {
     op: Op,
     dtype: DType,
     weak: Option<Weak>,
-    depth: u32,
+    /// The longest way down to a leaf; 0 once the node has been computed.
+    depth: AtomicU32,
     shape: Shape,
     at: &'static Location<'static>,
     state: Mutex<State>,
@@ -60,7 +62,7 @@ impl Drop for Node {
 
 impl Expr {
     fn node(op: Op, dtype: DType, shape: Shape, operands: Operands, at: &'static Location<'static>) -> Expr {
-        let depth = operands.iter().map(|e| e.0.depth + 1).max().unwrap_or(0);
+        let depth = AtomicU32::new(operands.iter().map(|e| e.depth() + 1).max().unwrap_or(0));
         let state = Mutex::new(State::Pending(operands));
         Expr(Arc::new(Node { op, dtype, weak: None, depth, shape, at, state }))
     }
@@ -69,7 +71,15 @@ impl Expr {
     #[track_caller]
     pub fn data(value: Value, dtype: DType, shape: Shape) -> Expr {
         let state = Mutex::new(State::Done(value));
-        Expr(Arc::new(Node { op: DATA, dtype, weak: None, depth: 0, shape, at: Location::caller(), state }))
+        Expr(Arc::new(Node {
+            op: DATA,
+            dtype,
+            weak: None,
+            depth: AtomicU32::new(0),
+            shape,
+            at: Location::caller(),
+            state,
+        }))
     }
 
     /// Parameter `index` of a function.
@@ -98,7 +108,7 @@ impl Expr {
             op: Op::Const(value),
             dtype: value.dtype(),
             weak: Some(weak),
-            depth: 0,
+            depth: AtomicU32::new(0),
             shape: Shape::scalar(),
             at,
             state,
@@ -136,9 +146,9 @@ impl Expr {
         self.0.at
     }
 
-    /// The longest way down to a leaf, as it was when the node was made.
+    /// The longest way down to a leaf, as it was when the node was made; 0 once it has been computed.
     pub fn depth(&self) -> u32 {
-        self.0.depth
+        self.0.depth.load(Ordering::Relaxed)
     }
 
     /// Whether both are the same node.
@@ -181,6 +191,7 @@ impl Expr {
                 State::Pending(operands) => {
                     let operands = std::mem::take(operands);
                     *state = State::Done(value);
+                    self.0.depth.store(0, Ordering::Relaxed);
                     operands
                 }
             }

@@ -104,6 +104,15 @@ fn natural(op: &Op) -> bool {
     matches!(op, Op::Input(_) | Op::Reduce(..) | Op::Scan(..) | Op::Matmul | Op::Reshape)
 }
 
+/// What computing one element of a node costs by itself.
+fn own_cost(op: &Op) -> u32 {
+    match op {
+        Op::Map(op) => op.row().cost as u32,
+        Op::Cast => 1,
+        _ => 0,
+    }
+}
+
 fn kind(graph: &Graph, id: NodeId) -> (GroupKind, Shape) {
     let node = graph.node(id);
     let operand = |i: usize| graph.node(graph.operands(id)[i]).shape.clone();
@@ -150,12 +159,7 @@ pub fn fuse(graph: &Graph, enabled: bool) -> Fusion {
             })
             .max()
             .unwrap_or(0);
-        let own = match &node.op {
-            Op::Map(op) => op.row().cost as u32,
-            Op::Cast => 1,
-            _ => 0,
-        };
-        let mut w = own;
+        let mut w = own_cost(&node.op);
         let mut r = 0u32;
         for o in &operands {
             if natural(&graph.node(*o).op) || required[o.index()] {
@@ -191,7 +195,7 @@ pub fn fuse(graph: &Graph, enabled: bool) -> Fusion {
             let found = std::mem::take(&mut owners[i]);
             let total: u64 = found.iter().map(|o| o.elements).sum();
             let elements = node.shape.elements() as u64;
-            let (w, size) = ((weight[i] + reads[i]) as u64, node.dtype.size() as u64);
+            let (w, size) = (weight[i] as u64 + reads[i] as u64, node.dtype.size() as u64);
             let again = total.saturating_mul(w);
             let once = elements.saturating_mul(w + size).saturating_add(total.saturating_mul(size)) + KERNEL;
             let free = matches!(node.op, Op::Const(_) | Op::Iota | Op::View(_));
@@ -246,7 +250,7 @@ pub fn fuse(graph: &Graph, enabled: bool) -> Fusion {
         }
     }
 
-    let groups = group(graph, &order, &homes, &weight, enabled);
+    let groups = group(graph, &order, &homes, enabled);
     Fusion { homes, groups, notes }
 }
 
@@ -267,20 +271,17 @@ fn exact_weight(graph: &Graph, id: NodeId, stored: &[bool]) -> u32 {
         if !seen.insert(id) || sum > MAX_WEIGHT {
             continue;
         }
-        sum += match &graph.node(id).op {
-            Op::Map(op) => op.row().cost as u32,
-            Op::Cast => 1,
-            _ => 0,
-        };
+        sum += own_cost(&graph.node(id).op);
         stack.extend(graph.operands(id).into_iter().filter(|o| !natural(&graph.node(*o).op) && !stored[o.index()]));
     }
     sum
 }
 
 /// Puts stored nodes of one level, kind and shape together.
-fn group(graph: &Graph, order: &[NodeId], homes: &[Home], weight: &[u32], enabled: bool) -> Vec<Group> {
+fn group(graph: &Graph, order: &[NodeId], homes: &[Home], enabled: bool) -> Vec<Group> {
     // The level of a node: how many kernels must have run before it can be computed.
     let mut level = vec![0u32; graph.bound()];
+    let mut cost = vec![0u32; graph.bound()];
     let mut groups: Vec<(u32, Group)> = Vec::new();
     let mut open: FxHashMap<(u32, GroupKind, Shape), usize> = FxHashMap::default();
     for &id in order {
@@ -292,13 +293,15 @@ fn group(graph: &Graph, order: &[NodeId], homes: &[Home], weight: &[u32], enable
         });
         let mine = below.max().unwrap_or(0);
         let input = matches!(node.op, Op::Input(_));
+        let inline = operands.iter().filter(|o| homes[o.index()] == Home::Inline).map(|o| cost[o.index()]);
+        cost[id.index()] = inline.fold(own_cost(&node.op), u32::saturating_add).min(MAX_WEIGHT);
         // An alias stands where its memory stands: what reads it waits for the kernel that writes it.
         level[id.index()] = mine;
         if homes[id.index()] != Home::Stored || input {
             continue;
         }
         let (kind, shape) = kind(graph, id);
-        let own = weight[id.index()].max(1);
+        let own = cost[id.index()].max(1);
         let entry = open.entry((mine, kind, shape.clone())).or_insert(usize::MAX);
         match groups.get_mut(*entry) {
             Some((_, g))

@@ -51,6 +51,8 @@ pub struct Graph {
     /// An edge runs from operand to user and carries the operand's position.
     dag: StableDiGraph<Node, u8>,
     outputs: Vec<NodeId>,
+    /// For each output, where among the outputs it stands: replacing a node must not search them all.
+    places: FxHashMap<NodeId, SmallVec<[u32; 1]>>,
 }
 
 impl Graph {
@@ -137,6 +139,10 @@ impl Graph {
 
     /// Sets the nodes whose values are wanted.
     pub fn set_outputs(&mut self, outputs: Vec<NodeId>) {
+        self.places.clear();
+        for (place, &o) in outputs.iter().enumerate() {
+            self.places.entry(o).or_default().push(place as u32);
+        }
         self.outputs = outputs;
     }
 
@@ -155,7 +161,10 @@ impl Graph {
             self.dag.remove_edge(edge);
             self.dag.add_edge(new.0, user, position);
         }
-        self.outputs.iter_mut().filter(|o| **o == old).for_each(|o| *o = new);
+        if let Some(places) = self.places.remove(&old) {
+            places.iter().for_each(|&place| self.outputs[place as usize] = new);
+            self.places.entry(new).or_default().extend(places);
+        }
     }
 
     /// Removes a node and its edges. The caller makes sure that nothing uses it.

@@ -17,9 +17,12 @@
 //! of a graph says what the case is about. `BLESS=1` writes what the commands print in place of what they should:
 //! read the diff before you commit it.
 
-use lazuli_engine::Precision;
+use lazuli_engine::plan::{InputLayout, Plan, contiguous};
+use lazuli_engine::{BackendChoice, Config, Level, Precision, Target, explain_graph};
 use lazuli_graph::passes::{Options, PassSet, optimize};
-use lazuli_graph::{DType, Graph, Op, Scalar, verify};
+use lazuli_graph::{DType, Graph, Op, Scalar, fuse, verify};
+use lazuli_runtime::Tensor;
+use lazuli_tests::oracle::tensor;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -44,6 +47,14 @@ const COMMANDS: &[Command] = &[
     Command { name: "verify", settings: &[], run: run_verify },
     // Prints the graph after the passes; `passes` names those to run, by default all.
     Command { name: "optimize", settings: &["passes"], run: run_optimize },
+    // Prints the home of each node and the kernels that fusion makes; `fusion: off` switches it off.
+    Command { name: "fuse", settings: &["fusion"], run: run_fuse },
+    // Prints each step of the plan with its kernel's lane program; `precision` chooses the programs.
+    Command { name: "lower", settings: &["precision"], run: run_lower },
+    // Computes on every backend and target, over inputs that count up from -3 by 0.75, and prints the results.
+    Command { name: "run", settings: &["precision"], run: run_run },
+    // Prints the explanation at the level of graphs.
+    Command { name: "explain", settings: &[], run: run_explain },
 ];
 
 fn run_parse(_: &Settings, input: &str) -> Outcome {
@@ -80,6 +91,110 @@ fn run_optimize(settings: &Settings, input: &str) -> Outcome {
     };
     optimize(&mut graph, &options, &evaluate).map_err(|e| e.to_string())?;
     Ok(graph.compact().to_string())
+}
+
+fn run_fuse(settings: &Settings, input: &str) -> Outcome {
+    let graph = Graph::parse(input).map_err(|e| e.to_string())?;
+    verify(&graph).map_err(|e| e.to_string())?;
+    let fusion = fuse(&graph, settings.get("fusion").is_none_or(|v| v != "off"));
+    let mut out = String::new();
+    for id in graph.order() {
+        let home = format!("{:?}", fusion.home(id)).to_lowercase();
+        let _ = writeln!(out, "{id} {} {home}", graph.node(id).op.name());
+    }
+    for group in &fusion.groups {
+        let roots: Vec<String> = group.roots.iter().map(ToString::to_string).collect();
+        let _ = writeln!(out, "{:?} over {}, cost {}: {}", group.kind, group.shape, group.weight, roots.join(" "));
+    }
+    for (id, why) in &fusion.notes {
+        let _ = writeln!(out, "{id} {why}");
+    }
+    Ok(out)
+}
+
+fn config(settings: &Settings) -> Result<Config, String> {
+    let precision = match settings.get("precision") {
+        Some(name) => name.parse::<Precision>().map_err(|e| e.to_string())?,
+        None => Precision::Standard,
+    };
+    Ok(Config::default().precision(precision).threads(2))
+}
+
+/// C-contiguous layouts of the inputs of a graph.
+fn layouts(graph: &Graph) -> Result<Vec<InputLayout>, String> {
+    let mut inputs = BTreeMap::new();
+    for id in graph.ids() {
+        let node = graph.node(id);
+        if let Op::Input(n) = node.op {
+            let strides = contiguous(node.dtype, &node.shape);
+            inputs.insert(n, InputLayout { dtype: node.dtype, shape: node.shape.clone(), strides });
+        }
+    }
+    match inputs.keys().enumerate().all(|(i, n)| i == *n as usize) {
+        true => Ok(inputs.into_values().collect()),
+        false => Err("inputs must be numbered from 0 without gaps".into()),
+    }
+}
+
+fn run_lower(settings: &Settings, input: &str) -> Outcome {
+    let graph = Graph::parse(input).map_err(|e| e.to_string())?;
+    let plan = Plan::new(graph.clone(), &layouts(&graph)?, &config(settings)?, false).map_err(|e| e.to_string())?;
+    let mut out = String::new();
+    for (i, step) in plan.steps.iter().enumerate() {
+        match step.run() {
+            Some(run) => {
+                let _ = writeln!(out, "step {i} over {:?}:\n{}", run.extents.as_slice(), run.kernel.kernel());
+            }
+            None => {
+                let _ = writeln!(out, "step {i}: library call");
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn run_run(settings: &Settings, input: &str) -> Outcome {
+    let graph = Graph::parse(input).map_err(|e| e.to_string())?;
+    let layouts = layouts(&graph)?;
+    let inputs: Vec<Tensor> = layouts
+        .iter()
+        .map(|l| {
+            let values: Vec<Scalar> =
+                (0..l.shape.elements()).map(|i| Scalar::from_f64(l.dtype, i as f64 * 0.75 - 3.0)).collect();
+            tensor(l.dtype, &l.shape, &values)
+        })
+        .collect::<Result<_, _>>()?;
+    let config = config(settings)?;
+    let mut ways = vec![
+        ("unoptimized".to_owned(), config.clone().backend(BackendChoice::Interp).disable(PassSet::ALL)),
+        ("interp".to_owned(), config.clone().backend(BackendChoice::Interp)),
+    ];
+    for target in Target::available().iter().filter(|t| t.supported()) {
+        let config =
+            config.clone().backend(BackendChoice::Clif).target_named(target.name).map_err(|e| e.to_string())?;
+        ways.push((target.name.to_owned(), config));
+    }
+    let mut expected: Option<Vec<Tensor>> = None;
+    for (name, config) in ways {
+        let plan = Plan::new(graph.clone(), &layouts, &config, false).map_err(|e| e.to_string())?;
+        let results = plan.run(&inputs, &config).map_err(|e| format!("{name}: {e}"))?.into_vec();
+        let expected = expected.get_or_insert_with(|| results.clone());
+        for (i, (a, b)) in expected.iter().zip(&results).enumerate() {
+            if let Some((at, x, y)) = a.first_difference(b) {
+                return Err(format!("{name}: output {i}, element {at}: {y:?}, not {x:?}"));
+            }
+        }
+    }
+    let results = expected.unwrap_or_default();
+    Ok(results.iter().map(|t| format!("{}{} {t}\n", t.dtype(), t.shape())).collect())
+}
+
+fn run_explain(settings: &Settings, input: &str) -> Outcome {
+    let graph = Graph::parse(input).map_err(|e| e.to_string())?;
+    let config = config(settings)?;
+    let text = explain_graph(graph.clone(), &layouts(&graph)?, &config, Level::Graph).map_err(|e| e.to_string())?;
+    // The target is the machine's.
+    Ok(text.to_string().replace(config.target.name(), "TARGET"))
 }
 
 /// One `.lzt` file.

@@ -1,4 +1,5 @@
 //! Programs to expressions: dtypes and shapes against NumPy's, errors, results, arbitrary programs.
+#![allow(clippy::unwrap_used)]
 
 use lazuli_cli::lang::{Env, Outcome, Value, eval, function_names, parse};
 use lazuli_graph::{DType, Expr, Scalar, Shape};

@@ -1,4 +1,5 @@
 //! The parser against Python's, its errors, its limits, and arbitrary text.
+#![allow(clippy::unwrap_used)]
 
 use lazuli_cli::lang::{MAX_DEPTH, MAX_NODES, MAX_SOURCE, parse};
 use proptest::prelude::*;

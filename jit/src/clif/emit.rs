@@ -8,8 +8,8 @@ use cranelift_codegen::cursor::{Cursor, CursorPosition, FuncCursor};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F32X4, F64X2, I8X16, I16X8, I32X4, I64, I64X2};
 use cranelift_codegen::ir::{
-    self, ConstantData, Endianness, ExternalName, FuncRef, GlobalValueData, InstBuilder, MemFlagsData, Opcode, Type,
-    UserExternalName, Value,
+    self, ConstantData, Endianness, ExternalName, FuncRef, GlobalValueData, InstBuilder, MemFlagsData, Opcode,
+    StackSlot, Type, UserExternalName, Value,
 };
 use rustc_hash::FxHashMap;
 use smallvec::{SmallVec, smallvec};
@@ -63,6 +63,8 @@ pub(super) struct Emitter<'a> {
     values: Vec<Option<Lanes>>,
     /// For shifts by an amount that is the same for the row: the amount as a scalar.
     pub(super) amounts: FxHashMap<ValueId, Value>,
+    /// The stack slot for the arguments of calls.
+    pub(super) frame_slot: Option<StackSlot>,
     /// The branch at the end of the entry block: constants go before it.
     entry_end: Option<ir::Inst>,
     hoisted: FxHashMap<(Type, u128), Value>,
@@ -90,6 +92,7 @@ impl<'a> Emitter<'a> {
             fixed: none(),
             values: none(),
             amounts: FxHashMap::default(),
+            frame_slot: None,
             entry_end: None,
             hoisted: FxHashMap::default(),
             budget: plan.budget,
@@ -435,17 +438,7 @@ impl<'a> Emitter<'a> {
         self.cast(vector, ty)
     }
 
-    /// Calls a function of scalars in each lane.
-    pub(super) fn call(&mut self, import: Import, ty: Ty, args: &[Lanes]) -> Lanes {
-        let callee = self.callee(import);
-        self.lanewise(ty, |e, i| {
-            let args: SmallVec<[Value; 3]> = args.iter().map(|a| e.extract(a, i)).collect();
-            let call = e.pos.ins().call(callee, &args);
-            e.pos.func.dfg.first_result(call)
-        })
-    }
-
-    fn callee(&mut self, import: Import) -> FuncRef {
+    pub(super) fn callee(&mut self, import: Import) -> FuncRef {
         if let Some(&callee) = self.callees.get(&import) {
             return callee;
         }
@@ -543,9 +536,13 @@ impl<'a> Emitter<'a> {
             | Prim::Bf16To32
             | Prim::F32ToBf16
             | Prim::F64ToBf16 => self.convert(inst),
-            Prim::Call1 | Prim::Call2 => {
-                let args: SmallVec<[Lanes; 3]> = inst.args().iter().map(|&a| self.get(a)).collect();
-                self.call(Import::routine(inst), inst.ty, &args)
+            Prim::Call1 => {
+                let a = self.get(inst.args[0]);
+                self.call(inst, &[&a])
+            }
+            Prim::Call2 => {
+                let (a, b) = (self.get(inst.args[0]), self.get(inst.args[1]));
+                self.call(inst, &[&a, &b])
             }
             Prim::CallIf => self.call_if(inst),
         }

@@ -1,7 +1,6 @@
 //! Floating point that is not one vector instruction everywhere.
 
 use super::emit::{Emitter, Lanes};
-use super::imports::Import;
 use crate::kernel::{Inst, Prim};
 use cranelift_codegen::ir::condcodes::FloatCC;
 use cranelift_codegen::ir::types::F64X2;
@@ -11,7 +10,7 @@ impl Emitter<'_> {
     pub(super) fn fma(&mut self, inst: &Inst) -> Lanes {
         let [a, b, c] = inst.args.map(|v| self.get(v));
         if !self.caps.fma {
-            return self.call(Import::Fma(inst.ty), inst.ty, &[a, b, c]);
+            return self.call(inst, &[&a, &b, &c]);
         }
         let vectors = (0..a.vectors.len()).map(|k| self.pos.ins().fma(a.vectors[k], b.vectors[k], c.vectors[k]));
         Lanes { size: a.size, vectors: vectors.collect() }

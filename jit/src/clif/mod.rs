@@ -8,7 +8,7 @@
 //! | `nest` | the loops over rows and elements |
 //! | `emit` | the lanes of values, constants, one round of the lane program |
 //! | `memory`, `integer`, `float`, `convert` | the primitives that are not one instruction |
-//! | `imports` | the functions that generated code calls |
+//! | `call`, `imports` | calls out of generated code, and the functions they go to |
 //!
 //! Invariants:
 //! - a vector that is partly filled has anything in its other lanes, and nothing that traps is ever done to them;
@@ -17,7 +17,7 @@
 
 #![allow(unsafe_code)]
 
-mod branch;
+mod call;
 mod convert;
 mod emit;
 mod float;
@@ -137,7 +137,7 @@ fn lower(kernel: &Kernel, target: &Target, isa: &OwnedTargetIsa) -> Lowered {
     signature.params.push(AbiParam::new(types::I64));
     let mut function = Function::with_name_signature(UserFuncName::user(0, 0), signature);
     let caps = caps(target, isa.as_ref());
-    let plan = Plan::new(kernel, caps.registers);
+    let plan = Plan::new(kernel, caps.registers, caps.fma);
     let emitter = nest::build(&mut function, kernel, |pos| Emitter::new(pos, kernel, &plan, caps));
     let (pool, imports) = emitter.finish();
     Lowered { function, pool, imports }

@@ -27,7 +27,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(kernel: &Kernel, registers: usize) -> Plan {
+    /// Decides for a target with so many vector registers, and an instruction for `fma` or none.
+    pub(super) fn new(kernel: &Kernel, registers: usize, fma: bool) -> Plan {
         let uses = uses(kernel);
         let invariant = invariant(kernel);
         let size = sizes(kernel);
@@ -44,7 +45,11 @@ impl Plan {
         };
         let lanes = [4, 2].map(|unroll| base * unroll).into_iter().find(|&lanes| fits(lanes)).unwrap_or(base);
         // One register is left for what an instruction needs on the way.
-        let budget = (registers - 1).saturating_sub(plan.pressure(&spans, lanes) + plan.row_values(kernel));
+        let mut budget = (registers - 1).saturating_sub(plan.pressure(&spans, lanes) + plan.row_values(kernel));
+        if kernel.insts.iter().enumerate().any(|(v, inst)| plan.moves(v) && calls(inst, fma)) {
+            // A call saves no vector register: constants would go to the stack and back, even if it is rarely made.
+            budget = 0;
+        }
         plan.lanes = lanes;
         plan.budget = budget;
         plan
@@ -78,7 +83,8 @@ impl Plan {
     fn work(&self, kernel: &Kernel, lanes: usize) -> usize {
         let cost = |(v, inst): (usize, &Inst)| match inst.prim {
             _ if !self.moves(v) => 0,
-            Prim::SDiv | Prim::UDiv | Prim::SRem | Prim::URem | Prim::Call1 | Prim::Call2 => 8 * lanes,
+            Prim::SDiv | Prim::UDiv | Prim::SRem | Prim::URem => 8 * lanes,
+            Prim::Call1 | Prim::Call2 | Prim::CallIf => 4 * vectors(self.size[v], lanes),
             _ => vectors(self.size[v], lanes),
         };
         kernel.insts.iter().enumerate().map(cost).sum()
@@ -105,6 +111,15 @@ impl Plan {
 /// How many vectors hold `lanes` lanes of `size` bytes.
 pub(super) fn vectors(size: u8, lanes: usize) -> usize {
     (usize::from(size) * lanes / VECTOR).max(1)
+}
+
+/// Whether an instruction calls a function.
+fn calls(inst: &Inst, fma: bool) -> bool {
+    match inst.prim {
+        Prim::Call1 | Prim::Call2 | Prim::CallIf => true,
+        Prim::Fma => !fma,
+        _ => false,
+    }
 }
 
 fn uses(kernel: &Kernel) -> Vec<u32> {

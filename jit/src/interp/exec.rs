@@ -1,20 +1,17 @@
-//! What each primitive computes: one instruction over the chunks of a tile.
+//! What each primitive computes: one instruction over the lanes of a tile.
 //!
-//! Registers are slices of one scratch buffer. A vector register holds a tile, a uniform one a single chunk that every
-//! chunk of the tile is combined with, so loops need no scalar operands. All loops run over arrays of [`CHUNK`]
-//! lanes; lanes beyond the end of the data hold leftovers, which no primitive can fault on.
+//! Registers are slices of one scratch buffer. A vector register holds a lane for each element of a tile, a uniform one
+//! a single lane that all of them share.
 //!
 //! Every loop is compiled for several feature sets (`pulp`), so that it vectorizes for the CPU at hand and `mul_add`
-//! is an instruction where there is one. Rust never contracts `a * b + c`.
+//! is an instruction where there is one. Rust never contracts `a * b + c`. The loops run over whole tiles, with no
+//! constant trip count: then it is the loop vectorizer that turns them into vector code, whatever the operation.
 
 use crate::half;
 use crate::kernel::{Prim, Ty};
 use crate::routine::Routine;
 use bytemuck::Pod;
 use pulp::{Arch, Simd, WithSimd};
-
-/// Lanes that are computed at a time.
-pub(super) const CHUNK: usize = 32;
 
 /// Where a value lives.
 #[derive(Clone, Copy, Default, Debug)]
@@ -23,7 +20,7 @@ pub(super) struct Reg {
     pub(super) offset: usize,
     /// In the constants of the kernel; else in the scratch buffer.
     pub(super) constant: bool,
-    /// One chunk serves the whole tile.
+    /// One lane serves the whole tile.
     pub(super) uniform: bool,
 }
 
@@ -33,7 +30,7 @@ pub(super) struct Op {
     pub(super) prim: Prim,
     /// Type of the result.
     pub(super) ty: Ty,
-    /// Type of the first argument.
+    /// Type of the first argument; of `select`, that of the result.
     pub(super) from: Ty,
     pub(super) dst: Reg,
     pub(super) args: [Reg; 3],
@@ -45,21 +42,23 @@ pub(super) struct Frame<'a> {
     pub(super) arch: Arch,
     pub(super) consts: &'a [u8],
     pub(super) scratch: &'a mut [u8],
-    /// Lanes of this tile in use.
+    /// Lanes of this tile.
     pub(super) lanes: usize,
 }
 
-/// The chunks of an argument.
-struct Source<'a, T> {
-    chunks: &'a [[T; CHUNK]],
-    /// 0 where one chunk serves all.
-    step: usize,
+/// An argument.
+#[derive(Clone, Copy)]
+enum Source<'a, T> {
+    Vector(&'a [T]),
+    Uniform(T),
 }
 
-impl<T> Source<'_, T> {
-    #[inline(always)]
-    fn at(&self, i: usize) -> &[T; CHUNK] {
-        &self.chunks[i * self.step]
+impl<T: Copy> Source<'_, T> {
+    fn lane(&self, i: usize) -> T {
+        match self {
+            Source::Vector(lanes) => lanes[i],
+            Source::Uniform(lane) => *lane,
+        }
     }
 }
 
@@ -69,94 +68,94 @@ struct Sources<'a> {
     below: &'a [u8],
     above: &'a [u8],
     above_at: usize,
-    chunks: usize,
+    lanes: usize,
 }
 
 impl<'a> Sources<'a> {
     fn get<T: Pod>(&self, reg: Reg) -> Source<'a, T> {
-        let chunks = if reg.uniform { 1 } else { self.chunks };
+        let lanes = if reg.uniform { 1 } else { self.lanes };
         let (space, offset) = match reg {
             Reg { constant: true, offset, .. } => (self.consts, offset),
             Reg { offset, .. } if offset < self.above_at => (self.below, offset),
             Reg { offset, .. } => (self.above, offset - self.above_at),
         };
-        let bytes = &space[offset..offset + chunks * CHUNK * size_of::<T>()];
-        Source { chunks: bytemuck::cast_slice(bytes), step: !reg.uniform as usize }
+        let lanes: &[T] = bytemuck::cast_slice(&space[offset..offset + lanes * size_of::<T>()]);
+        if reg.uniform { Source::Uniform(lanes[0]) } else { Source::Vector(lanes) }
     }
 }
 
 impl Frame<'_> {
-    /// The destination's chunks, and access to everything else.
-    fn split<T: Pod>(&mut self, dst: Reg) -> (&mut [[T; CHUNK]], Sources<'_>) {
-        let chunks = if dst.uniform { 1 } else { self.lanes.div_ceil(CHUNK) };
-        let end = dst.offset + chunks * CHUNK * size_of::<T>();
+    /// The destination's lanes, and access to everything else.
+    fn split<T: Pod>(&mut self, dst: Reg) -> (&mut [T], Sources<'_>) {
+        let lanes = if dst.uniform { 1 } else { self.lanes };
+        let end = dst.offset + lanes * size_of::<T>();
         let (below, rest) = self.scratch.split_at_mut(dst.offset);
         let (d, above) = rest.split_at_mut(end - dst.offset);
-        (bytemuck::cast_slice_mut(d), Sources { consts: self.consts, below, above, above_at: end, chunks })
+        (bytemuck::cast_slice_mut(d), Sources { consts: self.consts, below, above, above_at: end, lanes })
     }
 
     fn map1<A: Pod, R: Pod>(&mut self, op: &Op, f: impl Fn(A) -> R) {
         let arch = self.arch;
         let (d, s) = self.split(op.dst);
-        arch.dispatch(Map1 { d, a: s.get(op.args[0]), f });
+        match s.get(op.args[0]) {
+            Source::Uniform(a) => d.fill(f(a)),
+            Source::Vector(a) => arch.dispatch(Map1 { d, a, f }),
+        }
     }
 
     fn map2<A: Pod, B: Pod, R: Pod>(&mut self, op: &Op, f: impl Fn(A, B) -> R) {
         let arch = self.arch;
         let (d, s) = self.split(op.dst);
-        arch.dispatch(Map2 { d, a: s.get(op.args[0]), b: s.get(op.args[1]), f });
+        match (s.get(op.args[0]), s.get(op.args[1])) {
+            (Source::Uniform(a), Source::Uniform(b)) => d.fill(f(a, b)),
+            (Source::Uniform(a), Source::Vector(b)) => arch.dispatch(Map1 { d, a: b, f: |b| f(a, b) }),
+            (Source::Vector(a), Source::Uniform(b)) => arch.dispatch(Map1 { d, a, f: |a| f(a, b) }),
+            (Source::Vector(a), Source::Vector(b)) => arch.dispatch(Map2 { d, a, b, f }),
+        }
     }
 
     fn map3<A: Pod, B: Pod, C: Pod, R: Pod>(&mut self, op: &Op, f: impl Fn(A, B, C) -> R) {
+        use Source::{Uniform, Vector};
         let arch = self.arch;
         let (d, s) = self.split(op.dst);
-        arch.dispatch(Map3 { d, a: s.get(op.args[0]), b: s.get(op.args[1]), c: s.get(op.args[2]), f });
+        match (s.get(op.args[0]), s.get(op.args[1]), s.get(op.args[2])) {
+            (Uniform(a), Uniform(b), Uniform(c)) => d.fill(f(a, b, c)),
+            (Vector(a), Uniform(b), Uniform(c)) => arch.dispatch(Map1 { d, a, f: |a| f(a, b, c) }),
+            (Uniform(a), Vector(b), Uniform(c)) => arch.dispatch(Map1 { d, a: b, f: |b| f(a, b, c) }),
+            (Uniform(a), Uniform(b), Vector(c)) => arch.dispatch(Map1 { d, a: c, f: |c| f(a, b, c) }),
+            (Vector(a), Vector(b), Uniform(c)) => arch.dispatch(Map2 { d, a, b, f: |a, b| f(a, b, c) }),
+            (Vector(a), Uniform(b), Vector(c)) => arch.dispatch(Map2 { d, a, b: c, f: |a, c| f(a, b, c) }),
+            (Uniform(a), Vector(b), Vector(c)) => arch.dispatch(Map2 { d, a: b, b: c, f: |b, c| f(a, b, c) }),
+            (Vector(a), Vector(b), Vector(c)) => arch.dispatch(Map3 { d, a, b, c, f }),
+        }
     }
 
-    /// Calls `f` for the lanes in use only: routines are slow.
-    fn call<T: Pod>(&mut self, op: &Op, f: impl Fn(T, T) -> T) {
-        let lanes = self.lanes;
+    /// Calls `f` for the lanes whose mask holds; the others get the third argument.
+    fn call_if<T: Pod>(&mut self, op: &Op, f: impl Fn(T) -> T) {
         let (d, s) = self.split::<T>(op.dst);
-        // The second argument of a call of one is not read.
-        let (a, b) = (s.get::<T>(op.args[0]), s.get::<T>(op.args[op.prim.row().arity as usize - 1]));
-        if op.dst.uniform {
-            d[0] = [f(a.at(0)[0], b.at(0)[0]); CHUNK];
+        let (m, a) = (s.get::<u8>(op.args[0]), s.get::<T>(op.args[1]));
+        match s.get::<T>(op.args[2]) {
+            Source::Uniform(b) => d.fill(b),
+            Source::Vector(b) => d.copy_from_slice(b),
+        }
+        if matches!(m, Source::Vector(m) if m.iter().all(|&m| m == 0)) {
             return;
         }
-        for (i, d) in d.iter_mut().enumerate() {
-            let used = (lanes - i * CHUNK).min(CHUNK);
-            for ((d, &a), &b) in d[..used].iter_mut().zip(a.at(i)).zip(b.at(i)) {
-                *d = f(a, b);
-            }
-        }
-    }
-
-    /// Calls `f` for the lanes in use whose mask holds; the others get the third argument.
-    fn call_if<T: Pod>(&mut self, op: &Op, f: impl Fn(T) -> T) {
-        let lanes = self.lanes;
-        let (d, s) = self.split::<T>(op.dst);
-        let (m, a, b) = (s.get::<u8>(op.args[0]), s.get::<T>(op.args[1]), s.get::<T>(op.args[2]));
-        for (i, d) in d.iter_mut().enumerate() {
-            *d = *b.at(i);
-            let used = if op.dst.uniform { CHUNK } else { (lanes - i * CHUNK).min(CHUNK) };
-            for ((d, &m), &a) in d[..used].iter_mut().zip(m.at(i)).zip(a.at(i)) {
-                if m != 0 {
-                    *d = f(a);
-                }
-            }
+        for (i, d) in d.iter_mut().enumerate().filter(|(i, _)| m.lane(*i) != 0) {
+            *d = f(a.lane(i));
         }
     }
 
     /// Fills the register of a constant.
     fn splat<T: Pod>(&mut self, op: &Op, value: T) {
         let (d, _) = self.split::<T>(op.dst);
-        d.fill([value; CHUNK]);
+        d.fill(value);
     }
 }
 
 struct Map1<'a, A, R, F> {
-    d: &'a mut [[R; CHUNK]],
-    a: Source<'a, A>,
+    d: &'a mut [R],
+    a: &'a [A],
     f: F,
 }
 
@@ -165,19 +164,16 @@ impl<A: Copy, R, F: Fn(A) -> R> WithSimd for Map1<'_, A, R, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for (i, d) in self.d.iter_mut().enumerate() {
-            let a = self.a.at(i);
-            for l in 0..CHUNK {
-                d[l] = (self.f)(a[l]);
-            }
+        for (d, a) in self.d.iter_mut().zip(self.a) {
+            *d = (self.f)(*a);
         }
     }
 }
 
 struct Map2<'a, A, B, R, F> {
-    d: &'a mut [[R; CHUNK]],
-    a: Source<'a, A>,
-    b: Source<'a, B>,
+    d: &'a mut [R],
+    a: &'a [A],
+    b: &'a [B],
     f: F,
 }
 
@@ -186,20 +182,17 @@ impl<A: Copy, B: Copy, R, F: Fn(A, B) -> R> WithSimd for Map2<'_, A, B, R, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for (i, d) in self.d.iter_mut().enumerate() {
-            let (a, b) = (self.a.at(i), self.b.at(i));
-            for l in 0..CHUNK {
-                d[l] = (self.f)(a[l], b[l]);
-            }
+        for ((d, a), b) in self.d.iter_mut().zip(self.a).zip(self.b) {
+            *d = (self.f)(*a, *b);
         }
     }
 }
 
 struct Map3<'a, A, B, C, R, F> {
-    d: &'a mut [[R; CHUNK]],
-    a: Source<'a, A>,
-    b: Source<'a, B>,
-    c: Source<'a, C>,
+    d: &'a mut [R],
+    a: &'a [A],
+    b: &'a [B],
+    c: &'a [C],
     f: F,
 }
 
@@ -208,11 +201,8 @@ impl<A: Copy, B: Copy, C: Copy, R, F: Fn(A, B, C) -> R> WithSimd for Map3<'_, A,
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for (i, d) in self.d.iter_mut().enumerate() {
-            let (a, b, c) = (self.a.at(i), self.b.at(i), self.c.at(i));
-            for l in 0..CHUNK {
-                d[l] = (self.f)(a[l], b[l], c[l]);
-            }
+        for (((d, a), b), c) in self.d.iter_mut().zip(self.a).zip(self.b).zip(self.c) {
+            *d = (self.f)(*a, *b, *c);
         }
     }
 }
@@ -396,19 +386,19 @@ impl Frame<'_> {
         match (op.prim, op.ty) {
             (Prim::Call1, Ty::F32) => {
                 let f = routine.f32_1();
-                self.call(op, |a: f32, _| f(a));
+                self.map1(op, |a: f32| f(a));
             }
             (Prim::Call1, Ty::F64) => {
                 let f = routine.f64_1();
-                self.call(op, |a: f64, _| f(a));
+                self.map1(op, |a: f64| f(a));
             }
             (Prim::Call2, Ty::F32) => {
                 let f = routine.f32_2();
-                self.call(op, |a, b| f(a, b));
+                self.map2(op, |a: f32, b: f32| f(a, b));
             }
             (Prim::Call2, Ty::F64) => {
                 let f = routine.f64_2();
-                self.call(op, |a, b| f(a, b));
+                self.map2(op, |a: f64, b: f64| f(a, b));
             }
             (Prim::CallIf, Ty::F32) => {
                 let f = routine.f32_1();

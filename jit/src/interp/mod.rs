@@ -160,9 +160,9 @@ impl Walk<'_> {
     /// As [`Interp::run`]; the row exists.
     #[allow(unsafe_code)]
     unsafe fn uniform(&self, scratch: &mut [Line], j: usize) {
-        let mut frame = self.frame(scratch, exec::CHUNK);
+        let mut frame = self.frame(scratch, 1);
         // SAFETY: uniform loads are of broadcast operands, whose one element is there as the row has an element.
-        unsafe { self.steps(&mut frame, &self.plan.uniform, (0, exec::CHUNK), (j, 1)) };
+        unsafe { self.steps(&mut frame, &self.plan.uniform, (0, 1), (j, 1)) };
     }
 
     /// Runs the program on columns `i.0 .. i.0 + i.1` of rows `j.0 .. j.0 + j.1`, at most a tile of elements.
@@ -195,7 +195,7 @@ impl Walk<'_> {
     }
 
     /// # Safety
-    /// As [`Walk::tile`]; of a broadcast operand, only the first column need exist.
+    /// As [`Walk::tile`].
     #[allow(unsafe_code)]
     unsafe fn steps(&self, frame: &mut Frame<'_>, steps: &[Step], i: (usize, usize), j: (usize, usize)) {
         for step in steps {

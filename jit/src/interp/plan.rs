@@ -1,14 +1,16 @@
 //! Preparing a kernel: what is computed how often, and which register holds it.
 #![allow(unsafe_code)]
 
-use super::exec::{CHUNK, Frame, Op, Reg};
+use super::exec::{Frame, Op, Reg};
 use crate::kernel::{Class, Kernel, Prim, Ty, ValueId};
 use pulp::Arch;
 
 /// Bytes that the registers of a tile should fit in: the usual first-level data cache.
 const TILE_BYTES: usize = 32 << 10;
-/// Fewest and most lanes of a tile; multiples of [`CHUNK`].
+/// Fewest and most lanes of a tile; multiples of [`STEP`].
 const LANES: (usize, usize) = (128, 512);
+/// Tiles have a multiple of this many lanes, so that vector loops come out even.
+const STEP: usize = 64;
 
 /// A cache line: the unit, and the alignment, of registers.
 #[derive(Clone, Copy, Default, Debug)]
@@ -21,6 +23,9 @@ unsafe impl bytemuck::Zeroable for Line {}
 unsafe impl bytemuck::Pod for Line {}
 
 const LINE: usize = size_of::<Line>();
+
+/// Bytes of a uniform register: one lane of any type.
+const UNIFORM: usize = 8;
 
 /// Bytes of a lane in a register; a mask takes one.
 fn lane_bytes(ty: Ty) -> usize {
@@ -45,7 +50,6 @@ pub(super) struct StoreStep {
 
 /// The values that depend on nothing but constants, evaluated.
 pub(super) struct Consts {
-    /// A chunk for each.
     pub(super) lines: Vec<Line>,
     /// Where each value is, if it is one of them.
     regs: Vec<Option<Reg>>,
@@ -87,14 +91,14 @@ impl Consts {
             let source = matches!(inst.prim, Prim::Load | Prim::Index);
             if live[i] && !source && inst.args().iter().all(|a| regs[a.0 as usize].is_some()) {
                 regs[i] = Some(Reg { offset: bytes, constant: true, uniform: true });
-                bytes += (CHUNK * lane_bytes(inst.ty)).next_multiple_of(LINE);
+                bytes += UNIFORM;
             }
         }
-        let mut lines = vec![Line::default(); bytes / LINE];
+        let mut lines = vec![Line::default(); bytes.div_ceil(LINE)];
         // While they are computed, they are the scratch registers.
         let place = |r: Reg| Reg { constant: false, ..r };
         let mut frame =
-            Frame { arch: Arch::new(), consts: &[], scratch: bytemuck::cast_slice_mut(&mut lines), lanes: CHUNK };
+            Frame { arch: Arch::new(), consts: &[], scratch: bytemuck::cast_slice_mut(&mut lines), lanes: 1 };
         for (i, dst) in regs.iter().enumerate() {
             if let Some(dst) = dst {
                 frame.exec(&op(kernel, i, place(*dst), |a| place(regs[a.0 as usize].unwrap_or_default())));
@@ -172,8 +176,8 @@ impl Plan {
             } else if let Some(reg) = consts.regs[i] {
                 Place::Const(reg)
             } else if uniform {
-                uniform_bytes += (CHUNK * lane_bytes(inst.ty)).next_multiple_of(LINE);
-                Place::Uniform(uniform_bytes - (CHUNK * lane_bytes(inst.ty)).next_multiple_of(LINE))
+                uniform_bytes += UNIFORM;
+                Place::Uniform(uniform_bytes - UNIFORM)
             } else {
                 let class = lane_bytes(inst.ty).trailing_zeros() as usize;
                 Place::Tile(class, slots[class].take())
@@ -194,11 +198,11 @@ impl Plan {
         }
 
         let lane: usize = slots.iter().enumerate().map(|(class, s)| s.count << class).sum();
-        let lanes = (TILE_BYTES / lane.max(1) / CHUNK * CHUNK).clamp(LANES.0, LANES.1);
+        let lanes = (TILE_BYTES / lane.max(1) / STEP * STEP).clamp(LANES.0, LANES.1);
         // A line between registers, so that they do not all start in the same set of the cache.
         let pitch = |class: usize| (lanes << class).next_multiple_of(LINE) + LINE;
         let mut start = [0; 4];
-        let mut offset = uniform_bytes;
+        let mut offset = uniform_bytes.next_multiple_of(LINE);
         for class in 0..4 {
             start[class] = offset;
             offset += slots[class].count * pitch(class);

@@ -1,5 +1,16 @@
-use super::accuracy::{FUNCTIONS, Function};
-use crate::Ty;
+use super::accuracy::{FUNCTIONS, Function, Random, steps64};
+use crate::{Backend, Code, Slab, Target, Ty};
+use std::collections::HashMap;
+use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, PI};
+
+const INF: f64 = f64::INFINITY;
+const NAN: f64 = f64::NAN;
+
+/// The functions named in `LAZULI_MATH_ONLY`, else all.
+fn chosen() -> impl Iterator<Item = &'static Function> {
+    let only = std::env::var("LAZULI_MATH_ONLY").ok();
+    FUNCTIONS.iter().filter(move |f| only.as_ref().is_none_or(|o| o.split(',').any(|n| n == f.name)))
+}
 
 /// Results are the correctly rounded ones or their neighbours.
 #[test]
@@ -16,6 +27,7 @@ fn sampled_f64() {
     assert!(bad.is_empty(), "{bad:?}");
 }
 
+/// Results are off by no more than the published bounds.
 #[test]
 fn sampled_f32() {
     let mut bad = Vec::new();
@@ -23,27 +35,304 @@ fn sampled_f32() {
         let (xs, ys) = f.sample(60_000, 2);
         let narrow = |v: &[f64]| v.iter().map(|&x| x as f32).collect::<Vec<_>>();
         let (mut xs, mut ys) = (narrow(&xs), narrow(&ys));
-        let bits = |stride: usize, first: u32| (first..=u32::MAX).step_by(stride).map(f32::from_bits);
-        if f.arity() == 1 {
-            xs.extend(bits(30011, 7));
-        } else {
-            xs.extend(bits(30011, 7));
-            let second: Vec<f32> = bits(30011, 7).collect();
-            ys.extend(second.iter().rev());
+        xs.extend((7..=u32::MAX).step_by(30011).map(f32::from_bits));
+        if f.arity() == 2 {
+            let mut random = Random::new(5);
+            ys.resize_with(xs.len(), || f32::from_bits(random.bits() as u32));
         }
         let m = f.measure32(&xs, &ys);
         println!("{:8} f32 {:3} instructions, {m:?}", f.name, f.cost(Ty::F32));
-        if m.worst >= 0.6 {
+        if m.worst > f.bound.1 {
             bad.push((f.name, m));
         }
     }
     assert!(bad.is_empty(), "{bad:?}");
 }
 
-/// The functions named in `LAZULI_MATH_ONLY`, else all.
-fn chosen() -> impl Iterator<Item = &'static Function> {
-    let only = std::env::var("LAZULI_MATH_ONLY").ok();
-    FUNCTIONS.iter().filter(move |f| only.as_ref().is_none_or(|o| o.split(',').any(|n| n == f.name)))
+/// Every `f32`, for functions of one argument; or every n-th, for n in `LAZULI_MATH_STRIDE`.
+#[test]
+#[ignore = "takes minutes a function"]
+fn exhaustive_f32() {
+    const BLOCK: u32 = 1 << 20;
+    let stride = std::env::var("LAZULI_MATH_STRIDE").map_or(1, |s| s.parse().unwrap());
+    for f in chosen().filter(|f| f.arity() == 1) {
+        let part = |first: u32, last: u32| {
+            let blocks = (first..=last).step_by(BLOCK as usize);
+            let block = |b: u32| (b..=b + (BLOCK - 1)).step_by(stride).map(f32::from_bits).collect::<Vec<_>>();
+            blocks.map(|b| f.measure32(&block(b), &[])).collect::<Vec<_>>()
+        };
+        let parts: Vec<_> = std::thread::scope(|s| {
+            let halves = [s.spawn(|| part(0, i32::MAX as u32)), s.spawn(|| part(1 << 31, u32::MAX))];
+            halves.into_iter().flat_map(|h| h.join().unwrap()).collect()
+        });
+        let worst = parts.iter().max_by(|a, b| a.worst.total_cmp(&b.worst)).unwrap();
+        let (count, misrounded) = parts.iter().fold((0, 0), |(c, m), p| (c + p.count, m + p.misrounded));
+        println!(
+            "{:8} f32 {misrounded} of {count} misrounded, at most {:.6} ULP at {:?}",
+            f.name, worst.worst, worst.at
+        );
+        assert!(worst.worst <= f.bound.1, "{}: {worst:?}", f.name);
+    }
+}
+
+/// NumPy's own accuracy sets: the folder `numpy/_core/tests/data` of its wheel, in `LAZULI_NUMPY_DATA`.
+#[test]
+#[ignore = "needs the folder of NumPy's data"]
+fn numpy_validation_sets() {
+    let folder = std::path::PathBuf::from(std::env::var_os("LAZULI_NUMPY_DATA").unwrap());
+    let bits = |w: &str| u64::from_str_radix(w.trim_start_matches("0x"), 16).unwrap();
+    for f in FUNCTIONS.iter().filter(|f| f.arity() == 1) {
+        let name = f.name.strip_prefix('a').map_or(f.name.to_owned(), |rest| format!("arc{rest}"));
+        let text = std::fs::read_to_string(folder.join(format!("umath-validation-set-{name}.csv"))).unwrap();
+        let mut rows = 0;
+        for line in text.lines().filter(|l| l.starts_with("np.")) {
+            let cells: Vec<&str> = line.split(',').collect();
+            let (x, expected) = (bits(cells[1]), bits(cells[2]));
+            if cells[0] == "np.float32" {
+                let (x, expected) = (f32::from_bits(x as u32), f32::from_bits(expected as u32));
+                let got = f.eval32(&[x], &[])[0];
+                let steps = (got.to_bits() as i64 - expected.to_bits() as i64).abs();
+                assert!(
+                    steps <= 1 || got.is_nan() && expected.is_nan(),
+                    "{}({x:e}) = {got:e}, not {expected:e}",
+                    f.name
+                );
+            } else {
+                let (x, expected) = (f64::from_bits(x), f64::from_bits(expected));
+                let got = f.eval64(&[x], &[])[0];
+                assert!(steps64(got, expected) <= 1, "{}({x:e}) = {got:e}, not {expected:e}", f.name);
+            }
+            rows += 1;
+        }
+        println!("{:8} {rows} rows", f.name);
+        assert!(rows > 0, "{}", f.name);
+    }
+}
+
+/// The hardest arguments that samples of millions have found, in fractions of a unit (`ulp.py` made the file).
+#[test]
+fn reference_f64() {
+    type Row = (f64, f64, f64, f64);
+    let mut rows: HashMap<&str, Vec<Row>> = HashMap::new();
+    for line in include_str!("reference.txt").lines() {
+        let (name, numbers) = line.split_once(' ').unwrap();
+        let n: Vec<f64> = numbers.split(' ').map(|w| f64::from_bits(u64::from_str_radix(w, 16).unwrap())).collect();
+        rows.entry(name).or_default().push((n[0], n[1], n[2], n[3]));
+    }
+    for f in FUNCTIONS {
+        let rows = &rows[f.name];
+        assert!(rows.len() >= 70, "{}", f.name);
+        let xs: Vec<f64> = rows.iter().map(|r| r.0).collect();
+        let ys: Vec<f64> = rows.iter().map(|r| r.1).collect();
+        for (got, (x, y, nearest, lacks)) in f.eval64(&xs, &ys).into_iter().zip(rows) {
+            // The unit is that of the exact result, which may be the next lower one where the nearest is a power of two.
+            let exponent = ((nearest.abs().to_bits() >> 52) as i32).max(1) - 1023 - 52;
+            let below = nearest.abs().to_bits() << 12 == 0 && lacks.is_sign_negative() == (*nearest > 0.0);
+            let unit =
+                2f64.powi((exponent - below as i32).max(-1022)) * 2f64.powi((exponent - below as i32 + 1022).min(0));
+            let error = ((got - nearest) / unit - lacks).abs();
+            assert!(error <= f.bound.0, "{}({x:e}, {y:e}) = {got:e}, off by {error}", f.name);
+        }
+    }
+}
+
+/// All backends and targets give the same bits.
+#[test]
+#[allow(unsafe_code)]
+fn backends_agree() {
+    for f in chosen() {
+        let (xs, ys) = f.sample(2_000, 6);
+        let (xs, ys) = (&xs[..xs.len().min(20_001)], &ys[..ys.len().min(20_001)]);
+        let expected = f.eval64(xs, ys);
+        for info in Target::available().iter().filter(|i| i.supported()) {
+            let target = Target::by_name(info.name).unwrap();
+            if !target.compiles() {
+                continue;
+            }
+            let code = Code::compile(&f.kernel(Ty::F64), Backend::Clif, &target).unwrap();
+            let mut out = vec![0.0f64; xs.len()];
+            let mut slab = Slab::new(f.arity() + 1);
+            slab.set_extents(xs.len(), 1);
+            slab.set_operand(0, xs.as_ptr().expose_provenance() as u64, 8, 0);
+            if f.arity() == 2 {
+                slab.set_operand(1, ys.as_ptr().expose_provenance() as u64, 8, 0);
+            }
+            slab.set_operand(f.arity(), out.as_mut_ptr().expose_provenance() as u64, 8, 0);
+            // SAFETY: all operands are arrays of as many doubles, and `out` is none of the others.
+            unsafe { code.run(&slab) };
+            for (i, (a, b)) in expected.iter().zip(&out).enumerate() {
+                let y = ys.get(i).copied().unwrap_or_default();
+                assert!(
+                    steps64(*a, *b) == 0,
+                    "{} on {}: ({:e}, {y:e}) gives {b:e}, not {a:e}",
+                    f.name,
+                    info.name,
+                    xs[i]
+                );
+            }
+        }
+    }
+}
+
+fn value(name: &str, x: f64, y: f64) -> [f64; 2] {
+    let f = Function::named(name).unwrap();
+    [f.eval64(&[x], &[y])[0], f.eval32(&[x as f32], &[y as f32])[0] as f64]
+}
+
+fn same(a: f64, b: f64) -> bool {
+    a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
+}
+
+/// Where C99 (annex F) says exactly what the result is, in both types.
+#[test]
+fn special_values_of_one() {
+    let cases: &[(&str, &[(f64, f64)])] = &[
+        ("exp", &[(0.0, 1.0), (-0.0, 1.0), (INF, INF), (-INF, 0.0)]),
+        ("exp2", &[(0.0, 1.0), (-0.0, 1.0), (INF, INF), (-INF, 0.0), (5.0, 32.0), (-100.0, 7.888609052210118e-31)]),
+        ("expm1", &[(0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, -1.0)]),
+        ("log", &[(0.0, -INF), (-0.0, -INF), (1.0, 0.0), (-1.0, NAN), (INF, INF), (-INF, NAN)]),
+        ("log2", &[(0.0, -INF), (-0.0, -INF), (1.0, 0.0), (8.0, 3.0), (0.125, -3.0), (-1.0, NAN), (INF, INF)]),
+        ("log10", &[(0.0, -INF), (-0.0, -INF), (1.0, 0.0), (1e5, 5.0), (-1.0, NAN), (INF, INF)]),
+        ("log1p", &[(0.0, 0.0), (-0.0, -0.0), (-1.0, -INF), (-2.0, NAN), (INF, INF), (-INF, NAN)]),
+        ("sin", &[(0.0, 0.0), (-0.0, -0.0), (INF, NAN), (-INF, NAN)]),
+        ("cos", &[(0.0, 1.0), (-0.0, 1.0), (INF, NAN), (-INF, NAN)]),
+        ("tan", &[(0.0, 0.0), (-0.0, -0.0), (INF, NAN), (-INF, NAN)]),
+        ("asin", &[(0.0, 0.0), (-0.0, -0.0), (1.5, NAN), (INF, NAN), (-INF, NAN)]),
+        ("acos", &[(1.0, 0.0), (1.5, NAN), (-1.5, NAN), (INF, NAN)]),
+        ("atan", &[(0.0, 0.0), (-0.0, -0.0)]),
+        ("sinh", &[(0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, -INF)]),
+        ("cosh", &[(0.0, 1.0), (-0.0, 1.0), (INF, INF), (-INF, INF)]),
+        ("tanh", &[(0.0, 0.0), (-0.0, -0.0), (INF, 1.0), (-INF, -1.0), (50.0, 1.0)]),
+        ("cbrt", &[(0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, -INF), (27.0, 3.0), (-8.0, -2.0), (1.0, 1.0)]),
+    ];
+    for (name, rows) in cases {
+        for &(x, expected) in *rows {
+            for got in value(name, x, 0.0) {
+                assert!(same(got, expected), "{name}({x:?}) = {got:?}, not {expected:?}");
+            }
+        }
+        assert!(value(name, NAN, 0.0).iter().all(|v| v.is_nan()), "{name}(NaN)");
+    }
+    // multiples of pi, rounded to the type
+    let cases = [("asin", 1.0, FRAC_PI_2), ("acos", -1.0, PI), ("acos", 0.0, FRAC_PI_2), ("atan", INF, FRAC_PI_2)];
+    for (name, x, expected) in cases {
+        assert_eq!(value(name, x, 0.0), [expected, expected as f32 as f64], "{name}({x})");
+    }
+}
+
+/// Powers of two and ten have exact logarithms, and exact powers.
+#[test]
+fn exact_powers() {
+    let [log2, log10, exp2] = ["log2", "log10", "exp2"].map(|n| Function::named(n).unwrap());
+    let exponents: Vec<f64> = (-1074..1024).map(f64::from).collect();
+    let powers: Vec<f64> =
+        (0..exponents.len() as u64).map(|i| f64::from_bits(if i < 52 { 1 << i } else { (i - 51) << 52 })).collect();
+    assert_eq!(log2.eval64(&powers, &[]), exponents);
+    assert_eq!(exp2.eval64(&exponents, &[]), powers);
+    let tens: Vec<f64> = (0..=22).map(|i| 10f64.powi(i)).collect();
+    assert_eq!(log10.eval64(&tens, &[]), (0..=22).map(f64::from).collect::<Vec<_>>());
+}
+
+#[test]
+fn special_values_of_pow() {
+    let cases = [
+        // odd integers keep the sign of zero and infinity
+        (0.0, -3.0, INF),
+        (-0.0, -3.0, -INF),
+        (-0.0, -2.0, INF),
+        (-0.0, -2.5, INF),
+        (-0.0, -INF, INF),
+        (0.0, 3.0, 0.0),
+        (-0.0, 3.0, -0.0),
+        (-0.0, 2.0, 0.0),
+        (-0.0, 0.5, 0.0),
+        (-0.0, INF, 0.0),
+        (-INF, -3.0, -0.0),
+        (-INF, -2.0, 0.0),
+        (-INF, 3.0, -INF),
+        (-INF, 2.5, INF),
+        (INF, -0.5, 0.0),
+        (INF, 0.5, INF),
+        // 1, whatever the other is
+        (1.0, NAN, 1.0),
+        (1.0, INF, 1.0),
+        (NAN, 0.0, 1.0),
+        (INF, -0.0, 1.0),
+        (0.0, 0.0, 1.0),
+        (-1.0, INF, 1.0),
+        (-1.0, -INF, 1.0),
+        // infinite exponents
+        (0.5, INF, 0.0),
+        (0.5, -INF, INF),
+        (2.0, INF, INF),
+        (-2.0, -INF, 0.0),
+        // not real
+        (-2.0, 0.5, NAN),
+        (-2.0, NAN, NAN),
+        (NAN, 2.0, NAN),
+        // signs and exact results
+        (-2.0, 3.0, -8.0),
+        (-2.0, 4.0, 16.0),
+        (3.0, 1.0, 3.0),
+        (5.0, 3.0, 125.0),
+        (2.0, -2.0, 0.25),
+        (4.0, 0.5, 2.0),
+        (10.0, 2.0, 100.0),
+    ];
+    for (x, y, expected) in cases {
+        for got in value("pow", x, y) {
+            assert!(same(got, expected), "pow({x:?}, {y:?}) = {got:?}, not {expected:?}");
+        }
+    }
+    // The first power is the number itself.
+    let (xs, _) = FUNCTIONS[0].sample(10_000, 8);
+    let got = Function::named("pow").unwrap().eval64(&xs, &vec![1.0; xs.len()]);
+    assert!(xs.iter().zip(&got).all(|(&x, &z)| same(x, z)));
+}
+
+#[test]
+fn special_values_of_hypot_and_atan2() {
+    for (x, y, expected) in [
+        (INF, NAN, INF),
+        (NAN, -INF, INF),
+        (NAN, 1.0, NAN),
+        (1.0, NAN, NAN),
+        (0.0, -0.0, 0.0),
+        (-3.0, 4.0, 5.0),
+        (0.0, -7.0, 7.0),
+    ] {
+        for got in value("hypot", x, y) {
+            assert!(same(got, expected), "hypot({x:?}, {y:?}) = {got:?}, not {expected:?}");
+        }
+    }
+    let max = f64::MAX;
+    assert_eq!(value("hypot", max, max)[0], INF);
+    assert_eq!(value("hypot", 3.0 * 5e-324, 4.0 * 5e-324)[0], 5.0 * 5e-324);
+    assert_eq!(value("hypot", max / 2.0, 1.0)[0], max / 2.0);
+    for (y, x, expected) in [
+        (0.0, 0.0, 0.0),
+        (-0.0, 0.0, -0.0),
+        (0.0, -0.0, PI),
+        (-0.0, -0.0, -PI),
+        (0.0, 5.0, 0.0),
+        (-0.0, -5.0, -PI),
+        (2.0, 0.0, FRAC_PI_2),
+        (-2.0, -0.0, -FRAC_PI_2),
+        (2.0, INF, 0.0),
+        (-2.0, INF, -0.0),
+        (2.0, -INF, PI),
+        (INF, 2.0, FRAC_PI_2),
+        (-INF, -2.0, -FRAC_PI_2),
+        (INF, INF, FRAC_PI_4),
+        (-INF, -INF, -3.0 * FRAC_PI_4),
+        (NAN, 1.0, NAN),
+        (1.0, NAN, NAN),
+        (NAN, INF, NAN),
+    ] {
+        let got = value("atan2", y, x);
+        assert!(same(got[0], expected), "atan2({y:?}, {x:?}) = {:?}, not {expected:?}", got[0]);
+        assert!(same(got[1], expected as f32 as f64), "atan2({y:?}, {x:?}) = {:?} in f32", got[1]);
+    }
 }
 
 /// Writes arguments and results of `F64` for `ulp.py`, which measures fractions of a unit: into the folder in
@@ -53,7 +342,7 @@ fn chosen() -> impl Iterator<Item = &'static Function> {
 fn dump() {
     let Ok(folder) = std::env::var("LAZULI_MATH_DUMP") else { return };
     for f in chosen() {
-        let (xs, ys) = f.sample(2_000_000, 3);
+        let (xs, ys) = f.sample(2_000_000, 4);
         let zs = f.eval64(&xs, &ys);
         let mut bytes: Vec<u8> = Vec::new();
         for (i, z) in zs.into_iter().enumerate() {

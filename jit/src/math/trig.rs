@@ -45,15 +45,10 @@ fn reduce_short(b: &mut Builder, x: ValueId) -> (ValueId, ValueId) {
     (to_bits(b, shifted), fma_c(b, n, -(PI_2[1] + PI_2[2]), t))
 }
 
-/// The sine of a pair, as a pair.
-fn sin_pair(b: &mut Builder, r: Pair, z: ValueId) -> Pair {
-    let p = poly(b, z, &SIN);
-    let r3 = b.fmul(r.hi, z);
-    Pair { hi: r.hi, lo: b.fma(r3, p, r.lo) }
-}
-
-/// The cosine of a pair, as a pair.
-fn cos_pair(b: &mut Builder, r: Pair, z: ValueId) -> Pair {
+/// The sine and the cosine of a pair, as pairs.
+fn sin_cos(b: &mut Builder, r: Pair) -> (Pair, Pair) {
+    let z = b.fmul(r.hi, r.hi);
+    // 1 - r^2 / 2 + r^4 p(r^2); what the low part of r does to it is the sine times that
     let one = c(b, 1.0);
     let p = poly(b, z, &COS);
     let half = mul_c(b, r.hi, -0.5);
@@ -63,7 +58,13 @@ fn cos_pair(b: &mut Builder, r: Pair, z: ValueId) -> Pair {
     let cross = b.fneg(r.hi);
     let lo = b.fma(cross, r.lo, lo);
     let z2 = b.fmul(z, z);
-    Pair { hi, lo: b.fma(z2, p, lo) }
+    let cos = Pair { hi, lo: b.fma(z2, p, lo) };
+    // r + r^3 p(r^2); here it is the cosine
+    let p = poly(b, z, &SIN);
+    let r3 = b.fmul(r.hi, z);
+    let cross = b.fmul(r.lo, hi);
+    let sin = Pair { hi: r.hi, lo: b.fma(r3, p, cross) };
+    (sin, cos)
 }
 
 fn sum(b: &mut Builder, x: Pair) -> ValueId {
@@ -128,8 +129,7 @@ pub fn sin(b: &mut Builder, x: ValueId) -> ValueId {
     }
     let magnitude = b.fabs(x);
     let Reduced { n, r } = reduce(b, magnitude);
-    let z = b.fmul(r.hi, r.hi);
-    let (sin, cos) = (sin_pair(b, r, z), cos_pair(b, r, z));
+    let (sin, cos) = sin_cos(b, r);
     let (sin, cos) = (sum(b, sin), sum(b, cos));
     let odd = is_odd(b, n);
     let y = b.select(odd, cos, sin);
@@ -150,8 +150,7 @@ pub fn cos(b: &mut Builder, x: ValueId) -> ValueId {
     }
     let magnitude = b.fabs(x);
     let Reduced { n, r } = reduce(b, magnitude);
-    let z = b.fmul(r.hi, r.hi);
-    let (sin, cos) = (sin_pair(b, r, z), cos_pair(b, r, z));
+    let (sin, cos) = sin_cos(b, r);
     let (sin, cos) = (sum(b, sin), sum(b, cos));
     let y = pick_cos(b, n, sin, cos);
     huge(b, Routine::Cos, LIMIT, x, y)
@@ -182,8 +181,7 @@ pub fn tan(b: &mut Builder, x: ValueId) -> ValueId {
     }
     let magnitude = b.fabs(x);
     let Reduced { n, r } = reduce(b, magnitude);
-    let z = b.fmul(r.hi, r.hi);
-    let (sin, cos) = (sin_pair(b, r, z), cos_pair(b, r, z));
+    let (sin, cos) = sin_cos(b, r);
     let (sin, cos) = (normalize(b, sin), normalize(b, cos));
     let odd = is_odd(b, n);
     let num = Pair { hi: b.select(odd, cos.hi, sin.hi), lo: b.select(odd, cos.lo, sin.lo) };

@@ -200,6 +200,15 @@ impl<E: Element, const MIN: bool> WithSimd for Rows<'_, E, MIN> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         for (s, row) in self.states.iter_mut().zip(self.data.chunks_exact(self.k)) {
+            if row.len() < 2 * LANES {
+                let mut best = [key::<E, MIN>(row[0]), 0];
+                for (i, &x) in row.iter().enumerate().skip(1) {
+                    let key = key::<E, MIN>(x);
+                    best = if key > best[0] { [key, i as i64] } else { best };
+                }
+                *s = [best[0], self.first.wrapping_add(best[1] as u64) as i64];
+                continue;
+            }
             // The greatest key, in lanes, then where it first stands: cheaper than carrying positions along.
             let mut lanes = [i64::MIN; LANES];
             let (full, rest) = row.as_chunks::<LANES>();

@@ -28,16 +28,11 @@ const MOST_PENDING: i64 = 1 << 30;
 const NAN: i64 = 1;
 const POSITIVE_INFINITY: i64 = 2;
 const NEGATIVE_INFINITY: i64 = 4;
-/// Something other than -0.0 was added, so that a sum of zero is 0.0.
-const NOT_NEGATIVE_ZERO: i64 = 8;
 
 fn add(s: &mut State, x: f64) {
     let bits = x.to_bits();
     let exponent = (bits >> 52 & 0x7ff) as usize;
     let fraction = bits & ((1 << 52) - 1);
-    if bits != 1 << 63 {
-        s[FLAGS] |= NOT_NEGATIVE_ZERO;
-    }
     if exponent == 0x7ff {
         s[FLAGS] |= match (fraction != 0, x > 0.0) {
             (true, _) => NAN,
@@ -95,7 +90,7 @@ fn round(state: &State, odd: bool) -> f64 {
         carry(&mut s);
     }
     let Some(top) = s[..DIGITS].iter().rposition(|&d| d != 0) else {
-        return if flags & NOT_NEGATIVE_ZERO == 0 { -0.0 } else { 0.0 };
+        return 0.0;
     };
     // The first set bit, and the last that a significand of 53 bits keeps.
     let first = 32 * top + s[top].ilog2() as usize;

@@ -14,7 +14,7 @@
 //! | sum, prod of `f64`, `f32` | the number | yes |
 //! | sum, prod of `f16`, `bf16` | an `f32`, rounded at the end | yes |
 //! | sum, prod of integers | the number; wraps | no |
-//! | min, max | the number (`f16`, `bf16`: an `f32`); NaN wins, `-0.0` is below `0.0` | no |
+//! | min, max | the number, of floats a sort key of their size; NaN wins, `-0.0` is below `0.0` | no |
 //! | any, all | a byte | no |
 //! | argmin, argmax | a sort key and the position; zeros are equal, the first wins | no |
 //! | exact sum | a fixed-point number that holds any sum without rounding | no |

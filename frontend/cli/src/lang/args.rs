@@ -95,13 +95,16 @@ impl Signature {
     }
 }
 
+/// The names of a parameter, and its argument.
+type Slot = (Vec<&'static str>, Option<(Value, Span)>);
+
 /// A call whose arguments have been bound.
 pub(super) struct Call<'a> {
     /// The function's name as it was written.
     pub(super) name: &'a str,
     /// The name's place.
     pub(super) at: Span,
-    slots: Vec<(Vec<&'static str>, Option<(Value, Span)>)>,
+    slots: Vec<Slot>,
     /// Positional arguments beyond the named ones, where the signature takes them.
     pub(super) rest: Vec<(Value, Span)>,
     new_array: &'a NewArray,
@@ -120,7 +123,7 @@ impl<'a> Call<'a> {
     ) -> Result<Call<'a>, Problem> {
         let params = signature.params();
         let usage = || format!("usage: {}", signature.show(name));
-        let mut slots: Vec<_> = params.iter().filter(|p| !p.rest).map(|p| (p.names.clone(), None)).collect();
+        let mut slots: Vec<Slot> = params.iter().filter(|p| !p.rest).map(|p| (p.names.clone(), None)).collect();
         let takes_rest = params.iter().any(|p| p.rest);
         let mut rest = Vec::new();
         let keywords = receiver.iter().map(|_| &None).chain(arguments.iter().map(|a| &a.keyword));

@@ -39,7 +39,14 @@ fn roundings(exponent_bits: u32, next_down: fn(f64) -> f64, next_up: fn(f64) -> 
 #[test]
 fn rounding_from_f64() {
     for (exponent_bits, _, _, narrow) in FORMATS {
-        let cases = roundings(exponent_bits, f64::next_down, f64::next_up);
+        let mut cases = roundings(exponent_bits, f64::next_down, f64::next_up);
+        // Beside a middle, where the nearest `f32` is already the one after it.
+        fn past(x: f64, next: f32) -> f64 {
+            x + 0.9 * (next as f64 - x)
+        }
+        let nearly = |x: f64| past(x, (x as f32).next_up());
+        let almost = |x: f64| past(x, (x as f32).next_down());
+        cases.extend(roundings(exponent_bits, almost, nearly).into_iter().filter(|(x, _)| x.abs() < 3.4e38));
         let got = run_prim(narrow, &[Ty::F64], Ty::I16, 0, &[cases.iter().map(|c| c.0.to_bits()).collect()]);
         for ((x, expected), got) in cases.into_iter().zip(got) {
             assert_eq!(got, expected, "{narrow:?} of {x:e}: {got:#x}, not {expected:#x}");
