@@ -22,7 +22,7 @@ pub(crate) fn test(args: &[String]) -> Outcome {
     let mut command = cargo(&["test"]);
     let whole = args.is_empty();
     match whole {
-        true => command.args(["--workspace", "--all-features"]),
+        true => command.args(["--workspace", "--all-features", "--no-fail-fast"]),
         false => command.args(args),
     };
     match &oracle {
