@@ -164,7 +164,8 @@ fn close(got: &Tensor, expected: &Tensor) -> Result<(), String> {
     };
     for (i, (g, e)) in got.iter_scalars().zip(expected.iter_scalars()).enumerate() {
         let (x, y) = (g.as_f64(), e.as_f64());
-        if g != e && !((x - y).abs() <= tolerance * (1.0 + y.abs())) {
+        let near = (x - y).abs() <= tolerance * (1.0 + y.abs());
+        if g != e && !near {
             return Err(format!("element {i} is {g}, NumPy's is {e}"));
         }
     }

@@ -351,6 +351,9 @@ impl Step {
     }
 }
 
+/// A kernel into scratch, the ends of its loop segments, and what becomes of the scratch.
+type Sinks<T> = (Launchable, SmallVec<[usize; 3]>, Vec<Sink<T>>);
+
 struct Planner<'a> {
     graph: &'a Graph,
     fusion: &'a Fusion,
@@ -504,8 +507,8 @@ impl Planner<'_> {
         let order = lower::input_order(shape, lowering.accesses());
         let order = order.unwrap_or_else(|| (0..shape.rank()).collect());
         let mut places = Vec::new();
-        let mut next = self.slots.len() as Slot;
-        for (&id, value) in group.roots.iter().zip(values) {
+        let slots = self.slots.len() as Slot..;
+        for ((&id, value), slot) in group.roots.iter().zip(values).zip(slots) {
             let dtype = self.graph.node(id).dtype;
             let mut strides: Strides = SmallVec::from_elem(0, shape.rank());
             let mut step = dtype.size() as isize;
@@ -513,8 +516,7 @@ impl Planner<'_> {
                 strides[axis] = step;
                 step *= shape[axis].max(1) as isize;
             }
-            let place = Place { slot: next, offset: 0, strides };
-            next += 1;
+            let place = Place { slot, offset: 0, strides };
             lowering.store(
                 value,
                 Access { source: Source::Slot(place.slot), offset: 0, strides: place.strides.clone(), dtype },
@@ -537,7 +539,7 @@ impl Planner<'_> {
         group: &Group,
         segments: &[Vec<usize>; 3],
         make: impl Fn(&Op, DType) -> T,
-    ) -> Result<(Launchable, SmallVec<[usize; 3]>, Vec<Sink<T>>)> {
+    ) -> Result<Sinks<T>> {
         let mut lowering = self.lowering(&group.shape);
         let mut scratch = Vec::new();
         let mut made = Vec::new();

@@ -352,7 +352,7 @@ fn injective(size: usize, extents: &[usize], strides: &[isize]) -> bool {
         if stride < reach {
             return false;
         }
-        reach = stride * (n - 1) + reach;
+        reach += stride * (n - 1);
     }
     true
 }

@@ -9,6 +9,9 @@
 //!
 //! A failure prints the graph in its text form.
 
+// A test that cannot go on fails.
+#![allow(clippy::unwrap_used)]
+
 use lazuli_engine::{BackendChoice, Config, Function, compute, data};
 use lazuli_graph::ops::{MAP_OPS, REDUCE_OPS, SCAN_OPS};
 use lazuli_graph::passes::PassSet;

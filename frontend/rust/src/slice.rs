@@ -20,9 +20,15 @@
 /// ```
 #[macro_export]
 macro_rules! s {
-    (@[$($done:tt)*] $e:expr; $step:expr, $($rest:tt)+) => { $crate::s!(@[$($done)* $crate::Index::from($e).by($step),] $($rest)+) };
-    (@[$($done:tt)*] $e:expr, $($rest:tt)+) => { $crate::s!(@[$($done)* $crate::Index::from($e),] $($rest)+) };
-    (@[$($done:tt)*] $e:expr; $step:expr $(,)?) => { [$($done)* $crate::Index::from($e).by($step)] };
-    (@[$($done:tt)*] $e:expr $(,)?) => { [$($done)* $crate::Index::from($e)] };
+    (@[$($done:tt)*] $e:expr; $step:expr, $($rest:tt)+) => { $crate::s!(@[$($done)* $crate::s!(@@ $e).by($step),] $($rest)+) };
+    (@[$($done:tt)*] $e:expr, $($rest:tt)+) => { $crate::s!(@[$($done)* $crate::s!(@@ $e),] $($rest)+) };
+    (@[$($done:tt)*] $e:expr; $step:expr $(,)?) => { [$($done)* $crate::s!(@@ $e).by($step)] };
+    (@[$($done:tt)*] $e:expr $(,)?) => { [$($done)* $crate::s!(@@ $e)] };
+    // Clippy takes 1..-1 for an empty range.
+    (@@ $e:expr) => {{
+        #[allow(clippy::reversed_empty_ranges)]
+        let index = $crate::Index::from($e);
+        index
+    }};
     ($($entries:tt)+) => { $crate::s!(@[] $($entries)+) };
 }

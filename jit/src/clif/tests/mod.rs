@@ -114,6 +114,37 @@ fn primitives() {
     }
 }
 
+/// Every primitive compiles for AArch64, where Cranelift is built for that: on such machines, and elsewhere with
+/// `cargo test -p lazuli-jit --features cranelift-codegen/arm64`.
+#[test]
+fn primitives_compile_for_aarch64() {
+    let triple: target_lexicon::Triple = "aarch64-unknown-linux-gnu".parse().unwrap();
+    let Ok(isa) = cranelift_codegen::isa::lookup(triple) else {
+        return;
+    };
+    let flags = cranelift_codegen::settings::Flags::new(cranelift_codegen::settings::builder());
+    let isa = isa.finish(flags).unwrap();
+    for &prim in Prim::ALL {
+        for (args, ty, imm) in signatures(prim) {
+            for class in [Class::Contiguous, Class::Broadcast, Class::Strided] {
+                let mut b = Builder::new();
+                let mut values = [ValueId(0); 3];
+                for (value, &arg) in values.iter_mut().zip(&args) {
+                    *value = input(&mut b, arg, Ty::I32, class);
+                }
+                let v = b.inst(prim, ty, values, imm);
+                output(&mut b, v, Class::Contiguous);
+                let kernel = b.finish();
+                let lowered = super::lower(&kernel, Target::detect(), &isa);
+                let mut context = cranelift_codegen::Context::for_function(lowered.function);
+                if let Err(e) = context.compile(isa.as_ref(), &mut Default::default()) {
+                    panic!("{:?}\n{kernel}", e.inner);
+                }
+            }
+        }
+    }
+}
+
 /// Shifts by constants, all the way past the width.
 #[test]
 fn constant_shifts() {
