@@ -46,6 +46,8 @@ def measure(path, rows):
             continue
         unit = max(gmpy2.get_exp(exact), -1021) - 53
         hi = float(exact)
+        if hi == 0:
+            continue
         lo = float(gmpy2.mul(exact - hi, gmpy2.exp2(-unit)))
         error = float(gmpy2.mul(abs(gmpy2.mpfr(z) - exact), gmpy2.exp2(-unit)))
         measured.append((error, x, y, hi, lo))

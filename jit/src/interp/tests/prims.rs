@@ -18,6 +18,7 @@ fn signatures(prim: Prim) -> Vec<(Vec<Ty>, Ty)> {
         Sig::FloatCompare => floats.map(|t| (vec![t; n], Ty::M)).to_vec(),
         Sig::IntCompare => ints.map(|t| (vec![t; n], Ty::M)).to_vec(),
         Sig::Mask => vec![(vec![Ty::M; n], Ty::M)],
+        Sig::Select if prim == Prim::CallIf => floats.map(|t| (vec![Ty::M, t, t], t)).to_vec(),
         Sig::Select => Ty::ALL[1..].iter().map(|&t| (vec![Ty::M, t, t], t)).collect(),
         Sig::Convert => (Ty::ALL.into_iter().flat_map(|from| Ty::ALL.map(|to| (vec![from], to))))
             .filter(|(from, to)| crate::verify::converts(prim, from[0], *to))
@@ -43,7 +44,7 @@ fn arguments(types: &[Ty]) -> Vec<Vec<u64>> {
 }
 
 fn check(prim: Prim, types: &[Ty], ty: Ty, imm: u64) {
-    let from = if prim == Prim::Select { ty } else { types[0] };
+    let from = if matches!(prim, Prim::Select | Prim::CallIf) { ty } else { types[0] };
     let rows = arguments(types);
     let columns: Vec<Vec<u64>> = (0..types.len()).map(|k| rows.iter().map(|row| row[k]).collect()).collect();
     let got = run_prim(prim, types, ty, imm, &columns);

@@ -109,7 +109,7 @@ fn model(kernel: &Kernel, source: impl Fn(usize) -> u64) -> Vec<(u64, Known)> {
         let args: Vec<(u64, Known)> = inst.args().iter().map(|a| values[a.0 as usize]).collect();
         let bits: Vec<u64> = args.iter().map(|a| a.0).collect();
         let from = match (inst.prim, inst.args()) {
-            (Prim::Select, _) | (_, []) => inst.ty,
+            (Prim::Select | Prim::CallIf, _) | (_, []) => inst.ty,
             (_, [first, ..]) => kernel.ty(*first),
         };
         values.push(match inst.prim {
