@@ -310,6 +310,11 @@ impl Expr {
             return Ok(e);
         }
         let mut promoted = Expr::promote(choices);
+        if row.rule == Rule::Float && operands.iter().all(|e| e.weak().is_none() && !e.dtype().is_float()) {
+            // As NumPy looks for a loop: each integer is widened by itself, so int8 and uint8 meet in float16.
+            let widened = operands.iter().filter_map(|e| Some(row.rule.apply(e.dtype())?.0));
+            promoted = widened.reduce(DType::promote).unwrap_or(promoted);
+        }
         let mut shape = Shape::scalar();
         for e in operands {
             shape = shape.broadcast(e.shape()).map_err(|e| fail(e.into()))?;
