@@ -27,8 +27,9 @@ pub fn info(config: &Config) -> String {
     line("threads", &threads);
     line("precision", &config.precision.to_string());
     line("backend", &config.backend.to_string());
-    let bits = config.target.vector_bits();
-    line("target", &format!("{}, vectors of {bits} bits", config.target.name()));
+    let (name, bits) = (config.target.name(), config.target.vector_bits());
+    // The width that Cranelift's vectors have, whatever the CPU's.
+    line("target", &format!("{name}; compiled code uses vectors of 128 bits, the CPU has {bits}"));
     line("targets", "");
     for target in Target::available() {
         match &target.why_not {
