@@ -47,7 +47,7 @@ pub fn compute(roots: &[Expr], config: &Config) -> Result<Vec<Tensor>> {
     if let Some(done) = done {
         return Ok(done);
     }
-    let capture = Capture::new(roots, 0);
+    let capture = captured(roots, &[])?;
     let inputs: SmallVec<[Tensor; 4]> = capture.leaves().iter().map(tensor).collect();
     let plan = find_plan(&capture, &inputs, config)?;
     let results = plan.run(&inputs, config)?;
@@ -55,6 +55,19 @@ pub fn compute(roots: &[Expr], config: &Config) -> Result<Vec<Tensor>> {
         root.complete(Arc::new(result.clone()));
     }
     Ok(results.into_vec())
+}
+
+/// Captures expressions over a function's own parameters.
+pub(crate) fn captured(roots: &[Expr], parameters: &[Expr]) -> Result<Capture> {
+    let capture = Capture::new(roots, parameters);
+    match capture.stray_parameter() {
+        None => Ok(capture),
+        Some(_) => Err(Error::Call(
+            "a parameter of a function has no value while the function is traced\n  help: compute what depends on it \
+             outside the function, from the results of a call"
+                .to_owned(),
+        )),
+    }
 }
 
 /// A leaf that holds `tensor`.
@@ -116,7 +129,7 @@ pub fn clear_caches() {
 /// # Errors
 /// Internal errors only.
 pub fn plan(roots: &[Expr], config: &Config) -> Result<(lazuli_graph::Graph, Plan)> {
-    let capture = Capture::new(roots, 0);
+    let capture = captured(roots, &[])?;
     let layouts: Vec<InputLayout> = capture.leaves().iter().map(|v| layout(&tensor(v))).collect();
     let graph = capture.graph();
     let plan = Plan::new(graph.clone(), &layouts, config, true)?;

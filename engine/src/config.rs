@@ -246,7 +246,9 @@ static EAGER: AtomicBool = AtomicBool::new(false);
 
 /// Whether the configuration in force asks for eager mode.
 pub fn is_eager() -> bool {
-    EAGER.load(Ordering::Relaxed) && current().eager
+    // The environment may ask for it before anything has read the configuration.
+    static DEFAULT: LazyLock<bool> = LazyLock::new(|| Config::default().eager);
+    (EAGER.load(Ordering::Relaxed) || *DEFAULT) && current().eager
 }
 
 static GLOBAL: LazyLock<RwLock<Arc<Config>>> = LazyLock::new(|| RwLock::new(Arc::new(Config::default())));
@@ -266,6 +268,19 @@ pub fn current() -> Arc<Config> {
     SCOPES
         .with_borrow(|s| s.last().cloned())
         .unwrap_or_else(|| GLOBAL.read().unwrap_or_else(PoisonError::into_inner).clone())
+}
+
+/// Runs `f` in no scope. A thread that waits for a pool may be lent to other tasks, which must not find the scope of
+/// the one that waits.
+pub(crate) fn suspended<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(Vec<Arc<Config>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            SCOPES.with_borrow_mut(|s| *s = std::mem::take(&mut self.0));
+        }
+    }
+    let _restore = Restore(SCOPES.take());
+    f()
 }
 
 /// Runs `f` with `config` in force on this thread.

@@ -1,6 +1,6 @@
 //! Running a plan: allocation, kernels over tiles, library calls, on the threads of the configuration.
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::error::{Error, Result};
 use crate::plan::{Access, Launchable, Plan, Source, Step};
 use crate::{reduce, scan};
@@ -58,7 +58,8 @@ impl Run<'_> {
         if threads <= 1 || items.len() <= 1 {
             items.into_iter().try_for_each(task)
         } else {
-            Threads::get(threads)?.install(|| items.into_par_iter().try_for_each(task))
+            let pool = Threads::get(threads)?;
+            config::suspended(|| pool.install(|| items.into_par_iter().try_for_each(task)))
         }
     }
 }
@@ -110,8 +111,9 @@ impl Plan {
                         Tensor::from_parts(buffer, *dtype, shape.clone(), &place.strides, offset as usize)
                     };
                     let (a, b) = (side(left)?, side(right)?);
-                    let work = a.shape().elements() as u64 * b.shape().last().copied().unwrap_or(1) as u64;
-                    let product = matmul(&a, &b, run.threads(work))?;
+                    let columns = b.shape().last().copied().unwrap_or(1) as u64;
+                    let work = (a.shape().elements() as u64).saturating_mul(columns);
+                    let product = config::suspended(|| matmul(&a, &b, run.threads(work)))?;
                     slots[*slot as usize] = Some(product.buffer().clone());
                 }
             }
@@ -234,7 +236,8 @@ impl<'a> Slots<'a> {
             let mut launch = self.bind(run, slots, &mut buffers, &reused, state)?;
             let elements = launch.elements();
             if elements > 0 {
-                let work = elements as u64 * run.kernel.weight().max(run.accesses.len() as u32) as u64;
+                let weight = run.kernel.weight().max(run.accesses.len() as u32) as u64;
+                let work = (elements as u64).saturating_mul(weight);
                 let threads = state.threads(work);
                 if threads <= 1 && state.config.progress.is_none() && state.config.cancel.is_none() {
                     launch.run();

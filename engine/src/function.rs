@@ -1,10 +1,10 @@
 //! Functions: an expression over parameters, planned once for each signature and called many times.
 
-use crate::compute::{count, layout, tensor};
+use crate::compute::{captured, count, layout, tensor};
 use crate::config::Config;
 use crate::error::Result;
 use crate::plan::{InputLayout, Plan};
-use lazuli_graph::{Capture, Expr};
+use lazuli_graph::Expr;
 use lazuli_runtime::Tensor;
 use smallvec::SmallVec;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -77,7 +77,7 @@ impl Function {
         let parameters: Vec<Expr> =
             signature.iter().enumerate().map(|(i, l)| Expr::parameter(i as u32, l.dtype, l.shape.clone())).collect();
         let roots = (self.body)(&parameters)?;
-        let capture = Capture::new(&roots, self.arity as u32);
+        let capture = captured(&roots, &parameters)?;
         let captured: Vec<Tensor> = capture.leaves().iter().map(tensor).collect();
         let mut layouts = signature.clone();
         layouts.extend(captured.iter().map(layout));

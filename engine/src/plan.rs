@@ -240,28 +240,29 @@ impl Plan {
             last[output.place.slot as usize] = usize::MAX;
         }
         let inputs = self.inputs;
+        self.frees = vec![SmallVec::new(); self.steps.len()];
+        for (slot, &l) in last.iter().enumerate().skip(inputs).filter(|(_, l)| **l != usize::MAX) {
+            self.frees[l].push(slot as Slot);
+        }
+        let slots = &self.slots;
         let (mut live, mut peak, mut moved) = (0u64, 0u64, 0u64);
         for (i, step) in self.steps.iter_mut().enumerate() {
             let mut taken = SmallVec::<[Slot; 2]>::new();
             if let Step::Map { run, in_place } = step {
-                find_in_place(run, in_place, |slot| slot as usize >= inputs && last[slot as usize] == i, &mut taken);
+                let dies = |slot: Slot| slot as usize >= inputs && last[slot as usize] == i;
+                find_in_place(run, in_place, slots, dies, &mut taken);
             }
             let mut allocated = 0u64;
-            step.writes(&mut |slot| allocated += self.slots[slot as usize].bytes as u64);
+            step.writes(&mut |slot| allocated = allocated.saturating_add(self.slots[slot as usize].bytes as u64));
+            // Working memory of the step itself, beside tiles of a fixed size.
+            peak = peak.max(live.saturating_add(allocated).saturating_add(step.working_memory()));
             let reused: u64 = taken.iter().map(|&s| self.slots[s as usize].bytes as u64).sum();
-            live += allocated - reused.min(allocated);
+            live = live.saturating_add(allocated - reused.min(allocated));
             peak = peak.max(live);
-            moved += step.moved(&self.slots);
-            let mut free = SmallVec::<[Slot; 2]>::new();
-            for (slot, &l) in last.iter().enumerate().skip(inputs) {
-                if l == i {
-                    free.push(slot as Slot);
-                    if !taken.contains(&(slot as Slot)) {
-                        live -= self.slots[slot].bytes as u64;
-                    }
-                }
+            moved = moved.saturating_add(step.moved(&self.slots));
+            for slot in self.frees[i].iter().filter(|s| !taken.contains(s)) {
+                live = live.saturating_sub(self.slots[*slot as usize].bytes as u64);
             }
-            self.frees.push(free);
         }
         (self.peak, self.moved) = (peak, moved);
     }
@@ -271,6 +272,7 @@ impl Plan {
 fn find_in_place(
     run: &Launchable,
     in_place: &mut SmallVec<[Option<u32>; 2]>,
+    slots: &[SlotInfo],
     dies: impl Fn(Slot) -> bool,
     taken: &mut SmallVec<[Slot; 2]>,
 ) {
@@ -278,8 +280,11 @@ fn find_in_place(
     for (o, output) in run.accesses.iter().enumerate().filter(|(i, _)| kernel.operands[*i].role == Role::Output) {
         let candidate = run.accesses.iter().enumerate().find(|(i, a)| {
             let Source::Slot(slot) = a.source else { return false };
+            // Memory of another size would be kept, or missing, for as long as the output lives.
+            let Source::Slot(target) = output.source else { return false };
             kernel.operands[*i].role == Role::Input
                 && dies(slot)
+                && slots[slot as usize].bytes == slots[target as usize].bytes
                 && !taken.contains(&slot)
                 && a.dtype.size() == kernel.operands[o].dtype.size()
                 && a.offset == output.offset
@@ -335,15 +340,36 @@ impl Step {
         }
     }
 
+    /// Bytes that the step takes for itself, where that grows with the data.
+    fn working_memory(&self) -> u64 {
+        match self {
+            Step::Map { .. } | Step::Reduce { .. } => 0,
+            Step::Scan { run, outer, sinks, .. } => {
+                let row = run.extents[*outer..].iter().product::<usize>() as u64;
+                let element: usize = sinks.iter().map(|s| s.dtype.size() + s.op.state_size()).sum();
+                if row <= 1 << 16 { 0 } else { row.saturating_mul(element as u64) }
+            }
+            // Half floats are multiplied in single precision.
+            Step::Matmul { left, right, dtype: DType::F16 | DType::BF16, .. } => {
+                let rows = left.1.elements() as u64;
+                let columns = right.1.elements() as u64;
+                let result = rows / left.1.last().copied().unwrap_or(1).max(1) as u64
+                    * right.1.last().copied().unwrap_or(1) as u64;
+                rows.saturating_add(columns).saturating_add(result).saturating_mul(4)
+            }
+            Step::Matmul { .. } => 0,
+        }
+    }
+
     /// Bytes that the step reads from and writes to memory.
     fn moved(&self, slots: &[SlotInfo]) -> u64 {
         let mut bytes = 0u64;
-        self.writes(&mut |slot| bytes += slots[slot as usize].bytes as u64);
+        self.writes(&mut |slot| bytes = bytes.saturating_add(slots[slot as usize].bytes as u64));
         if let Some(run) = self.run() {
             for (a, o) in run.accesses.iter().zip(&run.kernel.kernel().operands) {
                 if o.role == Role::Input {
                     let touched = run.extents.iter().zip(&a.strides).filter(|(_, s)| **s != 0).map(|(n, _)| *n as u64);
-                    bytes += touched.product::<u64>() * o.dtype.size() as u64;
+                    bytes = bytes.saturating_add(touched.fold(o.dtype.size() as u64, u64::saturating_mul));
                 }
             }
         }

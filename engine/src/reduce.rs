@@ -13,6 +13,7 @@
 use crate::error::Result;
 use crate::exec::Run;
 use crate::plan::{Launchable, Sink};
+use lazuli_graph::ReduceOp;
 use lazuli_jit::{Launch, Reduction};
 use lazuli_runtime::Buffer;
 use smallvec::SmallVec;
@@ -72,7 +73,7 @@ impl Task<'_> {
         let extents = &self.launchable.extents;
         let product = |r: &[usize]| r.iter().product::<usize>();
         let (k, o, i) = (product(&extents[..kept]), product(&extents[kept..outer]), product(&extents[outer..]));
-        let work = (k * o * i) as u64 * self.launchable.kernel.weight().max(2) as u64;
+        let work = ((k * o * i) as u64).saturating_mul(self.launchable.kernel.weight().max(2) as u64);
         let threads = self.run.threads(work);
         if inner { self.rows(outer, k, o, i, threads, outs) } else { self.columns(outer, k, o, i, threads, outs) }
     }
@@ -204,7 +205,7 @@ impl Task<'_> {
                 rows.zip(&mut pieces).try_for_each(|(row, piece)| {
                     let states = self.row(split, row, o, i, 1)?;
                     self.finish(&states, 1, o * i, piece);
-                    self.run.advance(o * i)
+                    Ok(())
                 })
             }
         })
@@ -238,14 +239,41 @@ impl Task<'_> {
         let blocks = o.div_ceil(Reduction::OUTER_BLOCK);
         let across = if blocks >= threads * 2 { threads } else { 1 };
         let within = if across > 1 { 1 } else { threads };
+        // Runs of one block at most are read many at a time. Positions differ from run to run, so not for arg ops.
+        let short = i > 0
+            && i * Reduction::OUTER_BLOCK <= 8 * TILE
+            && self
+                .sinks
+                .iter()
+                .all(|s| i <= s.op.block() && !matches!(s.op.op(), ReduceOp::Argmin | ReduceOp::Argmax));
         self.subtrees(blocks, across, 1, |range| {
             let mut tree = Tree { stack: Vec::new() };
+            let mut batch = if short {
+                let rows = Reduction::OUTER_BLOCK;
+                Some((Scratch::new(self.launchable, rows * i)?, self.states(rows)?))
+            } else {
+                None
+            };
             for block in range {
                 let start = block * Reduction::OUTER_BLOCK;
+                let end = (start + Reduction::OUTER_BLOCK).min(o);
                 let mut states = self.states(1)?;
-                for at in start..(start + Reduction::OUTER_BLOCK).min(o) {
-                    let next = self.sequence(split, row * o + at, at * i, i, within)?;
-                    self.combine(&mut states, &next);
+                if let Some((scratch, each)) = &mut batch {
+                    let n = end - start;
+                    scratch.fill(self.launch, split, row * o + start..row * o + end, 0..i);
+                    for ((s, state), each) in self.sinks.iter().zip(&mut states).zip(each.iter_mut()) {
+                        let size = s.op.state_size();
+                        let each = &mut each.bytes_mut().unwrap_or_default()[..n * size];
+                        s.op.inner_rows(scratch.get(s.scratch, 0..n * i), n, i, 0, each);
+                        let state = state.bytes_mut().unwrap_or_default();
+                        each.chunks(size).for_each(|next| s.op.combine(state, next));
+                    }
+                    self.run.advance(n * i)?;
+                } else {
+                    for at in start..end {
+                        let next = self.sequence(split, row * o + at, at * i, i, within)?;
+                        self.combine(&mut states, &next);
+                    }
                 }
                 self.push(&mut tree, 0, states);
             }
@@ -329,6 +357,29 @@ impl Task<'_> {
         } else {
             w.div_ceil(threads * 4).next_multiple_of(64).min(1024).min(w)
         };
+        if width == w {
+            // Whole rows of results: as many of them a task as there are threads for.
+            let across = if k >= threads * 2 { threads } else { 1 };
+            let within = if across > 1 { 1 } else { threads };
+            let chunk = if across <= 1 { k } else { k.div_ceil(across * 4) };
+            let starts: Vec<usize> = (0..k).step_by(chunk).collect();
+            let pieces = self.cut(outs, starts.iter().map(|&s| chunk.min(k - s) * w));
+            return self.run.each(across, starts.into_iter().zip(pieces).collect(), |(start, mut out)| {
+                for row in start..(start + chunk).min(k) {
+                    let states =
+                        self.subtrees(blocks, within, w, |range| self.stripe(split, row * o, o, 0..w, range))?;
+                    for ((s, state), out) in self.sinks.iter().zip(&states).zip(out.iter_mut()) {
+                        let at = (row - start) * w * s.result_size;
+                        s.op.finish(
+                            &state.bytes()[..w * s.op.state_size()],
+                            o as u64,
+                            &mut out[at..at + w * s.result_size],
+                        );
+                    }
+                }
+                Ok(())
+            });
+        }
         let tiles: Vec<(usize, Range<usize>)> =
             (0..k).flat_map(|row| (0..w).step_by(width).map(move |c| (row, c..(c + width).min(w)))).collect();
         let pieces = self.cut(outs, tiles.iter().map(|(_, c)| c.len()));

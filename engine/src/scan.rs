@@ -27,33 +27,38 @@ pub(crate) fn run(
     if k * n * w == 0 {
         return Ok(());
     }
-    let threads = state.threads((k * n * w) as u64 * launchable.kernel.weight().max(2) as u64);
-    // Cut the outputs into one piece for each independent slice.
-    let mut pieces: Vec<SmallVec<[&mut [u8]; 2]>> = (0..k).map(|_| SmallVec::new()).collect();
+    let threads = state.threads(((k * n * w) as u64).saturating_mul(launchable.kernel.weight().max(2) as u64));
+    // Cut the outputs into runs of independent slices.
+    let chunk = if threads <= 1 { k } else { k.div_ceil(threads * 4) };
+    let mut pieces: Vec<SmallVec<[&mut [u8]; 2]>> = (0..k.div_ceil(chunk)).map(|_| SmallVec::new()).collect();
     for (sink, out) in sinks.iter().zip(outs) {
-        for (piece, part) in pieces.iter_mut().zip(out.chunks_mut(n * w * sink.result_size)) {
+        for (piece, part) in pieces.iter_mut().zip(out.chunks_mut(chunk * n * w * sink.result_size)) {
             piece.push(part);
         }
     }
     let batch = (TILE / w).clamp(1, n);
-    state.each(threads, pieces.into_iter().enumerate().collect(), |(row, mut outs)| {
+    state.each(threads, pieces.into_iter().enumerate().collect(), |(piece, mut outs)| {
         let mut scratch = Scratch::new(launchable, batch * w)?;
         let mut states: SmallVec<[Buffer; 2]> = SmallVec::new();
         for s in sinks {
-            let mut buffer = Buffer::alloc(w * s.op.state_size())?;
-            s.op.identity(buffer.bytes_mut().unwrap_or_default());
-            states.push(buffer);
+            states.push(Buffer::alloc(w * s.op.state_size())?);
         }
-        for start in (0..n).step_by(batch) {
-            let rows = batch.min(n - start);
-            scratch.fill(launch, outer, row * n + start..row * n + start + rows, 0..w);
-            for ((s, carry), out) in sinks.iter().zip(&mut states).zip(outs.iter_mut()) {
-                let data = scratch.get(s.scratch, 0..rows * w);
-                let out = &mut out[start * w * s.result_size..(start + rows) * w * s.result_size];
-                let carry = carry.bytes_mut().unwrap_or_default();
-                if w == 1 { s.op.inner(data, carry, out) } else { s.op.outer(data, rows, w, carry, out) }
+        for row in piece * chunk..((piece + 1) * chunk).min(k) {
+            for (s, carry) in sinks.iter().zip(&mut states) {
+                s.op.identity(carry.bytes_mut().unwrap_or_default());
             }
-            state.advance(rows * w)?;
+            for start in (0..n).step_by(batch) {
+                let rows = batch.min(n - start);
+                scratch.fill(launch, outer, row * n + start..row * n + start + rows, 0..w);
+                let at = (row - piece * chunk) * n + start;
+                for ((s, carry), out) in sinks.iter().zip(&mut states).zip(outs.iter_mut()) {
+                    let data = scratch.get(s.scratch, 0..rows * w);
+                    let out = &mut out[at * w * s.result_size..(at + rows) * w * s.result_size];
+                    let carry = carry.bytes_mut().unwrap_or_default();
+                    if w == 1 { s.op.inner(data, carry, out) } else { s.op.outer(data, rows, w, carry, out) }
+                }
+                state.advance(rows * w)?;
+            }
         }
         Ok(())
     })

@@ -193,11 +193,12 @@ pub fn fuse(graph: &Graph, enabled: bool) -> Fusion {
             homes[i] = Home::Stored;
         } else {
             let found = std::mem::take(&mut owners[i]);
-            let total: u64 = found.iter().map(|o| o.elements).sum();
+            let total = found.iter().fold(0u64, |sum, o| sum.saturating_add(o.elements));
             let elements = node.shape.elements() as u64;
             let (w, size) = (weight[i] as u64 + reads[i] as u64, node.dtype.size() as u64);
             let again = total.saturating_mul(w);
-            let once = elements.saturating_mul(w + size).saturating_add(total.saturating_mul(size)) + KERNEL;
+            let once =
+                elements.saturating_mul(w + size).saturating_add(total.saturating_mul(size)).saturating_add(KERNEL);
             let free = matches!(node.op, Op::Const(_) | Op::Iota | Op::View(_));
             let inline = free || found.len() <= 1 && total <= elements || found.len() <= MAX_OWNERS && again <= once;
             if !inline {

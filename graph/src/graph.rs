@@ -254,13 +254,18 @@ pub struct Capture {
     roots: Vec<u32>,
     leaves: Vec<Value>,
     parameters: u32,
+    stray: Option<&'static Location<'static>>,
 }
 
 impl Capture {
     /// Walks everything reachable from `roots` once, in time linear in its size and with constant stack.
-    pub fn new(roots: &[Expr], parameters: u32) -> Capture {
+    ///
+    /// A parameter ([`Expr::parameter`]) that is not among `own`, in the place its number says, has no value here: see
+    /// [`Capture::stray_parameter`].
+    pub fn new(roots: &[Expr], own: &[Expr]) -> Capture {
         let mut seen: FxHashMap<usize, u32> = FxHashMap::default();
-        let mut capture = Capture { nodes: Vec::new(), roots: Vec::new(), leaves: Vec::new(), parameters };
+        let parameters = own.len() as u32;
+        let mut capture = Capture { nodes: Vec::new(), roots: Vec::new(), leaves: Vec::new(), parameters, stray: None };
         let mut stack: Vec<(Expr, Option<SmallVec<[Expr; 3]>>)> = Vec::new();
         for root in roots {
             stack.push((root.clone(), None));
@@ -282,6 +287,11 @@ impl Capture {
                             capture.nodes.push((expr, SmallVec::from_slice(&[u32::MAX - leaf])));
                         }
                         Ok(operands) => {
+                            if let Op::Input(n) = expr.op()
+                                && !own.get(*n as usize).is_some_and(|p| p.same(&expr))
+                            {
+                                capture.stray = Some(expr.location());
+                            }
                             let pending = operands.iter().rev().filter(|o| !seen.contains_key(&o.address()));
                             let pending: SmallVec<[Expr; 3]> = pending.cloned().collect();
                             stack.push((expr, Some(operands)));
@@ -293,6 +303,12 @@ impl Capture {
             capture.roots.push(seen[&root.address()]);
         }
         capture
+    }
+
+    /// Where a parameter was made that was reached though it is not one of this capture's: it has no value, and neither
+    /// key nor graph mean anything.
+    pub fn stray_parameter(&self) -> Option<&'static Location<'static>> {
+        self.stray
     }
 
     /// The values of the leaves, in order of their numbers.

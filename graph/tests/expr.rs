@@ -28,7 +28,7 @@ fn float(x: f64) -> Expr {
 
 /// The graph of `roots`, which must be valid.
 fn graph(roots: &[Expr]) -> Graph {
-    let graph = Capture::new(roots, 8).graph();
+    let graph = Capture::new(roots, &parameters(8)).graph();
     verify(&graph).unwrap_or_else(|e| panic!("{e}"));
     graph
 }
@@ -231,7 +231,7 @@ fn a_value_takes_the_place_of_operands() {
     y.complete(Arc::new(1u8));
     y.complete(Arc::new(2u8));
     assert_eq!(y.value().unwrap().downcast_ref::<u8>(), Some(&1));
-    let capture = Capture::new(&[z], 3);
+    let capture = Capture::new(&[z], &parameters(3));
     // Leaves with data are numbered after the parameters.
     assert_eq!(capture.graph().to_string(), "%0 = input 3 : f64[3]\n%1 = sin %0 : f64[3]\nreturn %1\n");
     assert_eq!(capture.leaves()[0].downcast_ref::<u8>(), Some(&1));
@@ -285,7 +285,7 @@ fn capture_is_linear_and_takes_constant_stack() {
         for _ in 0..DEEP {
             x = Expr::map(MapOp::Add, &[x.clone(), x]).unwrap();
         }
-        let capture = Capture::new(&[x], 1);
+        let capture = Capture::new(&[x], &parameters(1));
         assert_eq!(capture.len(), DEEP + 1);
         let mut key = Vec::new();
         capture.key(&mut key);
@@ -296,7 +296,7 @@ fn capture_is_linear_and_takes_constant_stack() {
 
 fn key(roots: &[Expr]) -> Vec<u64> {
     let mut key = Vec::new();
-    Capture::new(roots, 2).key(&mut key);
+    Capture::new(roots, &parameters(2)).key(&mut key);
     key
 }
 
@@ -380,4 +380,9 @@ fn error_kinds_can_be_matched() {
     assert!(matches!(e.kind(), ErrorKind::DType { op: "invert", dtype: DType::F64 }));
     assert_eq!(e.help(), Some("convert the operands first, with astype"));
     assert_eq!((e.operands().len(), e.operands()[0].op), (1, Op::Input(0).name()));
+}
+
+/// As many parameters as there may be among the inputs: what counts is that leaves are numbered after them.
+fn parameters(n: u32) -> Vec<Expr> {
+    (0..n).map(|i| Expr::parameter(i, DType::F64, Shape::scalar())).collect()
 }

@@ -279,7 +279,7 @@ proptest! {
 
     #[test]
     fn passes_change_no_bit(steps in prop::collection::vec(any::<(u8, u8, u8, u8)>(), 1..24)) {
-        let graph = Capture::new(&build(&steps), 64).graph();
+        let graph = Capture::new(&build(&steps), &parameters(64)).graph();
         check(&graph, PassSet::NONE)?;
         // Each alone, so that none hides behind another.
         for pass in PASSES {
@@ -291,4 +291,9 @@ proptest! {
         prop_assert_eq!(read.to_string(), text);
         prop_assert_eq!(canonical(run(&read)), canonical(run(&graph)));
     }
+}
+
+/// As many parameters as there may be among the inputs: what counts is that leaves are numbered after them.
+fn parameters(n: u32) -> Vec<Expr> {
+    (0..n).map(|i| Expr::parameter(i, DType::F64, Shape::scalar())).collect()
 }

@@ -53,6 +53,9 @@ pub enum LaunchError {
         /// Bound.
         given: usize,
     },
+    /// An iteration space with more elements than memory could hold.
+    #[error("the iteration space is too large")]
+    Extents,
     /// An operand that does not suit its memory.
     #[error("operand {operand}: {what}")]
     Operand {
@@ -98,6 +101,11 @@ impl<'m> Launch<'m> {
     ) -> Result<Self, LaunchError> {
         let kernel = code.kernel();
         let empty = extents.contains(&0);
+        // So that counts of elements, and of bytes of scratch, never overflow.
+        let bytes = extents.iter().try_fold(8usize, |n, &e| n.checked_mul(e.max(1)));
+        if bytes.is_none_or(|n| n > isize::MAX as usize) {
+            return Err(LaunchError::Extents);
+        }
         let mut operands: SmallVec<[Bound; 8]> = SmallVec::new();
         let mut in_place: SmallVec<[(usize, u32); 2]> = SmallVec::new();
         for (i, binding) in bindings.into_iter().enumerate() {
@@ -204,12 +212,17 @@ impl<'m> Launch<'m> {
     /// `scratch` holds one buffer for each scratch output, in operand order.
     ///
     /// # Panics
-    /// If the rectangle lies outside the iteration space, or a scratch buffer is too small.
+    /// If an output is not scratch, the rectangle lies outside the iteration space, or a scratch buffer is too small.
     pub fn fill(&self, split: usize, rows: Range<usize>, columns: Range<usize>, scratch: &mut [&mut [u8]]) {
         let (outer, inner) = self.extents.split_at(split);
         let width: usize = inner.iter().product();
         let height: usize = outer.iter().product();
         assert!(rows.end <= height && columns.end <= width, "rectangle outside the iteration space");
+        let mut outputs = self.operands.iter().zip(&self.code.kernel().operands);
+        assert!(
+            outputs.all(|(o, operand)| o.scratch || operand.role != Role::Output),
+            "a launch that writes memory is cut into parts, not filled"
+        );
         if rows.is_empty() || columns.is_empty() {
             return;
         }

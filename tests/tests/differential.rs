@@ -148,7 +148,7 @@ fn difference(a: &[Tensor], b: &[Tensor]) -> Option<String> {
 }
 
 fn check(words: &[u32]) -> Result<(), TestCaseError> {
-    let text = || Capture::new(&build(words), 0).graph().to_string();
+    let text = || Capture::new(&build(words), &[]).graph().to_string();
     let plain = Config::default().threads(1).backend(BackendChoice::Interp);
     let expected = run(words, &plain.clone().disable(PassSet::ALL)).map_err(TestCaseError::fail)?;
     let same = |name: &str, config: &Config| -> Result<(), TestCaseError> {
@@ -220,6 +220,9 @@ fn threads_do_not_show() {
             (vec![400_000, 3], axes(&[0])),
             (vec![3, 400, 1000], axes(&[0, 2])),
             (vec![3, 400, 1000], axes(&[1])),
+            (vec![4000, 100, 3], axes(&[0, 2])),
+            (vec![4, 100_000, 3], axes(&[0, 2])),
+            (vec![200_000, 2, 3], axes(&[1])),
         ] {
             let results = [1, 2, 5].map(|threads| {
                 let tensor = wide.reshape(Shape::new(&shape).unwrap()).unwrap();
@@ -244,4 +247,22 @@ fn views_of_views_are_outputs() {
     let y = every(&every(&x, 2), -1);
     let config = Config::default().disable(PassSet::ALL);
     assert_eq!(compute(&[y], &config).unwrap()[0].to_vec::<i32>().unwrap(), [4, 2, 0]);
+}
+
+/// The same of scans: few long ones, many short ones, along inner and outer axes.
+#[test]
+fn threads_do_not_show_in_scans() {
+    let values: Vec<f64> = (0..1_200_000i64).map(|i| ((i * 7919) % 10007) as f64 / 3.0 - 1500.0).collect();
+    let x = Tensor::from_vec(&[1_200_000], values).unwrap();
+    for (shape, axis) in [(vec![3, 400_000], 1), (vec![400_000, 3], 1), (vec![400_000, 3], 0), (vec![200, 60, 100], 1)]
+    {
+        let tensor = x.reshape(Shape::new(&shape).unwrap()).unwrap();
+        let results = [1, 2, 5].map(|threads| {
+            let e = data(tensor.clone()).scan(SCAN_OPS[0].op, axis).unwrap();
+            compute(&[e], &Config::default().threads(threads)).unwrap()
+        });
+        for other in &results[1..] {
+            assert_eq!(difference(&results[0], other), None, "cumsum of {shape:?} along {axis}");
+        }
+    }
 }

@@ -78,3 +78,36 @@ fn functions_agree_with_expressions_on_every_shape() {
     let error = f.call([&Array::zeros([2, 3], f64).compute().unwrap(), &Array::zeros([2], f64).compute().unwrap()]);
     assert!(error.unwrap_err().to_string().contains("cannot broadcast"));
 }
+
+#[test]
+fn parameters_have_no_value_of_their_own() {
+    let x = Array::from([1.0, 2.0]).compute().unwrap();
+    let w = Array::from([10.0, 20.0]);
+    // Computed while it is traced: an error, not the value of something else.
+    let captured = w.clone();
+    let f = Function::new(move |[x]: [Array; 1]| {
+        let total = (&x + &captured).sum(All);
+        match total.item() {
+            Ok(value) => &x * value.as_f64(),
+            Err(e) => {
+                assert!(e.to_string().contains("no value"), "{e}");
+                x + &captured
+            }
+        }
+    });
+    assert_eq!(f.call([&x]).unwrap().to_vec::<f64>().unwrap(), [11.0, 22.0]);
+
+    // A parameter of an outer function inside an inner one.
+    let outer = Function::new(|[x]: [Array; 1]| {
+        let y = x.clone();
+        let inner = Function::new(move |[z]: [Array; 1]| z + &y);
+        assert!(inner.call([&Array::from([1.0, 1.0])]).is_err());
+        x * 2
+    });
+    assert_eq!(outer.call([&x]).unwrap().to_vec::<f64>().unwrap(), [2.0, 4.0]);
+
+    // Eager mode traces functions too.
+    let config = Config::default().eager(true);
+    let doubled = lazuli::config::scoped(config, || f.call([&w]).unwrap());
+    assert_eq!(doubled.to_vec::<f64>().unwrap(), [20.0, 40.0]);
+}

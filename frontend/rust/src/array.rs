@@ -39,7 +39,7 @@ impl Array {
     #[track_caller]
     pub(crate) fn new(result: std::result::Result<Expr, lazuli_graph::Error>) -> Array {
         if let Ok(expr) = &result
-            && (expr.depth() > MAX_DEPTH || config::is_eager())
+            && (config::is_eager() || expr.depth() > 0 && expr.depth().is_multiple_of(MAX_DEPTH))
             && expr.weak().is_none()
         {
             // An error shows again when the value is asked for.
