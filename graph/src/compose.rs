@@ -3,8 +3,8 @@
 //! Each is built from rows of the op table alone, so nothing below the graph knows of it. Dtypes and formulas are
 //! NumPy's; where a result depends on the order of roundings, so is the order.
 
+use crate::expr::here;
 use crate::{Axes, DType, Error, ErrorKind, Expr, Index, Kind, MapOp, Op, ReduceOp, Scalar, Shape, View, Weak};
-use std::panic::Location;
 
 #[track_caller]
 fn float(x: f64) -> Expr {
@@ -251,7 +251,7 @@ impl Expr {
     /// An axis outside the array.
     #[track_caller]
     pub fn diff(&self, n: usize, axis: i64) -> Result<Expr, Error> {
-        let at = Location::caller();
+        let at = here();
         let axis = self.shape().axis(axis).map_err(|e| Expr::error_at(e, "diff", &[self], at))?;
         let op = if self.dtype() == DType::Bool { MapOp::NotEqual } else { MapOp::Subtract };
         let mut out = self.clone();
@@ -277,7 +277,7 @@ impl Expr {
     /// Positions outside the array, too many indices, a step of zero, two ellipses.
     #[track_caller]
     pub fn index(&self, indices: &[Index]) -> Result<Expr, Error> {
-        let at = Location::caller();
+        let at = here();
         let view = View::index(self.shape(), indices).map_err(|e| Expr::error_at(e, "index", &[self], at))?;
         self.view(view)
     }
@@ -288,7 +288,7 @@ impl Expr {
     /// Anything but a permutation of the axes.
     #[track_caller]
     pub fn transpose(&self, order: &[i64]) -> Result<Expr, Error> {
-        let at = Location::caller();
+        let at = here();
         let fail = |e| Expr::error_at(e, "transpose", &[self], at);
         let set = self.shape().axes(order).map_err(fail)?;
         if set.len() != self.shape().rank() {
@@ -312,7 +312,7 @@ impl Expr {
     /// An axis outside the array.
     #[track_caller]
     pub fn swapaxes(&self, a: i64, b: i64) -> Result<Expr, Error> {
-        let at = Location::caller();
+        let at = here();
         let fail = |e| Expr::error_at(e, "swapaxes", &[self], at);
         let (a, b) = (self.shape().axis(a).map_err(fail)?, self.shape().axis(b).map_err(fail)?);
         let mut order: Vec<usize> = (0..self.shape().rank()).collect();
@@ -326,7 +326,7 @@ impl Expr {
     /// An axis outside the array.
     #[track_caller]
     pub fn moveaxis(&self, from: i64, to: i64) -> Result<Expr, Error> {
-        let at = Location::caller();
+        let at = here();
         let fail = |e| Expr::error_at(e, "moveaxis", &[self], at);
         let (from, to) = (self.shape().axis(from).map_err(fail)?, self.shape().axis(to).map_err(fail)?);
         let mut order: Vec<usize> = (0..self.shape().rank()).filter(|&i| i != from).collect();
@@ -354,8 +354,8 @@ impl Expr {
             let kind = crate::ShapeError::Axis { axis: axis as i64, rank };
             return Err(Expr::error(kind, "expand_dims", &[self]));
         }
-        let here = Location::caller();
-        let view = View::expand_dims(self.shape(), at).map_err(|e| Expr::error_at(e, "expand_dims", &[self], here))?;
+        let place = here();
+        let view = View::expand_dims(self.shape(), at).map_err(|e| Expr::error_at(e, "expand_dims", &[self], place))?;
         self.view(view)
     }
 
@@ -380,7 +380,7 @@ impl Expr {
     /// Another number of elements, other negative extents.
     #[track_caller]
     pub fn reshape_to(&self, to: &[i64]) -> Result<Expr, Error> {
-        let (n, at) = (self.shape().elements(), Location::caller());
+        let (n, at) = (self.shape().elements(), here());
         let fail = || {
             let kind = crate::ShapeError::Reshape { from: self.shape().clone(), to: to.to_vec() };
             Expr::error_at(kind, "reshape", &[self], at)
@@ -426,7 +426,7 @@ impl Expr {
     /// A step of zero or NaN, a range too long, `bool`.
     #[track_caller]
     pub fn arange(start: Scalar, stop: Scalar, step: Scalar, dtype: Option<DType>) -> Result<Expr, Error> {
-        let at = Location::caller();
+        let at = here();
         let fail = |text: String| Error::new(ErrorKind::Argument(text), "arange", at);
         let meet = start.dtype().promote(stop.dtype()).promote(step.dtype());
         let meet = if meet == DType::Bool { DType::I64 } else { meet };
@@ -485,7 +485,7 @@ impl Expr {
     /// Too many numbers.
     #[track_caller]
     pub fn linspace(start: f64, stop: f64, num: usize, endpoint: bool) -> Result<Expr, Error> {
-        let at = Location::caller();
+        let at = here();
         let shape = Shape::new(&[num]).map_err(|e| Error::new(e, "linspace", at))?;
         let position = Expr::iota(shape);
         let i = position.cast(DType::F64);
@@ -516,7 +516,7 @@ impl Expr {
     /// A shape that is too large.
     #[track_caller]
     pub fn eye(n: usize, m: usize, k: i64, dtype: DType) -> Result<Expr, Error> {
-        let at = Location::caller();
+        let at = here();
         let shape = |e: &[usize]| Shape::new(e).map_err(|e| Error::new(e, "eye", at));
         let whole = shape(&[n, m])?;
         // Off the matrix; this also keeps row + k from overflowing.
@@ -539,7 +539,7 @@ impl Expr {
     /// A 0-d operand, inner extents that differ, leading axes that do not broadcast.
     #[track_caller]
     pub fn matmul_numpy(&self, other: &Expr) -> Result<Expr, Error> {
-        let at = Location::caller();
+        let at = here();
         let bad = || {
             let kind = ErrorKind::Matmul(self.shape().clone(), other.shape().clone());
             Expr::error_at(kind, "matmul", &[self, other], at)
@@ -579,7 +579,7 @@ impl Expr {
         if b <= 2 {
             return self.matmul_numpy(other);
         }
-        let at = Location::caller();
+        let at = here();
         let shape = |e: &[usize]| Shape::new(e).map_err(|e| Expr::error_at(e, "dot", &[self, other], at));
         let (lead, inner) = self.shape().split_at(a - 1);
         let right = other.moveaxis(-2, 0)?;

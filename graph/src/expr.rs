@@ -12,6 +12,7 @@ use crate::shape::Axes;
 use crate::{DType, Kind, Op, Scalar, Shape, ShapeError, View, Weak};
 use smallvec::{SmallVec, smallvec};
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +41,31 @@ struct Node {
 enum State {
     Pending(Operands),
     Done(Value),
+}
+
+thread_local! {
+    static AT: Cell<Option<&'static Location<'static>>> = const { Cell::new(None) };
+}
+
+/// Runs `f`, in which every node is built, and every error raised, at `at`: for layers above, whose own lines are not
+/// the user's. The outermost call decides.
+pub fn built_at<R>(at: &'static Location<'static>, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<&'static Location<'static>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            AT.set(self.0);
+        }
+    }
+    let outer = AT.get();
+    let _restore = Restore(outer);
+    AT.set(Some(outer.unwrap_or(at)));
+    f()
+}
+
+/// The place that a node is built at: that of [`built_at`], or the caller's.
+#[track_caller]
+pub(crate) fn here() -> &'static Location<'static> {
+    AT.get().unwrap_or(Location::caller())
 }
 
 /// The marker of a data leaf's op, which has no number before it is captured.
@@ -71,33 +97,25 @@ impl Expr {
     #[track_caller]
     pub fn data(value: Value, dtype: DType, shape: Shape) -> Expr {
         let state = Mutex::new(State::Done(value));
-        Expr(Arc::new(Node {
-            op: DATA,
-            dtype,
-            weak: None,
-            depth: AtomicU32::new(0),
-            shape,
-            at: Location::caller(),
-            state,
-        }))
+        Expr(Arc::new(Node { op: DATA, dtype, weak: None, depth: AtomicU32::new(0), shape, at: here(), state }))
     }
 
     /// Parameter `index` of a function.
     #[track_caller]
     pub fn parameter(index: u32, dtype: DType, shape: Shape) -> Expr {
-        Expr::node(Op::Input(index), dtype, shape, Operands::new(), Location::caller())
+        Expr::node(Op::Input(index), dtype, shape, Operands::new(), here())
     }
 
     /// `value` at every position of `shape`.
     #[track_caller]
     pub fn full(value: Scalar, shape: Shape) -> Expr {
-        Expr::node(Op::Const(value), value.dtype(), shape, Operands::new(), Location::caller())
+        Expr::node(Op::Const(value), value.dtype(), shape, Operands::new(), here())
     }
 
     /// A literal of the host language: 0-d, and its dtype gives way to that of the arrays it meets.
     #[track_caller]
     pub fn literal(value: Scalar) -> Expr {
-        let at = Location::caller();
+        let at = here();
         let weak = match value.dtype().kind() {
             Kind::Bool => Weak::Bool,
             Kind::Signed | Kind::Unsigned => Weak::Int,
@@ -118,7 +136,7 @@ impl Expr {
     /// The `int64` positions in C order of an array of `shape`.
     #[track_caller]
     pub fn iota(shape: Shape) -> Expr {
-        Expr::node(Op::Iota, DType::I64, shape, Operands::new(), Location::caller())
+        Expr::node(Op::Iota, DType::I64, shape, Operands::new(), here())
     }
 
     /// The dtype.
@@ -212,7 +230,7 @@ impl Expr {
     /// An error of `op` about `operands`, at the caller's place.
     #[track_caller]
     pub fn error(kind: impl Into<ErrorKind>, op: &'static str, operands: &[&Expr]) -> Error {
-        Expr::error_at(kind, op, operands, Location::caller())
+        Expr::error_at(kind, op, operands, here())
     }
 
     /// The same from within a closure, which does not know who called the function around it.
@@ -234,7 +252,7 @@ impl Expr {
         if let Op::Const(value) = self.op() {
             return Expr::full(value.cast(dtype), self.shape().clone());
         }
-        Expr::node(Op::Cast, dtype, self.shape().clone(), smallvec![self.clone()], Location::caller())
+        Expr::node(Op::Cast, dtype, self.shape().clone(), smallvec![self.clone()], here())
     }
 
     /// A view of the node.
@@ -257,7 +275,7 @@ impl Expr {
             return Ok(Expr::full(*value, view.shape().clone()));
         }
         let shape = view.shape().clone();
-        Ok(Expr::node(Op::View(view), self.dtype(), shape, smallvec![self.clone()], Location::caller()))
+        Ok(Expr::node(Op::View(view), self.dtype(), shape, smallvec![self.clone()], here()))
     }
 
     /// The node stretched to `shape`.
@@ -266,7 +284,7 @@ impl Expr {
     /// A shape it does not broadcast to.
     #[track_caller]
     pub fn broadcast_to(&self, shape: &Shape) -> Result<Expr, Error> {
-        let at = Location::caller();
+        let at = here();
         let view = View::broadcast(self.shape(), shape).map_err(|e| Expr::error_at(e, "broadcast_to", &[self], at))?;
         self.view(view)
     }
@@ -288,7 +306,7 @@ impl Expr {
         match self.op() {
             Op::Const(value) => Ok(Expr::full(*value, shape)),
             Op::Iota => Ok(Expr::iota(shape)),
-            _ => Ok(Expr::node(Op::Reshape, self.dtype(), shape, smallvec![self.clone()], Location::caller())),
+            _ => Ok(Expr::node(Op::Reshape, self.dtype(), shape, smallvec![self.clone()], here())),
         }
     }
 
@@ -299,7 +317,7 @@ impl Expr {
     /// number of operands.
     #[track_caller]
     pub fn map(op: MapOp, operands: &[Expr]) -> Result<Expr, Error> {
-        let (row, at) = (op.row(), Location::caller());
+        let (row, at) = (op.row(), here());
         let fail = |kind: ErrorKind| Expr::error_at(kind, row.name, &operands.iter().collect::<Vec<_>>(), at);
         if operands.len() != row.arity as usize {
             let text = format!("{} takes {} operands, got {}", row.name, row.arity, operands.len());
@@ -344,7 +362,7 @@ impl Expr {
             let dtype = if row.rule == Rule::Select && i == 0 { DType::Bool } else { compute };
             nodes.push(e.cast(dtype).broadcast_to(&shape)?);
         }
-        let mut out = Expr::node(Op::Map(op), result, shape, nodes, Location::caller());
+        let mut out = Expr::node(Op::Map(op), result, shape, nodes, here());
         if operands.iter().all(|e| e.weak().is_some()) {
             let weak = match result.kind() {
                 Kind::Bool => Weak::Bool,
@@ -400,7 +418,7 @@ impl Expr {
         }
         let operand = self.cast(op.operand_dtype(self.dtype()));
         let dtype = op.result_dtype(operand.dtype());
-        Ok(Expr::node(Op::Reduce(op, axes), dtype, shape, smallvec![operand], Location::caller()))
+        Ok(Expr::node(Op::Reduce(op, axes), dtype, shape, smallvec![operand], here()))
     }
 
     /// A scan along `axis`.
@@ -409,11 +427,11 @@ impl Expr {
     /// An axis outside the array.
     #[track_caller]
     pub fn scan(&self, op: ScanOp, axis: i64) -> Result<Expr, Error> {
-        let at = Location::caller();
+        let at = here();
         let axis = self.shape().axis(axis).map_err(|e| Expr::error_at(e, op.name(), &[self], at))?;
         let operand = self.cast(op.operand_dtype(self.dtype()));
         let (dtype, shape) = (operand.dtype(), operand.shape().clone());
-        Ok(Expr::node(Op::Scan(op, axis as u8), dtype, shape, smallvec![operand], Location::caller()))
+        Ok(Expr::node(Op::Scan(op, axis as u8), dtype, shape, smallvec![operand], here()))
     }
 
     /// The product of two stacks of matrices; leading axes broadcast.
@@ -422,7 +440,7 @@ impl Expr {
     /// Fewer than two axes, inner extents that differ, leading axes that do not broadcast.
     #[track_caller]
     pub fn matmul(&self, other: &Expr) -> Result<Expr, Error> {
-        let (a, b, at) = (self.shape(), other.shape(), Location::caller());
+        let (a, b, at) = (self.shape(), other.shape(), here());
         let bad = || Expr::error_at(ErrorKind::Matmul(a.clone(), b.clone()), "matmul", &[self, other], at);
         if a.rank() < 2 || b.rank() < 2 || a[a.rank() - 1] != b[b.rank() - 2] {
             return Err(bad());
@@ -436,7 +454,7 @@ impl Expr {
         let left = self.cast(dtype).broadcast_to(&full(am)?)?;
         let right = other.cast(dtype).broadcast_to(&full(bm)?)?;
         let out = full(&[am[0], bm[1]])?;
-        Ok(Expr::node(Op::Matmul, dtype, out, smallvec![left, right], Location::caller()))
+        Ok(Expr::node(Op::Matmul, dtype, out, smallvec![left, right], here()))
     }
 }
 

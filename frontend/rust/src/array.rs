@@ -1,8 +1,9 @@
 //! The array: an expression, or the error of the operation that should have made it.
 
 use lazuli_engine::{Config, Error, Explanation, Level, Result, config};
-use lazuli_graph::{DType, Expr, Scalar, Shape};
+use lazuli_graph::{DType, Expr, Scalar, Shape, built_at};
 use lazuli_runtime::{Element, Tensor};
+use std::panic::Location;
 
 /// The longest chain of operations that is built without being computed: what a loop adds beyond is computed where
 /// it stands.
@@ -70,7 +71,8 @@ impl Array {
     /// Applies `f` to the expression, unless there is an error already.
     #[track_caller]
     pub(crate) fn with(&self, f: impl FnOnce(&Expr) -> std::result::Result<Expr, lazuli_graph::Error>) -> Array {
-        Array::new(self.inner().and_then(f))
+        let at = Location::caller();
+        Array::new(self.inner().and_then(|e| built_at(at, || f(e))))
     }
 
     /// Applies `f` to both expressions, unless there is an error already.
@@ -80,7 +82,8 @@ impl Array {
         other: &Array,
         f: impl FnOnce(&Expr, &Expr) -> std::result::Result<Expr, lazuli_graph::Error>,
     ) -> Array {
-        Array::new(self.inner().and_then(|a| f(a, other.inner()?)))
+        let at = Location::caller();
+        Array::new(self.inner().and_then(|a| built_at(at, || f(a, other.inner()?))))
     }
 
     /// The shape.
@@ -246,6 +249,12 @@ impl Array {
     pub fn explain_at(&self, level: Level) -> Result<Explanation> {
         lazuli_engine::explain(std::slice::from_ref(self.expr()?), &config::current(), level)
     }
+}
+
+/// An argument as an array, built at the caller's place and not in the middle of `Into`.
+#[track_caller]
+pub(crate) fn operand(x: impl Into<Array>) -> Array {
+    built_at(Location::caller(), || x.into())
 }
 
 /// Computes several arrays in one plan, so that they share work and passes over the data.

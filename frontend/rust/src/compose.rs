@@ -1,6 +1,6 @@
 //! Operations made of others, and views.
 
-use crate::array::Array;
+use crate::array::{Array, operand};
 use crate::axes::Over;
 use lazuli_graph::{DType, Expr, Index, MapOp};
 
@@ -104,7 +104,7 @@ impl Array {
     /// ```
     #[track_caller]
     pub fn clip(&self, low: impl Into<Array>, high: impl Into<Array>) -> Array {
-        let (low, high) = (low.into(), high.into());
+        let (low, high) = (operand(low), operand(high));
         self.with(|a| a.clip(Some(low.inner()?), Some(high.inner()?)))
     }
 
@@ -154,7 +154,7 @@ impl Array {
     /// ```
     #[track_caller]
     pub fn matmul(&self, other: impl Into<Array>) -> Array {
-        self.with2(&other.into(), |a, b| a.matmul_numpy(b))
+        self.with2(&operand(other), |a, b| a.matmul_numpy(b))
     }
 
     /// The dot product, as NumPy's `dot`.
@@ -166,7 +166,7 @@ impl Array {
     /// ```
     #[track_caller]
     pub fn dot(&self, other: impl Into<Array>) -> Array {
-        self.with2(&other.into(), |a, b| a.dot(b))
+        self.with2(&operand(other), |a, b| a.dot(b))
     }
 }
 

@@ -1,14 +1,14 @@
 //! Making arrays.
 
 use crate::array::Array;
-use lazuli_graph::{DType, Error, Expr, Scalar, Shape};
+use lazuli_graph::{DType, Error, Expr, Scalar, Shape, built_at};
 use std::panic::Location;
 
 /// Checks a shape and makes an expression of it.
 #[track_caller]
 fn shaped(name: &'static str, shape: &[usize], f: impl FnOnce(Shape) -> Expr) -> Array {
     let at = Location::caller();
-    Array::new(Shape::new(shape).map(f).map_err(|e| Error::new(e, name, at)))
+    Array::new(built_at(at, || Shape::new(shape).map(f)).map_err(|e| Error::new(e, name, at)))
 }
 
 /// A number for [`Array::full`] and [`Array::arange_step`]: a Rust number or a [`Scalar`].

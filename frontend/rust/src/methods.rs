@@ -1,6 +1,6 @@
 //! The methods of the op table: one for each row, by its name.
 
-use crate::array::Array;
+use crate::array::{Array, operand};
 use crate::axes::Over;
 use lazuli_graph::{Expr, MapOp, ReduceOp, ScanOp};
 
@@ -20,7 +20,7 @@ macro_rules! method {
         /// ```
         #[track_caller]
         pub fn pow(&self, other: impl Into<Array>) -> Array {
-            self.with2(&other.into(), |a, b| a.power(b))
+            self.with2(&operand(other), |a, b| a.power(b))
         }
     };
     ($variant:ident $name:ident 1 $doc:literal) => {
@@ -52,7 +52,7 @@ macro_rules! method {
         /// ```
         #[track_caller]
         pub fn $name(&self, other: impl Into<Array>) -> Array {
-            self.with2(&other.into(), |a, b| Expr::map(MapOp::$variant, &[a.clone(), b.clone()]))
+            self.with2(&operand(other), |a, b| Expr::map(MapOp::$variant, &[a.clone(), b.clone()]))
         }
     };
 }
@@ -78,8 +78,8 @@ lazuli_graph::for_each_map_op!(methods);
 /// ```
 #[track_caller]
 pub fn where_(condition: impl Into<Array>, x: impl Into<Array>, y: impl Into<Array>) -> Array {
-    let (x, y) = (x.into(), y.into());
-    condition.into().with(|c| Expr::map(MapOp::Where, &[c.clone(), x.inner()?.clone(), y.inner()?.clone()]))
+    let (x, y) = (operand(x), operand(y));
+    operand(condition).with(|c| Expr::map(MapOp::Where, &[c.clone(), x.inner()?.clone(), y.inner()?.clone()]))
 }
 
 macro_rules! reductions {

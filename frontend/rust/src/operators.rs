@@ -1,6 +1,6 @@
 //! Rust's operators on arrays, references and numbers.
 
-use crate::array::Array;
+use crate::array::{Array, operand};
 use lazuli_graph::{Expr, MapOp};
 use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Rem, Shl, Shr, Sub};
 
@@ -15,7 +15,7 @@ macro_rules! binary_operators {
             type Output = Array;
             #[track_caller]
             fn $method(self, other: T) -> Array {
-                binary(MapOp::$op, self, &other.into())
+                binary(MapOp::$op, self, &operand(other))
             }
         }
 
@@ -23,7 +23,7 @@ macro_rules! binary_operators {
             type Output = Array;
             #[track_caller]
             fn $method(self, other: T) -> Array {
-                binary(MapOp::$op, &self, &other.into())
+                binary(MapOp::$op, &self, &operand(other))
             }
         }
 
@@ -37,7 +37,7 @@ macro_rules! left_scalars {
             type Output = Array;
             #[track_caller]
             fn $method(self, other: &Array) -> Array {
-                binary(MapOp::$op, &self.into(), other)
+                binary(MapOp::$op, &operand(self), other)
             }
         }
 
@@ -45,7 +45,7 @@ macro_rules! left_scalars {
             type Output = Array;
             #[track_caller]
             fn $method(self, other: Array) -> Array {
-                binary(MapOp::$op, &self.into(), &other)
+                binary(MapOp::$op, &operand(self), &other)
             }
         }
     )*};
