@@ -258,6 +258,12 @@ thread_local! {
 }
 
 /// Sets the configuration of every thread that is in no scope.
+///
+/// ```
+/// use lazuli_engine::{Config, config};
+/// config::set_global(Config::default().threads(1));
+/// assert_eq!(config::current().threads, 1);
+/// ```
 pub fn set_global(config: Config) {
     EAGER.fetch_or(config.eager, Ordering::Relaxed);
     *GLOBAL.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
@@ -284,6 +290,12 @@ pub(crate) fn suspended<R>(f: impl FnOnce() -> R) -> R {
 }
 
 /// Runs `f` with `config` in force on this thread.
+///
+/// ```
+/// use lazuli_engine::{Config, Precision, config};
+/// let fast = Config::default().precision(Precision::Fast);
+/// config::scoped(fast, || assert_eq!(config::current().precision, Precision::Fast));
+/// ```
 pub fn scoped<R>(config: Config, f: impl FnOnce() -> R) -> R {
     struct Leave;
     impl Drop for Leave {

@@ -253,7 +253,6 @@ pub struct Capture {
     nodes: Vec<(Expr, SmallVec<[u32; 3]>)>,
     roots: Vec<u32>,
     leaves: Vec<Value>,
-    parameters: u32,
     stray: Option<&'static Location<'static>>,
 }
 
@@ -265,7 +264,7 @@ impl Capture {
     pub fn new(roots: &[Expr], own: &[Expr]) -> Capture {
         let mut seen: FxHashMap<usize, u32> = FxHashMap::default();
         let parameters = own.len() as u32;
-        let mut capture = Capture { nodes: Vec::new(), roots: Vec::new(), leaves: Vec::new(), parameters, stray: None };
+        let mut capture = Capture { nodes: Vec::new(), roots: Vec::new(), leaves: Vec::new(), stray: None };
         let mut stack: Vec<(Expr, Option<SmallVec<[Expr; 3]>>)> = Vec::new();
         for root in roots {
             stack.push((root.clone(), None));
@@ -383,10 +382,5 @@ impl Capture {
         }
         graph.set_outputs(self.roots.iter().map(|&r| ids[r as usize]).collect());
         graph
-    }
-
-    /// The number of parameters, which stand before the leaves among the inputs.
-    pub fn parameters(&self) -> u32 {
-        self.parameters
     }
 }

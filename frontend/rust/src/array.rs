@@ -340,6 +340,12 @@ impl<T: Element> From<&[T]> for Array {
 }
 
 /// What stands between the brackets of an array literal: a number, or a row of such.
+///
+/// ```
+/// use lazuli::prelude::*;
+/// assert_eq!(Array::from([[[1u8, 2], [3, 4]]]).shape()?.to_vec(), [1, 2, 2]);
+/// # Ok::<(), lazuli::Error>(())
+/// ```
 pub trait Nested {
     /// The numbers' type.
     type Item: Element;

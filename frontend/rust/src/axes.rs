@@ -4,14 +4,32 @@ use lazuli_graph::{Shape, ShapeError};
 use smallvec::SmallVec;
 
 /// Every axis.
+///
+/// ```
+/// use lazuli::prelude::*;
+/// assert_eq!(Array::ones([2, 3], f64).sum(All).item()?.as_f64(), 6.0);
+/// # Ok::<(), lazuli::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct All;
 
 /// One axis; negative counts from the end.
+///
+/// ```
+/// use lazuli::prelude::*;
+/// assert_eq!(Array::ones([2, 3], f64).sum(Axis(-1)).to_vec::<f64>()?, [3.0, 3.0]);
+/// # Ok::<(), lazuli::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Axis(pub i64);
 
 /// Several axes; negative ones count from the end.
+///
+/// ```
+/// use lazuli::prelude::*;
+/// assert_eq!(Array::ones([2, 3, 4], f64).sum(Axes([0, -1])).to_vec::<f64>()?, [8.0; 3]);
+/// # Ok::<(), lazuli::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Axes<const N: usize>(pub [i64; N]);
 

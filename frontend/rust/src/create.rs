@@ -12,6 +12,12 @@ fn shaped(name: &'static str, shape: &[usize], f: impl FnOnce(Shape) -> Expr) ->
 }
 
 /// A number for [`Array::full`] and [`Array::arange_step`]: a Rust number or a [`Scalar`].
+///
+/// ```
+/// use lazuli::{Scalar, prelude::*};
+/// assert_eq!(Array::full([1], Scalar::from_f64(f16, 0.5)).dtype()?, f16);
+/// # Ok::<(), lazuli::Error>(())
+/// ```
 pub trait Number {
     /// The value with its dtype.
     fn scalar(self) -> Scalar;

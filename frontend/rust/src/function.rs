@@ -24,6 +24,13 @@ pub struct Function<const N: usize> {
 }
 
 /// What the body of a [`Function`] may return: an array, or several.
+///
+/// ```
+/// use lazuli::prelude::*;
+/// let split = Function::new(|[x]: [Array; 1]| vec![x.floor(), &x - x.floor()]);
+/// assert_eq!(split.call_with([&Array::from([2.5])], &Config::default())?.len(), 2);
+/// # Ok::<(), lazuli::Error>(())
+/// ```
 pub trait Outputs {
     /// The arrays.
     fn arrays(self) -> Vec<Array>;
@@ -48,6 +55,14 @@ impl Outputs for Vec<Array> {
 }
 
 /// What a [`Function`] may be called with: a tensor, or an array, which is computed first.
+///
+/// ```
+/// use lazuli::prelude::*;
+/// let add = Function::new(|[x, y]: [Array; 2]| x + y);
+/// let x = Array::from([1.0]);
+/// assert_eq!(add.call([&x, &x.compute()?])?.item()?.as_f64(), 2.0);
+/// # Ok::<(), lazuli::Error>(())
+/// ```
 pub trait Argument {
     /// The tensor.
     ///

@@ -30,8 +30,9 @@ mod methods;
 mod operators;
 mod slice;
 
-pub use array::{Array, compute_all, compute_all_with};
+pub use array::{Array, Nested, compute_all, compute_all_with};
 pub use axes::{All, Axes, Axis, Over};
+pub use create::Number;
 pub use function::{Argument, Arguments, Function, Outputs};
 pub use lazuli_engine::{
     BackendChoice, Config, Error, Explanation, Level, Precision, Result, Target, TargetError, config, human, kernels,
