@@ -1,16 +1,20 @@
 //! Disassembly, for explain.
 
-/// Machine code of this machine's architecture as text: one instruction a line, with its offset.
+/// Machine code of this machine's architecture as text: one instruction a line, with its offset. Constants stand before
+/// `start`, or behind the code.
 #[cfg(target_arch = "x86_64")]
-pub(crate) fn disassemble(code: &[u8]) -> String {
+pub(crate) fn disassemble(code: &[u8], start: usize) -> String {
     use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, Mnemonic, NasmFormatter};
     let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
+    // The position is one in the bytes.
+    let _ = decoder.set_position(start);
+    decoder.set_ip(start as u64);
     let mut formatter = NasmFormatter::new();
     let options = formatter.options_mut();
     options.set_space_after_operand_separator(true);
     options.set_branch_leading_zeros(false);
     options.set_rip_relative_addresses(true);
-    let mut text = String::new();
+    let mut text = hex(&code[..start], 0);
     let mut instruction = Instruction::default();
     // Constants stand behind the code: it ends where the first one that an instruction names begins.
     let mut end = code.len();
@@ -22,7 +26,8 @@ pub(crate) fn disassemble(code: &[u8]) -> String {
         }
         decoder.decode_out(&mut instruction);
         if instruction.is_ip_rel_memory_operand() {
-            end = end.min(usize::try_from(instruction.ip_rel_memory_address()).unwrap_or(end));
+            let constant = usize::try_from(instruction.ip_rel_memory_address()).unwrap_or(end);
+            end = if constant >= start { end.min(constant) } else { end };
         }
         text += &format!("{:5x}  ", instruction.ip());
         formatter.format(&instruction, &mut text);
@@ -34,7 +39,7 @@ pub(crate) fn disassemble(code: &[u8]) -> String {
 
 /// Machine code as hexadecimal words.
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) fn disassemble(code: &[u8]) -> String {
+pub(crate) fn disassemble(code: &[u8], _: usize) -> String {
     hex(code, 0)
 }
 

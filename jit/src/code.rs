@@ -15,17 +15,32 @@ pub enum Backend {
     Interp,
     /// Machine code made with Cranelift, with vectors of 128 bits.
     Clif,
+    /// Machine code for x86-64 with vectors of 256 or 512 bits.
+    Wide,
 }
 
 impl Backend {
     /// Every backend.
-    pub const ALL: [Backend; 2] = [Backend::Interp, Backend::Clif];
+    pub const ALL: [Backend; 3] = [Backend::Interp, Backend::Clif, Backend::Wide];
 
-    /// The name: `interp` or `clif`.
+    /// The name: `interp`, `clif` or `wide`.
     pub const fn name(self) -> &'static str {
         match self {
             Backend::Interp => "interp",
             Backend::Clif => "clif",
+            Backend::Wide => "wide",
+        }
+    }
+
+    /// Why this backend makes no code for a target; `None` if it does.
+    pub fn why_not(self, target: &Target) -> Option<String> {
+        match self {
+            Backend::Interp => None,
+            Backend::Clif => (!target.compiles()).then(|| format!("there is no machine code for {}", target.name())),
+            #[cfg(target_arch = "x86_64")]
+            Backend::Wide => crate::wide::why_not(target),
+            #[cfg(not(target_arch = "x86_64"))]
+            Backend::Wide => Some("it is for x86-64".to_owned()),
         }
     }
 }
@@ -38,7 +53,7 @@ impl fmt::Display for Backend {
 
 /// A name that is not a backend's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown backend '{0}'; known are interp, clif")]
+#[error("unknown backend '{0}'; known are interp, clif, wide")]
 pub struct UnknownBackend(pub String);
 
 impl FromStr for Backend {
@@ -99,6 +114,8 @@ pub struct Code {
 enum Form {
     Interp(Box<Interp>),
     Clif(Box<clif::Compiled>),
+    #[cfg(target_arch = "x86_64")]
+    Wide(Box<crate::wide::Compiled>),
 }
 
 // Threads share code: this must hold, and breaks here if it stops to.
@@ -118,6 +135,10 @@ impl Code {
         let form = match backend {
             Backend::Interp => Form::Interp(Box::new(Interp::new(kernel))),
             Backend::Clif => Form::Clif(Box::new(clif::Compiled::new(kernel, target)?)),
+            #[cfg(target_arch = "x86_64")]
+            Backend::Wide => Form::Wide(Box::new(crate::wide::Compiled::new(kernel, target, false)?)),
+            #[cfg(not(target_arch = "x86_64"))]
+            Backend::Wide => return Err(CodeError::NoCompiler { target: target.name() }),
         };
         Ok(Code { kernel: kernel.clone(), target: target.clone(), form })
     }
@@ -137,6 +158,9 @@ impl Code {
             Form::Interp(interp) => unsafe { interp.run(slab) },
             // SAFETY: as above.
             Form::Clif(compiled) => unsafe { compiled.run(slab.words()) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Form::Wide(compiled) => unsafe { compiled.run(slab.words()) },
         }
     }
 
@@ -145,6 +169,8 @@ impl Code {
         match self.form {
             Form::Interp(_) => Backend::Interp,
             Form::Clif(_) => Backend::Clif,
+            #[cfg(target_arch = "x86_64")]
+            Form::Wide(_) => Backend::Wide,
         }
     }
 
@@ -153,10 +179,12 @@ impl Code {
         &self.kernel
     }
 
-    /// The kernel in Cranelift's IR; `None` if it is interpreted. Made anew by each call.
+    /// The kernel in Cranelift's IR; `None` if other code runs. Made anew by each call.
     pub fn clif(&self) -> Option<String> {
         match self.form {
             Form::Interp(_) => None,
+            #[cfg(target_arch = "x86_64")]
+            Form::Wide(_) => None,
             Form::Clif(_) => clif::text(&self.kernel, &self.target).ok(),
         }
     }
@@ -165,7 +193,9 @@ impl Code {
     pub fn asm(&self) -> Option<String> {
         match &self.form {
             Form::Interp(_) => None,
-            Form::Clif(compiled) => Some(asm::disassemble(compiled.bytes())),
+            Form::Clif(compiled) => Some(asm::disassemble(compiled.bytes(), 0)),
+            #[cfg(target_arch = "x86_64")]
+            Form::Wide(compiled) => Some(asm::disassemble(compiled.bytes(), compiled.offset())),
         }
     }
 
@@ -174,6 +204,8 @@ impl Code {
         match &self.form {
             Form::Interp(_) => 0,
             Form::Clif(compiled) => compiled.bytes().len(),
+            #[cfg(target_arch = "x86_64")]
+            Form::Wide(compiled) => compiled.bytes().len(),
         }
     }
 }

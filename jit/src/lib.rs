@@ -12,6 +12,7 @@ mod asm;
 mod build;
 mod clif;
 mod code;
+mod flow;
 mod half;
 mod hypot;
 mod interp;
@@ -28,6 +29,8 @@ mod target;
 mod testing;
 mod text;
 mod verify;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 pub use build::Builder;
 pub use code::{Backend, Code, CodeError, UnknownBackend};

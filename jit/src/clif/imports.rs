@@ -19,11 +19,11 @@ use cranelift_codegen::ir::{AbiParam, ExtFuncData, ExternalName, FuncRef, Functi
 
 /// A function that generated code may call: how it does `prim` on lanes of type `ty`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Import {
+pub(crate) struct Import {
     /// `Fma`, for CPUs without such an instruction, `Call1`, `Call2` or `CallIf`.
-    pub(super) prim: Prim,
+    pub(crate) prim: Prim,
     /// `F32` or `F64`.
-    pub(super) ty: Ty,
+    pub(crate) ty: Ty,
 }
 
 type Function3 = unsafe extern "C" fn(routine: u64, lanes: usize, frame: *mut u8);
@@ -93,7 +93,7 @@ impl Import {
     }
 
     /// Its address.
-    pub(super) fn address(self) -> *const u8 {
+    pub(crate) fn address(self) -> *const u8 {
         let function: Function3 = match (self.prim, self.ty) {
             (Prim::Fma, Ty::F32) => fma_f32,
             (Prim::Fma, _) => fma_f64,

@@ -38,7 +38,7 @@ use cranelift_codegen::{CodegenError, Context};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{DataDescription, Linkage, Module, ModuleError, default_libcall_names};
 use emit::{Caps, Emitter};
-use imports::Import;
+pub(crate) use imports::Import;
 use plan::{Plan, VECTOR};
 use std::cell::RefCell;
 use std::sync::Mutex;

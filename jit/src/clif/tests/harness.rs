@@ -50,13 +50,19 @@ pub(super) fn targets() -> Vec<Target> {
     usable.map(|t| Target::by_name(t.name).unwrap()).filter(Target::compiles).collect()
 }
 
-/// The kernel compiled for each target.
+/// Every way to run machine code on this machine: the compiling backends, each for the targets that it makes code for.
+pub(super) fn ways() -> Vec<(Backend, Target)> {
+    let backends = Backend::ALL.into_iter().filter(|&b| b != Backend::Interp);
+    backends.flat_map(|b| targets().into_iter().map(move |t| (b, t))).filter(|(b, t)| b.why_not(t).is_none()).collect()
+}
+
+/// The kernel compiled in every way.
 pub(super) fn compile_all(kernel: &Kernel) -> Vec<(Target, Code)> {
-    let compile = |t: &Target| match Code::compile(kernel, Backend::Clif, t) {
+    let compile = |b: Backend, t: &Target| match Code::compile(kernel, b, t) {
         Ok(code) => code,
-        Err(e) => panic!("{t:?}: {e}\n{kernel}"),
+        Err(e) => panic!("{b}, {t:?}: {e}\n{kernel}"),
     };
-    targets().into_iter().map(|t| (t.clone(), compile(&t))).collect()
+    ways().into_iter().map(|(b, t)| (t.clone(), compile(b, &t))).collect()
 }
 
 /// Runs every code of a kernel, and fails with a report if any differs from the interpreter.
@@ -66,7 +72,7 @@ pub(super) fn check(kernel: &Kernel, codes: &[(Target, Code)], shape: Shape) {
     for (target, code) in codes {
         let got = run(code, shape);
         if let Some(report) = compare(kernel, shape, &expected, &got) {
-            panic!("{target:?}: {report}");
+            panic!("{} for {target:?}: {report}", code.backend());
         }
     }
 }

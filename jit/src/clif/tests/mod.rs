@@ -230,8 +230,8 @@ fn halves_round_once() {
     let mut slab = crate::Slab::new(5);
     slab.set_extents(n, 1);
     slab.set_operand(0, input.as_ptr().expose_provenance() as u64, 8, 0);
-    for target in harness::targets() {
-        let code = Code::compile(&kernel, Backend::Clif, &target).unwrap();
+    for (backend, target) in harness::ways() {
+        let code = Code::compile(&kernel, backend, &target).unwrap();
         let mut outputs: [Vec<u16>; 4] = std::array::from_fn(|_| vec![0; n]);
         for (k, output) in outputs.iter_mut().enumerate() {
             slab.set_operand(k + 1, output.as_mut_ptr().expose_provenance() as u64, 2, 0);
@@ -292,8 +292,8 @@ fn half_values_widen() {
     output(&mut b, wide, Class::Contiguous);
     output(&mut b, bwide, Class::Contiguous);
     let kernel = b.finish();
-    for target in harness::targets() {
-        let code = Code::compile(&kernel, Backend::Clif, &target).unwrap();
+    for (backend, target) in harness::ways() {
+        let code = Code::compile(&kernel, backend, &target).unwrap();
         let (mut f16, mut bf16) = (vec![0f32; 65536], vec![0f32; 65536]);
         let mut slab = crate::Slab::new(3);
         slab.set_extents(65536, 1);

@@ -1,0 +1,371 @@
+//! Loads, stores and coordinates.
+//!
+//! Lanes of the tail that are not there are not read and not written. With 512 bits, mask registers see to that. With
+//! 256 bits, contiguous lanes of 4 and 8 bytes are read under a vector mask; all else goes lane by lane, from pointers
+//! that stop at the last lane, and into memory as far as there are lanes.
+
+use super::mach::{Enc, GPR, Index, Kind, Masking, Mem, VEC};
+use super::pairs::*;
+use super::select::{Lanes, Ramp, Selector, Src};
+use crate::kernel::{Class, Inst};
+use iced_x86::Code;
+use regalloc2::{Operand, VReg};
+use smallvec::{SmallVec, smallvec};
+
+/// Through a pointer.
+fn at(disp: i32) -> Mem {
+    Mem::At { index: Index::No, scale: 1, disp }
+}
+
+/// Through a pointer and a stride.
+const STRIDE: Mem = Mem::At { index: Index::Operand, scale: 1, disp: 0 };
+
+impl Selector<'_> {
+    /// The elements of an operand.
+    pub(super) fn load(&mut self, inst: &Inst) -> Lanes {
+        let k = inst.imm as usize;
+        let size = inst.ty.size();
+        let class = self.kernel.operands[k].class;
+        if class == Class::Broadcast {
+            let pair = [BROADCASTB, BROADCASTW, BROADCASTSS, BROADCASTSD][size.trailing_zeros() as usize];
+            let v = self.push(Enc::new(self.code(pair)).mem(1, at(0)), VEC, &[self.bases[k]]);
+            return Lanes { size: size as u8, same: true, vectors: smallvec![Src::Reg(v)] };
+        }
+        let bytes = (size * self.lanes).min(self.width);
+        let count = self.count(size as u8);
+        let mut vectors = SmallVec::new();
+        let slow = class == Class::Strided || (self.tail && !self.evex && size < 4);
+        if slow {
+            let mut pointer = self.first_pointer(k, size);
+            for v in 0..count {
+                let (vector, next) = self.gather(k, size, bytes / size, pointer, v > 0);
+                vectors.push(Src::Reg(vector));
+                pointer = next;
+            }
+        } else if self.tail {
+            vectors.push(Src::Reg(self.load_tail(k, size, bytes)));
+        } else {
+            let src = |v: usize| Src::Mem { operand: k as u32, disp: (v * self.width) as i32, bytes: bytes as u8 };
+            vectors.extend((0..count).map(src));
+        }
+        Lanes { size: size as u8, same: false, vectors }
+    }
+
+    /// The address of lane zero of an operand.
+    fn first_pointer(&mut self, k: usize, size: usize) -> VReg {
+        if self.kernel.operands[k].class == Class::Strided {
+            return self.strided(k);
+        }
+        let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: 0 };
+        self.push(Enc::new(Code::Lea_r64_m).mem(1, mem), GPR, &[self.bases[k]])
+    }
+
+    /// `bytes` bytes of a contiguous operand, with anything behind them.
+    pub(super) fn load_bytes(&mut self, operand: u32, disp: i32, bytes: usize) -> VReg {
+        let scale = self.kernel.operands[operand as usize].dtype.size() as u8;
+        let mem = Mem::At { index: Index::Counter, scale, disp };
+        let base = self.bases[operand as usize];
+        let code = match bytes {
+            64 => MOVUPD.evex,
+            32 => MOVUPD.vex,
+            16 => Code::VEX_Vmovupd_xmm_xmmm128,
+            8 => Code::VEX_Vmovq_xmm_xmmm64,
+            4 => Code::VEX_Vmovd_xmm_rm32,
+            _ => {
+                let zero = self.zero();
+                let code = if bytes == 2 {
+                    Code::VEX_Vpinsrw_xmm_xmm_r32m16_imm8
+                } else {
+                    Code::VEX_Vpinsrb_xmm_xmm_r32m8_imm8
+                };
+                return self.push(Enc::new(code).mem(2, mem).imm(0), VEC, &[zero, base]);
+            }
+        };
+        // Registers from 16 on exist in the newer encoding only, and a value may get any.
+        let code = if self.evex { newer(code) } else { code };
+        self.push(Enc::new(code).mem(1, mem), VEC, &[base])
+    }
+
+    /// The lanes of a contiguous operand that the tail has.
+    fn load_tail(&mut self, k: usize, size: usize, bytes: usize) -> VReg {
+        let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: 0 };
+        let base = self.bases[k];
+        if self.evex {
+            let mask = self.tail_mask();
+            let code = masked_move(size, bytes).0;
+            return self.push(Enc::new(code).mem(1, mem).masked(Masking::Zero), VEC, &[mask, base]);
+        }
+        let mask = self.tail_vector(size as u8);
+        let code = match (size, bytes) {
+            (4, 16) => Code::VEX_Vmaskmovps_xmm_xmm_m128,
+            (4, _) => Code::VEX_Vmaskmovps_ymm_ymm_m256,
+            (_, 16) => Code::VEX_Vmaskmovpd_xmm_xmm_m128,
+            _ => Code::VEX_Vmaskmovpd_ymm_ymm_m256,
+        };
+        self.push(Enc::new(code).mem(2, mem), VEC, &[mask, base])
+    }
+
+    /// The pointer of the lane after that of `pointer`.
+    fn advance(&mut self, k: usize, pointer: VReg, lane: usize) -> VReg {
+        let size = self.kernel.operands[k].dtype.size() as u8;
+        let next = self.body.vreg(GPR);
+        let stride = self.strides[k];
+        let by = if stride.is_some() { None } else { Some(size) };
+        if self.tail {
+            let mut operands: SmallVec<[Operand; 3]> =
+                smallvec![Operand::reg_reuse_def(next, 1), Operand::reg_use(pointer)];
+            operands.extend(stride.map(Operand::reg_use));
+            self.body.push(Kind::Advance { lane: lane as u8, by }, &operands);
+            return next;
+        }
+        match stride {
+            Some(stride) => self.push(Enc::new(Code::Lea_r64_m).mem(1, STRIDE), GPR, &[pointer, stride]),
+            None => self.push(Enc::new(Code::Lea_r64_m).mem(1, at(size.into())), GPR, &[pointer]),
+        }
+    }
+
+    /// `lanes` lanes from `pointer` on, or if that was the last lane already taken, from the one after it; and the
+    /// pointer of the last lane.
+    fn gather(&mut self, k: usize, size: usize, lanes: usize, mut pointer: VReg, taken: bool) -> (VReg, VReg) {
+        let per = 16 / size;
+        let mut parts: SmallVec<[VReg; 4]> = SmallVec::new();
+        for first in (0..lanes).step_by(per) {
+            let mut part = None;
+            for lane in 0..per.min(lanes - first) {
+                if taken || first + lane > 0 {
+                    pointer = self.advance(k, pointer, first + lane);
+                }
+                part = Some(match part {
+                    None => self.first_lane(size, pointer),
+                    Some(part) => self.insert_lane(size, lane as u8, part, pointer),
+                });
+            }
+            parts.extend(part);
+        }
+        (self.join_parts(&parts), pointer)
+    }
+
+    /// The element at `pointer` in the first lane.
+    fn first_lane(&mut self, size: usize, pointer: VReg) -> VReg {
+        let code = match size {
+            8 => Code::VEX_Vmovq_xmm_xmmm64,
+            4 => Code::VEX_Vmovd_xmm_rm32,
+            _ => {
+                let zero = self.zero();
+                return self.insert_lane(size, 0, zero, pointer);
+            }
+        };
+        let code = if self.evex { newer(code) } else { code };
+        self.push(Enc::new(code).mem(1, at(0)), VEC, &[pointer])
+    }
+
+    fn insert_lane(&mut self, size: usize, lane: u8, part: VReg, pointer: VReg) -> VReg {
+        let code = match size {
+            8 => Code::VEX_Vpinsrq_xmm_xmm_rm64_imm8,
+            4 => Code::VEX_Vpinsrd_xmm_xmm_rm32_imm8,
+            2 => Code::VEX_Vpinsrw_xmm_xmm_r32m16_imm8,
+            _ => Code::VEX_Vpinsrb_xmm_xmm_r32m8_imm8,
+        };
+        let code = if self.evex { newer(code) } else { code };
+        self.push(Enc::new(code).mem(2, at(0)).imm(lane), VEC, &[part, pointer])
+    }
+
+    /// 128-bit parts next to each other.
+    pub(super) fn join_parts(&mut self, parts: &[VReg]) -> VReg {
+        match *parts {
+            [a] => a,
+            [a, b] => self.insert_part(a, b, 1),
+            [a, b, c, d] => {
+                let ab = self.insert_part(a, b, 1);
+                let abc = self.insert_part(ab, c, 2);
+                self.insert_part(abc, d, 3)
+            }
+            // Lanes come in powers of two.
+            _ => parts[0],
+        }
+    }
+
+    /// `a` with its 128-bit part `n` replaced.
+    fn insert_part(&mut self, a: VReg, part: VReg, n: u8) -> VReg {
+        let code = if self.evex {
+            Code::EVEX_Vinsertf64x2_zmm_k1z_zmm_xmmm128_imm8
+        } else {
+            Code::VEX_Vinsertf128_ymm_ymm_xmmm128_imm8
+        };
+        self.push(Enc::new(code).imm(n), VEC, &[a, part])
+    }
+
+    /// The 128-bit part `n` of a vector.
+    pub(super) fn part(&mut self, a: VReg, n: u8) -> VReg {
+        if n == 0 {
+            return a;
+        }
+        if !self.evex {
+            return self.push(Enc::new(Code::VEX_Vextractf128_xmmm128_ymm_imm8).imm(n), VEC, &[a]);
+        }
+        self.push(Enc::new(Code::EVEX_Vextractf64x2_xmmm128_k1z_zmm_imm8).imm(n), VEC, &[a])
+    }
+
+    /// Writes the elements of an output, which are in registers.
+    pub(super) fn store(&mut self, k: usize, lanes: &Lanes) {
+        let operand = &self.kernel.operands[k];
+        let size = operand.dtype.size();
+        let bytes = (size * self.lanes).min(self.width);
+        let count = self.count(size as u8);
+        let slow = operand.class == Class::Strided || (self.tail && !self.evex);
+        if slow {
+            let mut pointer = self.first_pointer(k, size);
+            for v in 0..count {
+                let vector = self.reg(lanes.at(v));
+                pointer = self.scatter(k, size, bytes / size, vector, pointer, v > 0);
+            }
+            return;
+        }
+        let base = self.bases[k];
+        for v in 0..count {
+            let vector = self.reg(lanes.at(v));
+            let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: (v * self.width) as i32 };
+            if self.tail {
+                let mask = self.tail_mask();
+                let code = masked_move(size, bytes).1;
+                self.push_store(Enc::new(code).mem(0, mem).masked(Masking::Merge), &[vector, mask, base]);
+                continue;
+            }
+            let (code, imm) = match bytes {
+                64 => (if self.stream { STREAM.evex } else { STORE.evex }, None),
+                32 if !self.evex => (if self.stream { STREAM.vex } else { STORE.vex }, None),
+                32 => (Code::VEX_Vmovupd_ymmm256_ymm, None),
+                16 => (Code::VEX_Vmovupd_xmmm128_xmm, None),
+                8 => (Code::VEX_Vmovq_xmmm64_xmm, None),
+                4 => (Code::VEX_Vmovd_rm32_xmm, None),
+                2 => (Code::VEX_Vpextrw_r32m16_xmm_imm8, Some(0)),
+                _ => (Code::VEX_Vpextrb_r32m8_xmm_imm8, Some(0)),
+            };
+            let code = if self.evex { newer(code) } else { code };
+            let mut enc = Enc::new(code).mem(0, mem);
+            enc.imm = imm;
+            self.push_store(enc, &[vector, base]);
+        }
+    }
+
+    /// Writes lanes one by one, as far as the round has them; gives the pointer of the last.
+    fn scatter(&mut self, k: usize, size: usize, lanes: usize, vector: VReg, mut pointer: VReg, taken: bool) -> VReg {
+        let per = 16 / size;
+        for first in (0..lanes).step_by(per) {
+            let part = self.part(vector, (first / per) as u8);
+            for lane in 0..per.min(lanes - first) {
+                if taken || first + lane > 0 {
+                    pointer = self.advance(k, pointer, first + lane);
+                }
+                let code = match size {
+                    8 => Code::VEX_Vpextrq_rm64_xmm_imm8,
+                    4 => Code::VEX_Vpextrd_rm32_xmm_imm8,
+                    2 => Code::VEX_Vpextrw_r32m16_xmm_imm8,
+                    _ => Code::VEX_Vpextrb_r32m8_xmm_imm8,
+                };
+                let code = if self.evex { newer(code) } else { code };
+                let mut enc = Enc::new(code).mem(0, at(0)).imm(lane as u8);
+                enc.guard = if self.tail { (first + lane) as u8 } else { 0 };
+                self.push_store(enc, &[part, pointer]);
+            }
+        }
+        pointer
+    }
+
+    /// What an index operand adds up to in each lane.
+    pub(super) fn ramp(&mut self, stride: VReg) -> Ramp {
+        let lea = |s: &mut Self, a: VReg, b: VReg| s.push(Enc::new(Code::Lea_r64_m).mem(1, STRIDE), GPR, &[a, b]);
+        let zero = self.zero();
+        let insert =
+            if self.evex { newer(Code::VEX_Vpinsrq_xmm_xmm_rm64_imm8) } else { Code::VEX_Vpinsrq_xmm_xmm_rm64_imm8 };
+        let mut lanes = self.push(Enc::new(insert).imm(1), VEC, &[zero, stride]);
+        let mut step = lea(self, stride, stride);
+        let mut parts: SmallVec<[VReg; 4]> = smallvec![lanes];
+        let two = self.broadcast_gpr(step);
+        for _ in 1..self.width / 16 {
+            lanes = self.op(PADDQ, 8, &[Src::Reg(lanes), Src::Reg(two)], None);
+            parts.push(lanes);
+        }
+        let lanes = self.join_parts(&parts);
+        for _ in 0..(self.width / 16).trailing_zeros() {
+            step = lea(self, step, step);
+        }
+        Ramp { lanes, step: self.broadcast_gpr(step) }
+    }
+
+    fn broadcast_gpr(&mut self, a: VReg) -> VReg {
+        if self.evex {
+            return self.push(Enc::new(Code::EVEX_Vpbroadcastq_zmm_k1z_r64), VEC, &[a]);
+        }
+        let low = self.push(Enc::new(Code::VEX_Vmovq_xmm_rm64), VEC, &[a]);
+        self.push(Enc::new(BROADCASTQ_X.vex), VEC, &[low])
+    }
+
+    /// The coordinates of an index operand: its first value in the row and multiples of its stride.
+    pub(super) fn index(&mut self, inst: &Inst) -> Lanes {
+        let k = inst.imm as usize;
+        let first = self.strided(k);
+        let first = self.broadcast_gpr(first);
+        let Some(ramp) = self.ramps[k] else { unreachable!("index operands have a ramp") };
+        let mut vector = self.op(PADDQ, 8, &[Src::Reg(first), Src::Reg(ramp.lanes)], None);
+        let mut vectors: SmallVec<[Src; 4]> = smallvec![Src::Reg(vector)];
+        for _ in 1..self.count(8) {
+            vector = self.op(PADDQ, 8, &[Src::Reg(vector), Src::Reg(ramp.step)], None);
+            vectors.push(Src::Reg(vector));
+        }
+        Lanes { size: 8, same: false, vectors }
+    }
+}
+
+/// The masked load and store of lanes of `size` bytes in a register of `bytes`.
+fn masked_move(size: usize, bytes: usize) -> (Code, Code) {
+    use Code::*;
+    let width = if bytes <= 16 { 0 } else { bytes.trailing_zeros() as usize - 4 };
+    match size {
+        1 => [
+            (EVEX_Vmovdqu8_xmm_k1z_xmmm128, EVEX_Vmovdqu8_xmmm128_k1z_xmm),
+            (EVEX_Vmovdqu8_ymm_k1z_ymmm256, EVEX_Vmovdqu8_ymmm256_k1z_ymm),
+            (EVEX_Vmovdqu8_zmm_k1z_zmmm512, EVEX_Vmovdqu8_zmmm512_k1z_zmm),
+        ][width],
+        2 => [
+            (EVEX_Vmovdqu16_xmm_k1z_xmmm128, EVEX_Vmovdqu16_xmmm128_k1z_xmm),
+            (EVEX_Vmovdqu16_ymm_k1z_ymmm256, EVEX_Vmovdqu16_ymmm256_k1z_ymm),
+            (EVEX_Vmovdqu16_zmm_k1z_zmmm512, EVEX_Vmovdqu16_zmmm512_k1z_zmm),
+        ][width],
+        4 => [
+            (EVEX_Vmovups_xmm_k1z_xmmm128, EVEX_Vmovups_xmmm128_k1z_xmm),
+            (EVEX_Vmovups_ymm_k1z_ymmm256, EVEX_Vmovups_ymmm256_k1z_ymm),
+            (EVEX_Vmovups_zmm_k1z_zmmm512, EVEX_Vmovups_zmmm512_k1z_zmm),
+        ][width],
+        _ => [
+            (EVEX_Vmovupd_xmm_k1z_xmmm128, EVEX_Vmovupd_xmmm128_k1z_xmm),
+            (EVEX_Vmovupd_ymm_k1z_ymmm256, EVEX_Vmovupd_ymmm256_k1z_ymm),
+            (EVEX_Vmovupd_zmm_k1z_zmmm512, EVEX_Vmovupd_zmmm512_k1z_zmm),
+        ][width],
+    }
+}
+
+/// The encoding that reaches all 32 vector registers.
+pub(super) fn newer(code: Code) -> Code {
+    use Code::*;
+    match code {
+        VEX_Vmovupd_ymm_ymmm256 => EVEX_Vmovupd_ymm_k1z_ymmm256,
+        VEX_Vmovupd_xmm_xmmm128 => EVEX_Vmovupd_xmm_k1z_xmmm128,
+        VEX_Vmovupd_ymmm256_ymm => EVEX_Vmovupd_ymmm256_k1z_ymm,
+        VEX_Vmovupd_xmmm128_xmm => EVEX_Vmovupd_xmmm128_k1z_xmm,
+        VEX_Vmovq_xmm_xmmm64 => EVEX_Vmovq_xmm_xmmm64,
+        VEX_Vmovq_xmmm64_xmm => EVEX_Vmovq_xmmm64_xmm,
+        VEX_Vmovd_xmm_rm32 => EVEX_Vmovd_xmm_rm32,
+        VEX_Vmovd_rm32_xmm => EVEX_Vmovd_rm32_xmm,
+        VEX_Vpinsrq_xmm_xmm_rm64_imm8 => EVEX_Vpinsrq_xmm_xmm_rm64_imm8,
+        VEX_Vpinsrd_xmm_xmm_rm32_imm8 => EVEX_Vpinsrd_xmm_xmm_rm32_imm8,
+        VEX_Vpinsrw_xmm_xmm_r32m16_imm8 => EVEX_Vpinsrw_xmm_xmm_r32m16_imm8,
+        VEX_Vpinsrb_xmm_xmm_r32m8_imm8 => EVEX_Vpinsrb_xmm_xmm_r32m8_imm8,
+        VEX_Vpextrq_rm64_xmm_imm8 => EVEX_Vpextrq_rm64_xmm_imm8,
+        VEX_Vpextrd_rm32_xmm_imm8 => EVEX_Vpextrd_rm32_xmm_imm8,
+        VEX_Vpextrw_r32m16_xmm_imm8 => EVEX_Vpextrw_r32m16_xmm_imm8,
+        VEX_Vpextrb_r32m8_xmm_imm8 => EVEX_Vpextrb_r32m8_xmm_imm8,
+        VEX_Vpsrldq_xmm_xmm_imm8 => EVEX_Vpsrldq_xmm_xmmm128_imm8,
+        code => code,
+    }
+}

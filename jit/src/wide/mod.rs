@@ -1,0 +1,160 @@
+//! The backend for the wide vectors of x86-64: 256 bits with AVX2 and FMA, 512 bits with AVX-512.
+//!
+//! ```text
+//! Kernel -> Plan -> machine instructions -> registers -> bytes -> the memory of a Cranelift module
+//!           plan    nest, select, …         regalloc2    encode
+//! ```
+//! Cranelift's x64 backend has vectors of 128 bits at most; what it does for `clif` is done here for wider ones. It
+//! still owns the memory of the code.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `plan` | lanes of a round, constants in registers |
+//! | `nest` | the loops over rows and elements |
+//! | `select` | the lanes of values, constants, one round of the lane program |
+//! | `memory`, `integer`, `masks`, `convert`, `call` | the primitives that are more than one instruction |
+//! | `pairs`, `mach` | the instructions, and the function that the register allocator sees |
+//! | `encode` | bytes, the frame, the convention of calls |
+//!
+//! Invariants:
+//! - lanes that are not there are neither read nor written, and nothing that traps is done to what stands for them;
+//! - everything that a round reads is read before it writes;
+//! - the code is the same for every size.
+
+#![allow(unsafe_code)]
+
+mod call;
+mod calls;
+mod convert;
+mod encode;
+mod integer;
+mod mach;
+mod masks;
+mod memory;
+mod nest;
+mod pairs;
+mod plan;
+mod select;
+
+use crate::code::CodeError;
+use crate::kernel::Kernel;
+use crate::target::Target;
+use cranelift_codegen::ir::{AbiParam, Signature, types};
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{Linkage, Module, ModuleError, default_libcall_names};
+use regalloc2::{Ctx, RegallocOptions};
+use std::cell::RefCell;
+use std::sync::Mutex;
+
+/// The longest lane program, in vector operations of a round, that is worth the allocator's time.
+const MAX_INSTRUCTIONS: usize = 20_000;
+
+/// Machine code of a kernel. Its memory is freed when this is dropped.
+pub(crate) struct Compiled {
+    entry: unsafe extern "sysv64" fn(*const u64),
+    start: usize,
+    size: usize,
+    offset: usize,
+    /// Owns the memory of the code. Locked only to be dropped.
+    module: Mutex<Option<JITModule>>,
+}
+
+thread_local! {
+    /// Tables of the register allocator, kept from one kernel to the next.
+    static CONTEXT: RefCell<Ctx> = RefCell::new(Ctx::default());
+}
+
+/// Why this backend makes no code for a target; `None` if it does.
+pub(crate) fn why_not(target: &Target) -> Option<String> {
+    if target.isa().is_none() {
+        return Some("there is no machine code for the target".to_owned());
+    }
+    let wide = ["avx2", "fma", "f16c", "bmi2"];
+    let missing: Vec<_> = wide.into_iter().filter(|f| !target.has(f)).collect();
+    (!missing.is_empty()).then(|| format!("target {} has no {}", target.name(), missing.join(", ")))
+}
+
+impl Compiled {
+    /// Compiles a kernel that has been verified.
+    pub(crate) fn new(kernel: &Kernel, target: &Target, stream: bool) -> Result<Compiled, CodeError> {
+        if let Some(why) = why_not(target) {
+            return Err(CodeError::Compiler(why));
+        }
+        let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
+        let code = assemble(kernel, target.vector_bits() == 512, stream).map_err(CodeError::Compiler)?;
+        let mut module = JITModule::new(JITBuilder::with_isa(isa.clone(), default_libcall_names()));
+        match define(&mut module, isa, &code.bytes) {
+            Ok(start) => {
+                let entry = start as usize + code.entry;
+                // SAFETY: the code was just encoded for this signature, and stays until `drop`.
+                let entry = unsafe { std::mem::transmute::<usize, unsafe extern "sysv64" fn(*const u64)>(entry) };
+                let (start, size) = (start as usize, code.bytes.len());
+                Ok(Compiled { entry, start, size, offset: code.entry, module: Mutex::new(Some(module)) })
+            }
+            Err(error) => {
+                // SAFETY: nothing of the module has been called or will be.
+                unsafe { module.free_memory() };
+                Err(CodeError::Compiler(error.to_string()))
+            }
+        }
+    }
+
+    /// Runs the code on the words of a slab.
+    ///
+    /// # Safety
+    /// As for [`Code::run`](crate::Code::run).
+    pub(crate) unsafe fn run(&self, words: &[u64]) {
+        // SAFETY: by the contract of this function; the code reads no more words than the kernel has operands for.
+        unsafe { (self.entry)(words.as_ptr()) };
+    }
+
+    /// The machine code, with the constants that stand before it.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: `start` and `size` are those of the code that `module` owns, which is readable and does not change.
+        unsafe { std::slice::from_raw_parts(self.start as *const u8, self.size) }
+    }
+
+    /// Where in the bytes the code begins.
+    pub(crate) fn offset(&self) -> usize {
+        self.offset
+    }
+}
+
+impl Drop for Compiled {
+    fn drop(&mut self) {
+        let module = self.module.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(module) = module.take() {
+            // SAFETY: running borrows `self`, so no call is under way, and none can come after.
+            unsafe { module.free_memory() };
+        }
+    }
+}
+
+/// Makes the bytes of a kernel.
+fn assemble(kernel: &Kernel, evex: bool, stream: bool) -> Result<encode::Encoded, String> {
+    let (width, registers) = if evex { (64, 32) } else { (32, 16) };
+    let plan = plan::Plan::new(kernel, width, registers);
+    let mut selector = select::Selector::new(kernel, &plan, evex, stream);
+    nest::build(&mut selector);
+    let select::Selector { body, pool, tail_table, .. } = selector;
+    if body.insts.len() > MAX_INSTRUCTIONS {
+        return Err(format!("{} instructions are more than registers are allocated for", body.insts.len()));
+    }
+    CONTEXT.with_borrow_mut(|context| {
+        let options = RegallocOptions { validate_ssa: cfg!(debug_assertions), ..RegallocOptions::default() };
+        let output = regalloc2::run_with_ctx(&body, &encode::environment(evex), &options, context)
+            .map_err(|e| format!("register allocation: {e:?}"))?;
+        encode::encode(&body, output, plan.rounds, &pool.bytes, tail_table)
+    })
+}
+
+/// Puts the bytes into the module, as a function.
+fn define(module: &mut JITModule, isa: &OwnedTargetIsa, bytes: &[u8]) -> Result<*const u8, Box<ModuleError>> {
+    let mut signature = Signature::new(isa.default_call_conv());
+    signature.params.push(AbiParam::new(types::I64));
+    let kernel = module.declare_function("kernel", Linkage::Export, &signature)?;
+    module.define_function_bytes(kernel, 64, bytes, &[])?;
+    module.finalize_definitions()?;
+    Ok(module.get_finalized_function(kernel))
+}

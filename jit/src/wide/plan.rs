@@ -1,0 +1,171 @@
+//! What is decided before instructions are selected: lanes of a round, negations that fold into others, constants that
+//! get a register.
+
+use crate::flow::{invariant, sizes, spans, uses};
+use crate::kernel::{Class, Inst, Kernel, Prim, Role, Ty, ValueId};
+
+/// The most vectors of the widest lanes in one round.
+const MAX_UNROLL: usize = 4;
+
+/// The most vector operations of a round that is unrolled to hide the loop's overhead, and of one that is unrolled to
+/// give the CPU independent chains to work on.
+const SHORT: usize = 24;
+const LONG: usize = 700;
+
+/// Lanes of the two loops.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rounds {
+    /// Of a round of the main loop.
+    pub(super) lanes: usize,
+    /// Of a round of the tail: a vector of the widest.
+    pub(super) single: usize,
+}
+
+/// Decisions about one kernel.
+pub(super) struct Plan {
+    /// How often each value is used, after folding; 0 is dead.
+    pub(super) uses: Vec<u32>,
+    /// Whether each value is the same for a whole row.
+    pub(super) invariant: Vec<bool>,
+    /// Bytes of a lane of each value; for a mask, those of the compare that makes it.
+    pub(super) size: Vec<u8>,
+    /// Negations that only appear in `fma`, which then takes another sign: no code is made for them.
+    pub(super) folded: Vec<bool>,
+    /// Constants that stay in registers through the loops, the most used first.
+    pub(super) hoisted: Vec<ValueId>,
+    pub(super) rounds: Rounds,
+}
+
+impl Plan {
+    /// Decides for vectors of `width` bytes and so many vector registers.
+    pub(super) fn new(kernel: &Kernel, width: usize, registers: usize) -> Plan {
+        let mut uses = uses(kernel);
+        let folded = fold(kernel, &mut uses);
+        let invariant = invariant(kernel);
+        let size = sizes(kernel);
+        let mut plan =
+            Plan { uses, invariant, size, folded, hoisted: Vec::new(), rounds: Rounds { lanes: 0, single: 0 } };
+        let moving = |v: &usize| plan.moves(*v);
+        let widest_of = |v: usize| plan.size[v];
+        let stored = kernel.stores.iter().map(|s| plan.size[s.value.0 as usize]);
+        let widest = (0..kernel.insts.len()).filter(moving).map(widest_of).chain(stored).max();
+        let single = width / usize::from(widest.unwrap_or(8).max(1));
+        let spans = spans(kernel, &plan.uses);
+        let work = plan.work(kernel, single, width);
+        let fits = |unroll: &usize| {
+            let lanes = single * unroll;
+            let pressure = plan.pressure(kernel, &spans, lanes, width);
+            match unroll {
+                2 if work > SHORT => work <= LONG && pressure <= registers + 2,
+                _ => work * unroll <= 2 * SHORT && pressure < registers,
+            }
+        };
+        let unroll = [MAX_UNROLL, 2].into_iter().find(fits).unwrap_or(1);
+        plan.rounds = Rounds { lanes: single * unroll, single };
+        let used = plan.pressure(kernel, &spans, plan.rounds.lanes, width) + plan.row_values(kernel);
+        // One register is left for what an instruction needs on the way.
+        let free = (registers - 1).saturating_sub(used);
+        plan.hoisted = plan.constants(kernel, free);
+        plan
+    }
+
+    /// Whether a value has to be computed in each round.
+    pub(super) fn moves(&self, value: usize) -> bool {
+        self.uses[value] > 0 && !self.invariant[value] && !self.folded[value]
+    }
+
+    /// The constants that moving instructions use most.
+    fn constants(&self, kernel: &Kernel, count: usize) -> Vec<ValueId> {
+        let mut used = vec![0u32; kernel.insts.len()];
+        for (_, inst) in kernel.insts.iter().enumerate().filter(|(v, _)| self.moves(*v)) {
+            // The amount of a shift becomes part of the instruction.
+            let shift = matches!(inst.prim, Prim::Shl | Prim::ShrU | Prim::ShrS);
+            for arg in &inst.args()[..inst.args().len() - usize::from(shift)] {
+                used[arg.0 as usize] += 1;
+            }
+        }
+        let is_constant =
+            |v: &usize| kernel.insts[*v].prim == Prim::Const && used[*v] > 0 && kernel.insts[*v].ty != Ty::M;
+        let mut constants: Vec<usize> = (0..kernel.insts.len()).filter(is_constant).collect();
+        constants.sort_by_key(|&v| std::cmp::Reverse(used[v]));
+        constants.into_iter().take(count).map(|v| ValueId(v as u32)).collect()
+    }
+
+    /// How many values that are the same for a row, constants aside, the rounds use.
+    fn row_values(&self, kernel: &Kernel) -> usize {
+        let mut used = vec![false; kernel.insts.len()];
+        for (_, inst) in kernel.insts.iter().enumerate().filter(|(v, _)| self.moves(*v)) {
+            inst.args().iter().for_each(|a| used[a.0 as usize] = true);
+        }
+        let row = |v: &usize| used[*v] && self.invariant[*v] && kernel.insts[*v].prim != Prim::Const;
+        (0..used.len()).filter(row).count()
+    }
+
+    /// Roughly how many instructions a round of `lanes` lanes takes.
+    fn work(&self, kernel: &Kernel, lanes: usize, width: usize) -> usize {
+        let cost = |(v, inst): (usize, &Inst)| {
+            let vectors = vectors(self.size[v], lanes, width);
+            match inst.prim {
+                _ if !self.moves(v) => 0,
+                Prim::Load if self.strided(kernel, inst) => lanes,
+                Prim::SDiv | Prim::UDiv | Prim::SRem | Prim::URem | Prim::Call1 | Prim::Call2 => 100 * vectors,
+                Prim::CallIf => 2 * vectors,
+                _ => vectors,
+            }
+        };
+        let computed: usize = kernel.insts.iter().enumerate().map(cost).sum();
+        let strided = kernel.operands.iter().filter(|o| o.role == Role::Output && o.class == Class::Strided).count();
+        computed + strided * lanes
+    }
+
+    fn strided(&self, kernel: &Kernel, inst: &Inst) -> bool {
+        kernel.operands[inst.imm as usize].class == Class::Strided
+    }
+
+    /// The most vectors alive at once in a round, constants not counted.
+    fn pressure(&self, kernel: &Kernel, spans: &[(usize, usize)], lanes: usize, width: usize) -> usize {
+        let mut change = vec![0isize; spans.len() + 2];
+        for (v, &(from, to)) in spans.iter().enumerate() {
+            // What is loaded for one use is an operand in memory.
+            let folds = kernel.insts[v].prim == Prim::Load && self.uses[v] == 1;
+            if self.uses[v] > 0 && !self.folded[v] && !folds {
+                let n = if self.invariant[v] { 0 } else { vectors(self.size[v], lanes, width) as isize };
+                change[from] += n;
+                change[to + 1] -= n;
+            }
+        }
+        let mut alive = 0;
+        change.iter().fold(0, |most, c| {
+            alive += c;
+            most.max(alive)
+        }) as usize
+    }
+}
+
+/// How many vectors of `width` bytes hold `lanes` lanes of `size` bytes.
+pub(super) fn vectors(size: u8, lanes: usize, width: usize) -> usize {
+    (usize::from(size) * lanes / width).max(1)
+}
+
+/// Finds the negations that only `fma` uses, and counts their uses as those of what they negate.
+fn fold(kernel: &Kernel, uses: &mut [u32]) -> Vec<bool> {
+    let mut folded: Vec<bool> =
+        kernel.insts.iter().zip(&*uses).map(|(i, uses)| i.prim == Prim::FNeg && *uses > 0).collect();
+    for (v, inst) in kernel.insts.iter().enumerate() {
+        if uses[v] > 0 && inst.prim != Prim::Fma {
+            inst.args().iter().for_each(|a| folded[a.0 as usize] = false);
+        }
+    }
+    for store in &kernel.stores {
+        folded[store.value.0 as usize] = false;
+    }
+    for (v, inst) in kernel.insts.iter().enumerate().rev() {
+        if folded[v] {
+            // A negation of a negation stays.
+            let of = inst.args[0].0 as usize;
+            folded[of] = false;
+            uses[of] += uses[v] - 1;
+        }
+    }
+    folded
+}

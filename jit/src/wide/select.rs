@@ -1,0 +1,685 @@
+//! Selection: the lanes of values, constants, one round of the lane program.
+//!
+//! Vectors are always whole: what fills only part of one has anything in its other lanes, and nothing that traps or
+//! writes is ever done to them.
+
+use super::mach::{Body, Enc, GPR, Index, Kind, MASK, Masking, Mem, VEC};
+use super::pairs::*;
+use super::plan::{Plan, vectors};
+use crate::kernel::{Class, Inst, Kernel, Prim, Role, Ty, ValueId};
+use iced_x86::Code;
+use regalloc2::{Operand, RegClass, VReg};
+use rustc_hash::FxHashMap;
+use smallvec::{SmallVec, smallvec};
+
+/// A vector of lanes, or where to get it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Src {
+    /// In a register: a vector, or of a mask with 512 bits a mask register.
+    Reg(VReg),
+    /// These bits in each lane of `size` bytes.
+    Const { bits: u64, size: u8 },
+    /// `bytes` bytes of a contiguous operand, from `disp` on.
+    Mem { operand: u32, disp: i32, bytes: u8 },
+}
+
+/// The lanes of a value in the current round: as many vectors as they fill, or the lower part of one.
+///
+/// A mask is all ones or all zeros in integer lanes of `size` bytes, or with 512 bits a bit for each such lane; the
+/// size is that of the compare that made it until a use asks for another.
+#[derive(Clone, Debug)]
+pub(super) struct Lanes {
+    pub(super) size: u8,
+    /// One vector stands for all: every lane is the same.
+    pub(super) same: bool,
+    pub(super) vectors: SmallVec<[Src; 4]>,
+}
+
+impl Lanes {
+    pub(super) fn at(&self, k: usize) -> Src {
+        self.vectors[if self.same { 0 } else { k }]
+    }
+}
+
+/// The constants of a function.
+#[derive(Default)]
+pub(super) struct Pool {
+    pub(super) bytes: Vec<u8>,
+    places: FxHashMap<(u64, u8, bool), u32>,
+}
+
+impl Pool {
+    /// Where `bits` stand, once or as often as a vector holds them.
+    fn place(&mut self, bits: u64, size: u8, whole: Option<usize>) -> u32 {
+        let bytes = &mut self.bytes;
+        *self.places.entry((bits, size, whole.is_some())).or_insert_with(|| {
+            let length = whole.unwrap_or(size.into());
+            bytes.resize(bytes.len().next_multiple_of(length), 0);
+            let at = bytes.len() as u32;
+            for _ in 0..length / usize::from(size) {
+                bytes.extend_from_slice(&bits.to_le_bytes()[..size.into()]);
+            }
+            at
+        })
+    }
+
+    /// A vector of ones and one of zeros.
+    fn tail_table(&mut self, width: usize) -> u32 {
+        self.bytes.resize(self.bytes.len().next_multiple_of(width), 0);
+        let at = self.bytes.len() as u32;
+        self.bytes.extend(std::iter::repeat_n(0xff, width));
+        self.bytes.extend(std::iter::repeat_n(0, width));
+        at
+    }
+}
+
+/// Index operands: lanes of multiples of the stride, and the stride of a whole vector.
+#[derive(Clone, Copy)]
+pub(super) struct Ramp {
+    pub(super) lanes: VReg,
+    pub(super) step: VReg,
+}
+
+pub(super) struct Selector<'a> {
+    pub(super) body: Body,
+    pub(super) kernel: &'a Kernel,
+    pub(super) plan: &'a Plan,
+    pub(super) evex: bool,
+    pub(super) width: usize,
+    /// Lanes of the round.
+    pub(super) lanes: usize,
+    pub(super) tail: bool,
+    /// Whether values are being computed once for a row.
+    pub(super) uniform: bool,
+    /// The address (or first value) of each operand in the row, and its stride where the class leaves it open.
+    pub(super) bases: Vec<VReg>,
+    pub(super) strides: Vec<Option<VReg>>,
+    pub(super) ramps: Vec<Option<Ramp>>,
+    /// Values of the row, and of the round.
+    fixed: Vec<Option<Lanes>>,
+    values: Vec<Option<Lanes>>,
+    /// How often each value is yet used in the round.
+    left: Vec<u32>,
+    hoisted: FxHashMap<(u64, u8), VReg>,
+    /// Constants that the current instruction has in registers.
+    loaded: SmallVec<[((u64, u8), VReg); 4]>,
+    pub(super) pool: Pool,
+    /// Of the tail: masks of the lanes left.
+    tail_vectors: [Option<VReg>; 2],
+    tail_mask: Option<VReg>,
+    pub(super) tail_table: u32,
+    /// Outputs are written past the caches.
+    pub(super) stream: bool,
+}
+
+impl<'a> Selector<'a> {
+    pub(super) fn new(kernel: &'a Kernel, plan: &'a Plan, evex: bool, stream: bool) -> Selector<'a> {
+        let width = if evex { 64 } else { 32 };
+        let none = || vec![None; kernel.insts.len()];
+        let mut pool = Pool::default();
+        let tail_table = pool.tail_table(width);
+        Selector {
+            body: Body::new(width),
+            kernel,
+            plan,
+            evex,
+            width,
+            lanes: 0,
+            tail: false,
+            uniform: false,
+            bases: Vec::new(),
+            strides: Vec::new(),
+            ramps: Vec::new(),
+            fixed: none(),
+            values: none(),
+            left: Vec::new(),
+            hoisted: FxHashMap::default(),
+            loaded: SmallVec::new(),
+            pool,
+            tail_vectors: [None; 2],
+            tail_mask: None,
+            tail_table,
+            stream,
+        }
+    }
+
+    // Instructions.
+
+    /// Appends an instruction that gives a register of `class`.
+    pub(super) fn push(&mut self, enc: Enc, class: RegClass, args: &[VReg]) -> VReg {
+        let result = self.body.vreg(class);
+        let mut operands: SmallVec<[Operand; 6]> =
+            smallvec![if enc.tied { Operand::reg_reuse_def(result, 1) } else { Operand::reg_def(result) }];
+        operands.extend(args.iter().map(|&a| Operand::reg_use(a)));
+        self.body.push(Kind::Enc(enc), &operands);
+        result
+    }
+
+    /// Appends an instruction without a result.
+    pub(super) fn push_store(&mut self, enc: Enc, args: &[VReg]) {
+        let operands: SmallVec<[Operand; 6]> = args.iter().map(|&a| Operand::reg_use(a)).collect();
+        self.body.push(Kind::Enc(enc), &operands);
+    }
+
+    pub(super) fn code(&self, pair: Pair) -> Code {
+        let code = if self.evex { pair.evex } else { pair.vex };
+        debug_assert!(code != Code::INVALID, "{pair:?} does not exist in this width");
+        code
+    }
+
+    /// `pair` applied to registers; the last argument may be in memory. `size` is that of the lanes.
+    pub(super) fn op(&mut self, pair: Pair, size: u8, args: &[Src], imm: Option<u8>) -> VReg {
+        self.op_into(pair, size, args, imm, VEC)
+    }
+
+    /// [`Self::op`] with a result in a register of `class`.
+    pub(super) fn op_into(&mut self, pair: Pair, size: u8, args: &[Src], imm: Option<u8>, class: RegClass) -> VReg {
+        let mut enc = Enc::new(self.code(pair));
+        enc.imm = imm;
+        let Some((&last, first)) = args.split_last() else { return self.push(enc, class, &[]) };
+        let mut regs: SmallVec<[VReg; 4]> = first.iter().map(|&a| self.reg(a)).collect();
+        let at = args.len() as u8;
+        match self.memory(last, size, pair) {
+            Some((mem, base, broadcast)) => {
+                enc = enc.mem(at, mem);
+                enc.broadcast = broadcast;
+                regs.extend(base);
+            }
+            None => regs.push(self.reg(last)),
+        }
+        self.push(enc, class, &regs)
+    }
+
+    /// A source as a memory operand of `pair`, with its base register, if it can be one and is not in a register.
+    pub(super) fn memory(&mut self, src: Src, size: u8, pair: Pair) -> Option<(Mem, Option<VReg>, bool)> {
+        match src {
+            Src::Reg(_) => None,
+            Src::Const { bits, size: of } => {
+                let known = self.hoisted.contains_key(&(bits, of)) || self.loaded.iter().any(|(c, _)| *c == (bits, of));
+                // Zeros and ones are made faster than they are loaded.
+                if known || bits == 0 || (!self.evex && bits == ones(of)) {
+                    return None;
+                }
+                if self.evex && pair.element != 0 {
+                    let (bits, of) = repeat(bits, of, pair.element)?;
+                    return Some((Mem::Pool(self.pool.place(bits, of, None)), None, true));
+                }
+                Some((Mem::Pool(self.pool.place(bits, of, Some(self.width))), None, false))
+            }
+            Src::Mem { operand, disp, bytes } => {
+                let whole = usize::from(bytes) == self.width;
+                let base = self.bases[operand as usize];
+                let scale = self.kernel.operands[operand as usize].dtype.size() as u8;
+                debug_assert!(size == scale || !whole || pair.element == 0 || size > 0, "lanes as loaded");
+                whole.then_some((Mem::At { index: Index::Counter, scale, disp }, Some(base), false))
+            }
+        }
+    }
+
+    /// A source in a register.
+    pub(super) fn reg(&mut self, src: Src) -> VReg {
+        match src {
+            Src::Reg(v) => v,
+            Src::Const { bits, size } => {
+                if let Some(&v) = self.hoisted.get(&(bits, size)) {
+                    return v;
+                }
+                if let Some((_, v)) = self.loaded.iter().find(|(c, _)| *c == (bits, size)) {
+                    return *v;
+                }
+                let v = self.load_constant(bits, size);
+                self.loaded.push(((bits, size), v));
+                v
+            }
+            Src::Mem { operand, disp, bytes } => self.load_bytes(operand, disp, bytes.into()),
+        }
+    }
+
+    fn load_constant(&mut self, bits: u64, size: u8) -> VReg {
+        if bits == 0 {
+            return self.zero();
+        }
+        if self.evex {
+            let pair = match size {
+                1 => BROADCASTB,
+                2 => BROADCASTW,
+                4 => BROADCASTSS,
+                _ => BROADCASTSD,
+            };
+            let mem = Mem::Pool(self.pool.place(bits, size, None));
+            return self.push(Enc::new(pair.evex).mem(1, mem), VEC, &[]);
+        }
+        let mem = Mem::Pool(self.pool.place(bits, size, Some(self.width)));
+        self.push(Enc::new(MOVUPD.vex).mem(1, mem), VEC, &[])
+    }
+
+    /// 64 bits of the pool.
+    pub(super) fn pool_word(&mut self, bits: u64) -> Mem {
+        Mem::Pool(self.pool.place(bits, 8, None))
+    }
+
+    /// A vector of zeros.
+    pub(super) fn zero(&mut self) -> VReg {
+        // The xor of a register with itself needs a register that holds something: a constant is as cheap.
+        let mem = Mem::Pool(self.pool.place(0, 8, Some(self.width)));
+        let pair = MOVUPD;
+        self.push(Enc::new(self.code(pair)).mem(1, mem), VEC, &[])
+    }
+
+    // Lanes.
+
+    /// How many vectors lanes of `size` bytes fill.
+    pub(super) fn count(&self, size: u8) -> usize {
+        if self.uniform { 1 } else { vectors(size, self.lanes, self.width) }
+    }
+
+    /// The lanes of a value that has been computed. What is loaded is loaded here if it is used more than once.
+    pub(super) fn get(&mut self, value: ValueId) -> Lanes {
+        let v = value.0 as usize;
+        let inst = self.kernel.insts[v];
+        if inst.prim == Prim::Const {
+            return constant(&inst);
+        }
+        let slot = if self.plan.invariant[v] { &self.fixed[v] } else { &self.values[v] };
+        let lanes = slot.as_ref().expect("values are computed in order").clone();
+        if inst.prim == Prim::Load && self.plan.uses[v] > 1 {
+            let lanes = self.in_registers(lanes);
+            if !self.plan.invariant[v] {
+                self.values[v] = Some(lanes.clone());
+            }
+            return lanes;
+        }
+        lanes
+    }
+
+    /// The same with every vector in a register.
+    pub(super) fn in_registers(&mut self, lanes: Lanes) -> Lanes {
+        let vectors = lanes.vectors.iter().map(|&src| Src::Reg(self.reg(src))).collect();
+        Lanes { vectors, ..lanes }
+    }
+
+    /// Whether a value is used by nothing after the current instruction, so that its register may be written over.
+    fn dies(&self, value: ValueId) -> bool {
+        let v = value.0 as usize;
+        !self.uniform && !self.plan.invariant[v] && self.left[v] == 0
+    }
+
+    /// Lanes of `size` bytes, vector by vector from those of `args`.
+    pub(super) fn map<const N: usize>(
+        &mut self,
+        size: u8,
+        args: [&Lanes; N],
+        mut f: impl FnMut(&mut Self, [Src; N]) -> VReg,
+    ) -> Lanes {
+        let same = args.iter().all(|a| a.same);
+        let count = if same { 1 } else { self.count(size) };
+        let vectors = (0..count).map(|k| Src::Reg(f(self, args.map(|a| a.at(k))))).collect();
+        Lanes { size, same, vectors }
+    }
+
+    /// One instruction on all arguments.
+    pub(super) fn map_op<const N: usize>(&mut self, pair: Pair, size: u8, args: [&Lanes; N], imm: Option<u8>) -> Lanes {
+        self.map(size, args, |s, args| s.op(pair, size, &args, imm))
+    }
+
+    /// One instruction on two arguments that may change places.
+    pub(super) fn commute(&mut self, pair: Pair, size: u8, a: &Lanes, b: &Lanes) -> Lanes {
+        let (a, b) = if matches!(a.at(0), Src::Reg(_)) { (a, b) } else { (b, a) };
+        self.map_op(pair, size, [a, b], None)
+    }
+
+    /// A constant in every lane.
+    pub(super) fn splat(&self, size: u8, bits: u64) -> Lanes {
+        Lanes { size, same: true, vectors: smallvec![Src::Const { bits, size }] }
+    }
+
+    // Rows and rounds.
+
+    /// What is the same for a row: addresses, strides, constants in registers, values.
+    pub(super) fn row(&mut self) {
+        let number = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Frame(0)), GPR, &[]);
+        for (k, operand) in self.kernel.operands.iter().enumerate() {
+            let at = 16 + 24 * k as i32;
+            let step = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at + 16)), GPR, &[]);
+            let offset = self.push(Enc::new(Code::Imul_r64_rm64).tied(), GPR, &[step, number]);
+            let base = self.push(Enc::new(Code::Add_r64_rm64).tied().mem(1, Mem::Slab(at)), GPR, &[offset]);
+            self.bases.push(base);
+            let open = operand.role == Role::Index || operand.class == Class::Strided;
+            let stride = open.then(|| self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at + 8)), GPR, &[]));
+            self.strides.push(stride);
+            let ramp = match stride {
+                Some(stride) if operand.role == Role::Index => Some(self.ramp(stride)),
+                _ => None,
+            };
+            self.ramps.push(ramp);
+        }
+        for &v in &self.plan.hoisted {
+            let inst = &self.kernel.insts[v.0 as usize];
+            let (bits, size) = (inst.imm, inst.ty.size() as u8);
+            if !self.hoisted.contains_key(&(bits, size)) {
+                let register = self.load_constant(bits, size);
+                self.hoisted.insert((bits, size), register);
+            }
+        }
+        self.uniform = true;
+        self.lanes = 1;
+        self.left = self.plan.uses.clone();
+        for (v, inst) in self.kernel.insts.iter().enumerate() {
+            if self.plan.uses[v] > 0 && self.plan.invariant[v] && inst.prim != Prim::Const && !self.plan.folded[v] {
+                let mut lanes = self.inst(inst);
+                lanes.same = true;
+                self.fixed[v] = Some(self.in_registers(lanes));
+                self.loaded.clear();
+            }
+        }
+        self.uniform = false;
+    }
+
+    /// A round of `lanes` lanes, masked if it is the tail.
+    pub(super) fn round(&mut self, lanes: usize, tail: bool) {
+        self.lanes = lanes;
+        self.tail = tail;
+        self.tail_vectors = [None; 2];
+        self.tail_mask = None;
+        self.left = self.plan.uses.clone();
+        self.values.fill(None);
+        for (v, inst) in self.kernel.insts.iter().enumerate() {
+            if self.plan.moves(v) {
+                let lanes = self.inst(inst);
+                self.values[v] = Some(lanes);
+                self.loaded.clear();
+            }
+        }
+        // Everything is read before anything is written: outputs may lie where inputs do.
+        let mut stores: SmallVec<[(usize, Lanes); 4]> = SmallVec::new();
+        for store in &self.kernel.stores {
+            let lanes = self.get(store.value);
+            let lanes = self.in_registers(lanes);
+            stores.push((store.operand as usize, lanes));
+        }
+        self.loaded.clear();
+        for (operand, lanes) in stores {
+            self.store(operand, &lanes);
+        }
+    }
+
+    /// The address of lane zero of an operand that strides.
+    pub(super) fn strided(&mut self, k: usize) -> VReg {
+        let stride = self.strides[k].expect("the class leaves the stride open");
+        let offset = self.body.vreg(GPR);
+        let counter = Operand::fixed_nonallocatable(regalloc2::PReg::new(0, GPR));
+        let operands = [Operand::reg_reuse_def(offset, 1), Operand::reg_use(stride), counter];
+        self.body.push(Kind::Enc(Enc::new(Code::Imul_r64_rm64).tied()), &operands);
+        self.push(Enc::new(Code::Add_r64_rm64).tied(), GPR, &[offset, self.bases[k]])
+    }
+
+    /// The mask of the lanes of `size` bytes that the tail has.
+    pub(super) fn tail_vector(&mut self, size: u8) -> VReg {
+        let at = usize::from(size == 8);
+        if let Some(mask) = self.tail_vectors[at] {
+            return mask;
+        }
+        let mask = self.body.vreg(VEC);
+        self.body.push(Kind::TailVector { size }, &[Operand::reg_def(mask)]);
+        self.tail_vectors[at] = Some(mask);
+        mask
+    }
+
+    /// The lanes that the tail has, as a mask register.
+    pub(super) fn tail_mask(&mut self) -> VReg {
+        if let Some(mask) = self.tail_mask {
+            return mask;
+        }
+        let mask = self.body.vreg(MASK);
+        self.body.push(Kind::TailMask, &[Operand::reg_def(mask)]);
+        self.tail_mask = Some(mask);
+        mask
+    }
+
+    // The lane program.
+
+    /// The result of an instruction.
+    fn inst(&mut self, inst: &Inst) -> Lanes {
+        let size = inst.ty.size() as u8;
+        if inst.prim == Prim::Fma {
+            return self.fma(inst);
+        }
+        let args: SmallVec<[Lanes; 4]> = inst.args().iter().map(|&a| self.get(a)).collect();
+        for a in inst.args() {
+            self.left[a.0 as usize] = self.left[a.0 as usize].saturating_sub(1);
+        }
+        let double = inst.ty == Ty::F64;
+        let by = |d: Pair, s: Pair| if double { d } else { s };
+        match inst.prim {
+            Prim::Const => constant(inst),
+            Prim::Load => self.load(inst),
+            Prim::Index => self.index(inst),
+            Prim::FAdd => self.commute(by(ADDPD, ADDPS), size, &args[0], &args[1]),
+            Prim::FMul => self.commute(by(MULPD, MULPS), size, &args[0], &args[1]),
+            Prim::FSub => self.map_op(by(SUBPD, SUBPS), size, [&args[0], &args[1]], None),
+            Prim::FDiv => self.map_op(by(DIVPD, DIVPS), size, [&args[0], &args[1]], None),
+            Prim::FMin => self.map_op(by(MINPD, MINPS), size, [&args[0], &args[1]], None),
+            Prim::FMax => self.map_op(by(MAXPD, MAXPS), size, [&args[0], &args[1]], None),
+            Prim::FSqrt => self.map_op(by(SQRTPD, SQRTPS), size, [&args[0]], None),
+            Prim::FFloor => self.map_op(by(ROUNDPD, ROUNDPS), size, [&args[0]], Some(9)),
+            Prim::FCeil => self.map_op(by(ROUNDPD, ROUNDPS), size, [&args[0]], Some(10)),
+            Prim::FTrunc => self.map_op(by(ROUNDPD, ROUNDPS), size, [&args[0]], Some(11)),
+            Prim::FNearest => self.map_op(by(ROUNDPD, ROUNDPS), size, [&args[0]], Some(8)),
+            Prim::FNeg => {
+                let sign = self.splat(size, sign(size));
+                self.commute(by(XORPD, XORPS), size, &args[0], &sign)
+            }
+            Prim::FAbs => {
+                let rest = self.splat(size, sign(size) - 1);
+                self.commute(by(ANDPD, ANDPS), size, &args[0], &rest)
+            }
+            Prim::FCopysign => {
+                let rest = self.splat(size, sign(size) - 1);
+                let magnitude = self.commute(by(ANDPD, ANDPS), size, &args[0], &rest);
+                let sign = self.splat(size, sign(size));
+                let sign = self.commute(by(ANDPD, ANDPS), size, &args[1], &sign);
+                self.commute(by(ORPD, ORPS), size, &magnitude, &sign)
+            }
+            Prim::Fma => unreachable!("handled above"),
+            Prim::IAdd
+            | Prim::ISub
+            | Prim::IMul
+            | Prim::INeg
+            | Prim::IAbs
+            | Prim::SMin
+            | Prim::SMax
+            | Prim::UMin
+            | Prim::UMax
+            | Prim::SDiv
+            | Prim::UDiv
+            | Prim::SRem
+            | Prim::URem
+            | Prim::And
+            | Prim::Or
+            | Prim::Xor
+            | Prim::Not
+            | Prim::Shl
+            | Prim::ShrU
+            | Prim::ShrS => self.integer(inst, &args),
+            Prim::FEq | Prim::FNe | Prim::FLt | Prim::FLe => self.compare_floats(inst, &args),
+            Prim::IEq | Prim::INe | Prim::SLt | Prim::SLe | Prim::ULt | Prim::ULe => self.compare_ints(inst, &args),
+            Prim::MAnd | Prim::MOr | Prim::MXor | Prim::MNot => self.masks(inst, &args),
+            Prim::Select => self.select(inst, &args),
+            Prim::MaskToInt
+            | Prim::Bitcast
+            | Prim::SExt
+            | Prim::ZExt
+            | Prim::Trunc
+            | Prim::SToF
+            | Prim::UToF
+            | Prim::FToS
+            | Prim::FToU
+            | Prim::F32To64
+            | Prim::F64To32
+            | Prim::F16To32
+            | Prim::F32To16
+            | Prim::F64To16
+            | Prim::Bf16To32
+            | Prim::F32ToBf16
+            | Prim::F64ToBf16 => self.convert(inst, &args),
+            Prim::Call1 | Prim::Call2 => self.call(inst, &args),
+            Prim::CallIf => self.call_if(inst, &args),
+        }
+    }
+
+    /// `a * b + c`, in the form that reads memory where that is and writes over what is no longer needed.
+    fn fma(&mut self, inst: &Inst) -> Lanes {
+        let size = inst.ty.size() as u8;
+        let (mut values, mut negated) = ([ValueId(0); 3], [false; 3]);
+        for (k, &arg) in inst.args().iter().enumerate() {
+            let folded = self.plan.folded[arg.0 as usize];
+            values[k] = if folded { self.kernel.insts[arg.0 as usize].args[0] } else { arg };
+            negated[k] = folded;
+        }
+        let [a, b, c] = values.map(|v| self.get(v));
+        for v in values {
+            self.left[v.0 as usize] = self.left[v.0 as usize].saturating_sub(1);
+        }
+        let dies = values.map(|v| self.dies(v));
+        let forms = FMA[usize::from(negated[0] != negated[1])][usize::from(negated[2])];
+        let forms = forms[usize::from(inst.ty == Ty::F64)];
+        self.map(size, [&a, &b, &c], |s, args| s.fma_vector(forms, size, args, dies))
+    }
+
+    fn fma_vector(&mut self, forms: [Pair; 3], size: u8, [mut a, mut b, c]: [Src; 3], mut dies: [bool; 3]) -> VReg {
+        let [f132, f213, f231] = forms;
+        let loose = |src: Src| !matches!(src, Src::Reg(_));
+        // A factor that may be in memory comes second.
+        if loose(a) && !loose(b) {
+            (a, b) = (b, a);
+            dies.swap(0, 1);
+        }
+        let new = |pair: Pair, s: &Self| Enc::new(s.code(pair)).tied();
+        if loose(c) {
+            if let Some((mem, base, broadcast)) = self.memory(c, size, f213) {
+                let (a, b) = (self.reg(a), self.reg(b));
+                let (a, b) = if dies[1] && !dies[0] { (b, a) } else { (a, b) };
+                let mut enc = new(f213, self).mem(2, mem);
+                enc.broadcast = broadcast;
+                let args: SmallVec<[VReg; 4]> = [a, b].into_iter().chain(base).collect();
+                return self.push(enc, VEC, &args);
+            }
+        } else if loose(b)
+            && let Some((mem, base, broadcast)) = self.memory(b, size, f231)
+        {
+            let (a, c) = (self.reg(a), self.reg(c));
+            let (pair, first, second) = if dies[0] && !dies[2] { (f132, a, c) } else { (f231, c, a) };
+            let mut enc = new(pair, self).mem(2, mem);
+            enc.broadcast = broadcast;
+            let args: SmallVec<[VReg; 4]> = [first, second].into_iter().chain(base).collect();
+            return self.push(enc, VEC, &args);
+        }
+        let (a, b, c) = (self.reg(a), self.reg(b), self.reg(c));
+        let (pair, args) = match dies {
+            [_, _, true] => (f231, [c, a, b]),
+            [true, ..] => (f213, [a, b, c]),
+            [_, true, _] => (f213, [b, a, c]),
+            _ => (f231, [c, a, b]),
+        };
+        self.push(new(pair, self), VEC, &args)
+    }
+
+    fn select(&mut self, inst: &Inst, args: &[Lanes]) -> Lanes {
+        let size = inst.ty.size() as u8;
+        let mask = self.resize_mask(args[0].clone(), size);
+        if self.evex {
+            let pair = match inst.ty {
+                Ty::F64 => BLENDVPD,
+                Ty::F32 => BLENDVPS,
+                Ty::I64 => BLENDMQ,
+                Ty::I32 => BLENDMD,
+                Ty::I16 => BLENDMW,
+                _ => BLENDVB,
+            };
+            return self.map(size, [&mask, &args[1], &args[2]], |s, [m, a, b]| {
+                let (m, b) = (s.mask_reg(m), s.reg(b));
+                let mut enc = Enc::new(pair.evex).masked(Masking::Merge);
+                match s.memory(a, size, pair) {
+                    Some((mem, base, broadcast)) => {
+                        enc = enc.mem(2, mem);
+                        enc.broadcast = broadcast;
+                        let args: SmallVec<[VReg; 4]> = [b, m].into_iter().chain(base).collect();
+                        s.push(enc, VEC, &args)
+                    }
+                    None => {
+                        let a = s.reg(a);
+                        s.push(enc, VEC, &[b, a, m])
+                    }
+                }
+            });
+        }
+        let (pair, and, and_not) = match inst.ty {
+            Ty::F64 => (BLENDVPD, ANDPD, ANDNPD),
+            Ty::F32 => (BLENDVPS, ANDPS, ANDNPS),
+            _ => (BLENDVB, PAND, PANDN),
+        };
+        let zero = |l: &Lanes| matches!(l.at(0), Src::Const { bits: 0, .. });
+        if zero(&args[2]) {
+            return self.commute(and, size, &mask, &args[1]);
+        }
+        if zero(&args[1]) {
+            return self.map_op(and_not, size, [&mask, &args[2]], None);
+        }
+        self.map(size, [&mask, &args[1], &args[2]], |s, [m, a, b]| {
+            let (m, b) = (s.reg(m), s.reg(b));
+            let enc = Enc::new(pair.vex);
+            match s.memory(a, size, pair) {
+                Some((mem, base, _)) => {
+                    let args: SmallVec<[VReg; 4]> = [b, m].into_iter().chain(base).collect();
+                    s.push(enc.mem(2, mem), VEC, &args)
+                }
+                None => {
+                    let a = s.reg(a);
+                    s.push(enc, VEC, &[b, a, m])
+                }
+            }
+        })
+    }
+}
+
+/// By whether the product is negated, whether the addend is, and the type: the forms 132, 213 and 231.
+const FMA: [[[[Pair; 3]; 2]; 2]; 2] = [
+    [
+        [[FMADD132PS, FMADD213PS, FMADD231PS], [FMADD132PD, FMADD213PD, FMADD231PD]],
+        [[FMSUB132PS, FMSUB213PS, FMSUB231PS], [FMSUB132PD, FMSUB213PD, FMSUB231PD]],
+    ],
+    [
+        [[FNMADD132PS, FNMADD213PS, FNMADD231PS], [FNMADD132PD, FNMADD213PD, FNMADD231PD]],
+        [[FNMSUB132PS, FNMSUB213PS, FNMSUB231PS], [FNMSUB132PD, FNMSUB213PD, FNMSUB231PD]],
+    ],
+];
+
+/// The bits of a lane's sign.
+pub(super) fn sign(size: u8) -> u64 {
+    1 << (8 * size - 1)
+}
+
+/// All bits of a lane.
+pub(super) fn ones(size: u8) -> u64 {
+    u64::MAX >> (64 - 8 * u32::from(size))
+}
+
+/// A pattern of lanes of `size` bytes as one of `to` bytes; `None` where it is none.
+fn repeat(bits: u64, size: u8, to: u8) -> Option<(u64, u8)> {
+    if size <= to {
+        let times = to / size;
+        let bits = (0..times).fold(0, |sum, k| sum | bits << (8 * size * k));
+        return Some((bits, to));
+    }
+    let low = bits & ones(to);
+    (bits >> (8 * to) == low).then_some((low, to))
+}
+
+/// The lanes of a constant.
+fn constant(inst: &Inst) -> Lanes {
+    let (bits, size) = match inst.ty {
+        Ty::M => (if inst.imm & 1 == 1 { u64::MAX } else { 0 }, 8),
+        ty => (inst.imm, ty.size() as u8),
+    };
+    Lanes { size, same: true, vectors: smallvec![Src::Const { bits, size }] }
+}
