@@ -25,29 +25,40 @@ pub enum BackendChoice {
     Auto,
     /// Always the interpreter.
     Interp,
-    /// Always compiled code.
+    /// Always code compiled with Cranelift, with vectors of 128 bits.
     Clif,
+    /// Always code with the widest vectors, where the target has them; else as `Clif`.
+    Wide,
+}
+
+impl BackendChoice {
+    /// Every choice.
+    pub const ALL: [BackendChoice; 4] =
+        [BackendChoice::Auto, BackendChoice::Interp, BackendChoice::Clif, BackendChoice::Wide];
+
+    /// The name: `auto`, `interp`, `clif` or `wide`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BackendChoice::Auto => "auto",
+            BackendChoice::Interp => "interp",
+            BackendChoice::Clif => "clif",
+            BackendChoice::Wide => "wide",
+        }
+    }
 }
 
 impl std::str::FromStr for BackendChoice {
     type Err = String;
     fn from_str(s: &str) -> Result<Self, String> {
-        match s {
-            "auto" => Ok(BackendChoice::Auto),
-            "interp" => Ok(BackendChoice::Interp),
-            "clif" => Ok(BackendChoice::Clif),
-            _ => Err(format!("unknown backend '{s}'; known are auto, interp, clif")),
-        }
+        let known = || BackendChoice::ALL.map(BackendChoice::name).join(", ");
+        let named = BackendChoice::ALL.into_iter().find(|b| b.name() == s);
+        named.ok_or_else(|| format!("unknown backend '{s}'; known are {}", known()))
     }
 }
 
 impl fmt::Display for BackendChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            BackendChoice::Auto => "auto",
-            BackendChoice::Interp => "interp",
-            BackendChoice::Clif => "clif",
-        })
+        f.pad(self.name())
     }
 }
 

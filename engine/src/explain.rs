@@ -1,8 +1,9 @@
 //! Explain: what was built, what each pass did, what fused and why not, memory, kernels, machine code.
 
 use crate::compute::plan;
-use crate::config::Config;
+use crate::config::{BackendChoice, Config};
 use crate::error::Result;
+use crate::kernels::CachedKernel;
 use crate::plan::{InputLayout, Launchable, Plan, Source, Step};
 use lazuli_graph::{Expr, Graph, GroupKind, NodeId, Op};
 use lazuli_runtime::threads::Threads;
@@ -154,19 +155,34 @@ impl Explanation {
             indented(f, "lane program", &kernel.to_string())?;
         }
         if self.level >= Level::Clif {
-            match run.kernel.native() {
-                Ok(code) => {
-                    indented(f, "clif", code.clif().as_deref().unwrap_or("none"))?;
-                    if self.level >= Level::Asm {
-                        let title =
-                            format!("machine code for {}, {} bytes", self.config.target.name(), code.code_size());
-                        indented(f, &title, code.asm().as_deref().unwrap_or("none"))?;
-                    }
-                }
-                Err(e) => writeln!(f, "  not compiled, interpreted: {e}")?,
+            match run.kernel.clif() {
+                Ok(code) => indented(f, "clif", code.clif().as_deref().unwrap_or("none"))?,
+                Err(e) => writeln!(f, "  no clif: {e}")?,
             }
         }
+        if self.level >= Level::Asm {
+            self.machine_code(f, &run.kernel)?;
+        }
         Ok(())
+    }
+}
+
+impl Explanation {
+    /// The code that runs once a kernel is compiled, and where it is not the widest, why.
+    fn machine_code(&self, f: &mut fmt::Formatter<'_>, kernel: &CachedKernel) -> fmt::Result {
+        let clif = self.config.backend == BackendChoice::Clif;
+        if let (false, Err(why)) = (clif, kernel.wide()) {
+            writeln!(f, "  not wide: {why}")?;
+        }
+        let code = if clif { kernel.clif().as_ref().map_err(Clone::clone) } else { kernel.native() };
+        match code {
+            Ok(code) => {
+                let (target, size) = (self.config.target.name(), code.code_size());
+                let title = format!("machine code for {target} by {}, {size} bytes", code.backend());
+                indented(f, &title, code.asm().as_deref().unwrap_or("none"))
+            }
+            Err(e) => writeln!(f, "  not compiled, interpreted: {e}"),
+        }
     }
 }
 

@@ -19,7 +19,9 @@ pub struct CachedKernel {
     target: &'static Target,
     weight: u32,
     interp: OnceLock<Code>,
-    native: OnceLock<Result<Code>>,
+    clif: OnceLock<Result<Code>>,
+    /// The code with the widest vectors, or why there is none.
+    wide: OnceLock<std::result::Result<Code, String>>,
     /// Work the interpreter has done.
     work: AtomicU64,
     used: AtomicU64,
@@ -47,7 +49,8 @@ pub fn lookup(kernel: Kernel, target: &'static Target, weight: u32) -> Arc<Cache
             target,
             weight: weight.max(1),
             interp: OnceLock::new(),
-            native: OnceLock::new(),
+            clif: OnceLock::new(),
+            wide: OnceLock::new(),
             work: AtomicU64::new(0),
             used: AtomicU64::new(now),
         })
@@ -82,35 +85,54 @@ impl CachedKernel {
     /// # Errors
     /// Compilation failed where compiled code was asked for. Where the choice is free, the interpreter steps in.
     pub fn code(&self, config: &Config, elements: usize) -> Result<&Code> {
-        let native = match config.backend {
-            BackendChoice::Interp => false,
-            BackendChoice::Clif => true,
-            BackendChoice::Auto => match self.native.get() {
-                Some(compiled) => compiled.is_ok(),
-                None => {
-                    let work = (elements as u64).saturating_mul(self.weight as u64);
-                    self.work.fetch_add(work, Ordering::Relaxed).saturating_add(work) >= COMPILE_AT
+        match config.backend {
+            BackendChoice::Interp => Ok(self.interp()),
+            BackendChoice::Clif => self.clif().as_ref().map_err(Clone::clone),
+            BackendChoice::Wide => self.native(),
+            BackendChoice::Auto => {
+                if let Some(code) = self.compiled() {
+                    return Ok(code);
                 }
-            },
-        };
-        if native {
-            match self.native() {
-                Ok(code) => return Ok(code),
-                Err(e) if config.backend == BackendChoice::Clif => return Err(e.clone()),
-                Err(_) => {}
+                let work = (elements as u64).saturating_mul(self.weight as u64);
+                if self.work.fetch_add(work, Ordering::Relaxed).saturating_add(work) < COMPILE_AT {
+                    return Ok(self.interp());
+                }
+                Ok(self.native().unwrap_or_else(|_| self.interp()))
             }
         }
-        Ok(self.interp())
     }
 
-    /// The compiled code.
-    pub fn native(&self) -> &Result<Code> {
-        self.native.get_or_init(|| Code::compile(&self.kernel, Backend::Clif, self.target).map_err(Into::into))
+    /// The compiled code: with the widest vectors, or where that cannot be with Cranelift alone.
+    ///
+    /// # Errors
+    /// Neither can compile it.
+    pub fn native(&self) -> Result<&Code> {
+        match self.wide() {
+            Ok(code) => Ok(code),
+            Err(_) => self.clif().as_ref().map_err(Clone::clone),
+        }
     }
 
-    /// The compiled code, if it has been compiled.
+    /// The code with the widest vectors, or why there is none.
+    pub fn wide(&self) -> std::result::Result<&Code, &str> {
+        let compile = || match Backend::Wide.why_not(self.target) {
+            Some(why) => Err(why),
+            None => Code::compile(&self.kernel, Backend::Wide, self.target).map_err(|e| e.to_string()),
+        };
+        self.wide.get_or_init(compile).as_ref().map_err(String::as_str)
+    }
+
+    /// The code that Cranelift makes.
+    pub fn clif(&self) -> &Result<Code> {
+        self.clif.get_or_init(|| Code::compile(&self.kernel, Backend::Clif, self.target).map_err(Into::into))
+    }
+
+    /// The compiled code that [`CachedKernel::native`] gives, if it has been compiled.
     pub fn compiled(&self) -> Option<&Code> {
-        self.native.get().and_then(|c| c.as_ref().ok())
+        match self.wide.get()? {
+            Ok(code) => Some(code),
+            Err(_) => self.clif.get().and_then(|c| c.as_ref().ok()),
+        }
     }
 
     fn interp(&self) -> &Code {

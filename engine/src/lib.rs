@@ -25,5 +25,5 @@ pub use config::{BackendChoice, Config};
 pub use error::{Error, Result};
 pub use explain::{Explanation, Level, explain, explain_graph, human};
 pub use function::Function;
-pub use lazuli_jit::{Precision, Target, TargetError};
+pub use lazuli_jit::{Backend, Precision, Target, TargetError};
 pub use lower::evaluate;

@@ -162,6 +162,9 @@ fn check(words: &[u32]) -> Result<(), TestCaseError> {
     let compiled = plain.clone().backend(BackendChoice::Clif);
     same("compiled", &compiled)?;
     same("compiled, three threads", &compiled.clone().threads(3))?;
+    let wide = plain.clone().backend(BackendChoice::Wide);
+    same("wide", &wide)?;
+    same("wide, three threads", &wide.threads(3))?;
     for target in ["x86-64", "x86-64-v2"] {
         if let Ok(config) = compiled.clone().target_named(target) {
             same(target, &config)?;

@@ -170,9 +170,10 @@ fn run_run(settings: &Settings, input: &str) -> Outcome {
         ("interp".to_owned(), config.clone().backend(BackendChoice::Interp)),
     ];
     for target in Target::available().iter().filter(|t| t.supported()) {
-        let config =
-            config.clone().backend(BackendChoice::Clif).target_named(target.name).map_err(|e| e.to_string())?;
-        ways.push((target.name.to_owned(), config));
+        for backend in [BackendChoice::Clif, BackendChoice::Wide] {
+            let config = config.clone().backend(backend).target_named(target.name).map_err(|e| e.to_string())?;
+            ways.push((format!("{backend} {}", target.name), config));
+        }
     }
     let mut expected: Option<Vec<Tensor>> = None;
     for (name, config) in ways {

@@ -7,6 +7,7 @@
 use lazuli_cli::lang::{self, Env, Value};
 use lazuli_engine::{BackendChoice, Config, Target, compute, data};
 use lazuli_graph::{DType, Expr, Index, MapOp, Scalar, Shape, View};
+use lazuli_jit::Backend;
 use lazuli_runtime::Tensor;
 use lazuli_tests::oracle::{Case, Kind, Near, Oracle, Tolerance, compare, tensor};
 use std::collections::BTreeMap;
@@ -20,7 +21,10 @@ static WAYS: LazyLock<Vec<(String, Config)>> = LazyLock::new(|| {
         if let Ok(config) = Config::default().target_named(info.name)
             && info.name != "interp"
         {
-            ways.push((format!("clif {}", info.name), config.backend(BackendChoice::Clif)));
+            ways.push((format!("clif {}", info.name), config.clone().backend(BackendChoice::Clif)));
+            if Backend::Wide.why_not(config.target).is_none() {
+                ways.push((format!("wide {}", info.name), config.backend(BackendChoice::Wide)));
+            }
         }
     }
     println!("compared: {}", ways.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "));

@@ -84,7 +84,7 @@ pub struct ProgramArgs {
     /// Threads; 0 is one for each core.
     #[arg(long)]
     pub threads: Option<usize>,
-    /// What runs the kernels: auto, interp or clif.
+    /// What runs the kernels: auto, interp, clif or wide.
     #[arg(long)]
     pub backend: Option<BackendChoice>,
     /// The instruction set to compile for; `lazuli info` lists them.

@@ -1,7 +1,7 @@
 //! What `lazuli info` says of the machine.
 
 use lazuli::runtime::cpu;
-use lazuli::{Config, Target, human};
+use lazuli::{Backend, Config, Target, human};
 use std::fmt::Write;
 
 /// The report; `config` is what the environment asks for.
@@ -28,8 +28,11 @@ pub fn info(config: &Config) -> String {
     line("precision", &config.precision.to_string());
     line("backend", &config.backend.to_string());
     let (name, bits) = (config.target.name(), config.target.vector_bits());
-    // The width that Cranelift's vectors have, whatever the CPU's.
-    line("target", &format!("{name}; compiled code uses vectors of 128 bits, the CPU has {bits}"));
+    let used = match Backend::Wide.why_not(config.target) {
+        None => format!("{name}; vectors of {bits} bits"),
+        Some(why) => format!("{name}; vectors of 128 bits ({why})"),
+    };
+    line("target", &used);
     line("targets", "");
     for target in Target::available() {
         match &target.why_not {

@@ -35,7 +35,8 @@ pub use axes::{All, Axes, Axis, Over};
 pub use create::Number;
 pub use function::{Argument, Arguments, Function, Outputs};
 pub use lazuli_engine::{
-    BackendChoice, Config, Error, Explanation, Level, Precision, Result, Target, TargetError, config, human, kernels,
+    Backend, BackendChoice, Config, Error, Explanation, Level, Precision, Result, Target, TargetError, config, human,
+    kernels,
 };
 pub use lazuli_graph as graph;
 pub use lazuli_graph::{DType, Index, MapOp, ReduceOp, Scalar, ScanOp, Shape, ops};
