@@ -1,6 +1,7 @@
 //! The contest: Lazuli and its peers by turns, so that the machine's noise hits all alike.
 
 use crate::client::Client;
+use crate::flops;
 use crate::options::Options;
 use crate::record::{Cell, Time};
 use crate::stats;
@@ -156,7 +157,8 @@ pub(crate) fn cell(
     };
     let mut cell = Cell { workload: workload.name.clone(), dtype: dtype.to_owned(), n, ..Cell::default() };
     cell.bytes = workload.reads * subject.input_bytes() as f64 + expected.nbytes() as f64;
-    cell.flops = workload.flops * n as f64;
+    cell.bound = workload.bound;
+    cell.flops = flops::per_element(workload) * n as f64;
 
     let mut all = Vec::new();
     for ours in OURS {

@@ -3,32 +3,54 @@
 //! ```text
 //! workload -> inputs, NumPy's result   client (peers.py, lazuli-bench-ndarray), subject (Lazuli)
 //!          -> checked, timed by turns  contest, timing, stats
-//!          -> record                   benches/results/
-//!          -> table, page              table
+//!          -> record                   measure; beside it roofline, cold, backends, shared, incache, overhead
+//!          -> what it shows            summary, table, page, svg
+//! two versions -> by turns             serve, compare, noise
 //! ```
 
-use lazuli_engine::Config;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+mod backends;
 mod client;
+mod cold;
+mod compare;
 mod contest;
+mod flops;
+mod incache;
+mod inputs;
 mod machine;
+mod measure;
+mod noise;
 mod options;
+mod overhead;
+mod page;
 mod record;
+mod roofline;
+mod serve;
+mod shared;
 mod stats;
 mod subject;
+mod summary;
+mod svg;
 mod table;
 mod timing;
 mod workload;
 
-use options::Options;
+use options::{CompareOptions, Options};
+use record::Record;
+use workload::Workload;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match args.split_first() {
         Some((command, rest)) if command == "run" => Options::parse(rest).and_then(|options| run(&options)),
+        Some((command, [file])) if command == "page" => make_page(Path::new(file)),
+        Some((command, [])) if command == "serve" => serve::serve(),
+        Some((command, rest)) if command == "compare" => {
+            CompareOptions::parse(rest).and_then(|options| compare::compare(&options))
+        }
         _ => Err(options::USAGE.to_owned()),
     };
     match outcome {
@@ -44,33 +66,30 @@ fn run(options: &Options) -> Result<(), String> {
     let start = Instant::now();
     let root = Path::new(".");
     let workloads = workload::load(&root.join("benches").join("workloads"), &options.filter)?;
-    let threads = match options.threads {
-        0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
-        n => n,
-    };
-    let config = Config::default().threads(threads);
-    let mut peers = contest::Peers::start(options, root, threads)?;
-    let contestants = peers.names();
-    let mut record = record::Record { machine: machine::here(threads), ..record::Record::default() };
-    record.machine.versions = peers.versions.clone();
-    record.machine.contestants = contestants.clone();
-
-    println!("{}", table::header(&contestants));
-    for workload in &workloads {
-        let sizes = if options.sizes.is_empty() { &workload.sizes } else { &options.sizes };
-        for dtype in &workload.dtypes {
-            for &n in sizes {
-                let place = |e: String| format!("{}/{dtype}/{n}: {e}", workload.name);
-                let done = contest::cell(workload, dtype, n, &mut peers, &config, options.quick).map_err(place)?;
-                println!("{}", table::line(&done.cell, &contestants));
-                record.cells.push(done.cell);
-            }
-        }
-    }
-    record.machine.seconds = start.elapsed().as_secs_f64();
+    let record = measure::everything(options, root, &workloads, start)?;
     println!("\n{:.0} s", record.machine.seconds);
+    println!("\n{}", summary::text(&summary::claims(&record)));
     if options.writes() {
         println!("written: {}", record.write(&root.join("benches").join("results"))?.display());
+        write_page(root, &record, &workloads)?;
     }
     Ok(())
+}
+
+/// Writes the page and its chart.
+fn write_page(root: &Path, record: &Record, workloads: &[Workload]) -> Result<(), String> {
+    let docs = root.join("docs");
+    for (name, text) in [("benchmarks.md", page::page(record, workloads)), (page::CHART, page::chart(record))] {
+        let path = docs.join(name);
+        std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+        println!("written: {}", path.display());
+    }
+    Ok(())
+}
+
+/// Makes the page again from a record.
+fn make_page(file: &Path) -> Result<(), String> {
+    let root = Path::new(".");
+    let workloads = workload::load(&root.join("benches").join("workloads"), "")?;
+    write_page(root, &Record::read(file)?, &workloads)
 }

@@ -7,6 +7,9 @@ pub(crate) const USAGE: &str = "\
 usage, from the root of the project (`cargo xtask bench` builds and runs it):
   lazuli-bench run --python PYTHON [--ndarray PROGRAM] [--peers LIST] [--filter LIST] [--sizes LIST]
                    [--threads N] [--quick] [--no-write]
+  lazuli-bench compare --old PROGRAM [--filter LIST] [--sizes LIST] [--quick]
+  lazuli-bench serve [speaks the protocol that benches/README.md describes]
+  lazuli-bench page FILE [makes docs/benchmarks.md from a file of benches/results/]
 ";
 
 /// What to run.
@@ -57,7 +60,41 @@ impl Options {
 
     /// Whether this run leaves files behind: the whole, in earnest.
     pub(crate) fn writes(&self) -> bool {
-        !self.quick && !self.no_write && self.filter.is_empty() && self.sizes.is_empty() && self.peers.is_empty()
+        let whole = self.filter.is_empty() && self.sizes.is_empty() && self.peers.is_empty() && self.threads == 0;
+        whole && !self.quick && !self.no_write
+    }
+}
+
+/// What to compare.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct CompareOptions {
+    /// The harness of the version that this one is compared with.
+    pub(crate) old: PathBuf,
+    /// As in [`Options`].
+    pub(crate) filter: String,
+    pub(crate) sizes: Vec<usize>,
+    pub(crate) quick: bool,
+}
+
+impl CompareOptions {
+    /// Parses arguments.
+    pub(crate) fn parse(args: &[String]) -> Result<CompareOptions, String> {
+        let mut options = CompareOptions::default();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().ok_or_else(|| format!("{arg} wants a value"));
+            match arg.as_str() {
+                "--old" => options.old = value()?.into(),
+                "--filter" => options.filter = value()?.clone(),
+                "--sizes" => options.sizes = sizes(value()?)?,
+                "--quick" => options.quick = true,
+                _ => return Err(format!("unknown option '{arg}'\n{USAGE}")),
+            }
+        }
+        match options.old.as_os_str().is_empty() {
+            true => Err(format!("--old is missing: the harness to compare with\n{USAGE}")),
+            false => Ok(options),
+        }
     }
 }
 
@@ -97,7 +134,7 @@ mod tests {
         assert_eq!(options.threads, 1);
         assert!(!options.writes());
         assert!(parse("--python p").unwrap().writes());
-        for partial in ["--quick", "--no-write", "--filter x", "--sizes 1k", "--peers numpy"] {
+        for partial in ["--quick", "--no-write", "--filter x", "--sizes 1k", "--peers numpy", "--threads 1"] {
             assert!(!parse(&format!("--python p {partial}")).unwrap().writes(), "{partial}");
         }
     }
@@ -109,5 +146,6 @@ mod tests {
         assert!(parse("--python p --sizes 10").unwrap_err().contains("too few"));
         assert!(parse("--python p --sizes 1x").unwrap_err().contains("no number"));
         assert!(parse("--bogus").unwrap_err().contains("unknown option"));
+        assert!(CompareOptions::parse(&[]).unwrap_err().contains("--old is missing"));
     }
 }

@@ -1,5 +1,10 @@
 //! What a run found, as it is written to `benches/results/`.
 
+use crate::cold::Cold;
+use crate::overhead::Overhead;
+use crate::roofline::Roof;
+use crate::workload::Bound;
+use crate::{backends, incache, shared};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,6 +41,8 @@ pub(crate) struct Cell {
     pub(crate) bytes: f64,
     /// Operations of floating point.
     pub(crate) flops: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bound: Option<Bound>,
     /// By contestant.
     pub(crate) times: BTreeMap<String, Time>,
     /// Why a contestant has no time.
@@ -66,10 +73,36 @@ pub(crate) struct Machine {
 #[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 pub(crate) struct Record {
     pub(crate) machine: Machine,
+    pub(crate) roof: Roof,
     pub(crate) cells: Vec<Cell>,
+    pub(crate) cold: Vec<Cold>,
+    pub(crate) backends: Vec<backends::Row>,
+    pub(crate) shared: Vec<shared::Row>,
+    pub(crate) incache: Vec<incache::Row>,
+    pub(crate) overheads: Vec<Overhead>,
+}
+
+impl Cell {
+    /// Nanoseconds of a contestant's best sample.
+    pub(crate) fn best(&self, contestant: &str) -> Option<f64> {
+        self.times.get(contestant).map(|t| t.min)
+    }
+
+    /// `workload dtype`.
+    pub(crate) fn label(&self) -> String {
+        format!("{} {}", self.workload, self.dtype)
+    }
 }
 
 impl Record {
+    /// The sizes that there are, the largest first.
+    pub(crate) fn sizes(&self) -> Vec<usize> {
+        let mut sizes: Vec<usize> = self.cells.iter().map(|c| c.n).collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        sizes.dedup();
+        sizes
+    }
+
     /// Writes the record into a folder, under its date and commit; gives the path.
     pub(crate) fn write(&self, folder: &Path) -> Result<PathBuf, String> {
         let text = toml::to_string(self).map_err(|e| e.to_string())?;

@@ -4,9 +4,9 @@
 
 use crate::stats;
 use bytemuck::cast_slice_mut;
+use lazuli_graph::{DType, Shape};
 use lazuli_runtime::threads::Threads;
 use lazuli_runtime::triad::{Stores, triad};
-use lazuli_graph::{DType, Shape};
 use lazuli_runtime::{AllocError, Buffer, Tensor, cpu};
 use pulp::{Arch, Simd, WithSimd};
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,15 @@ impl Roof {
             "float64" => Some(self.fma_f64_all),
             "float32" => Some(self.fma_f32_all),
             _ => None,
+        }
+    }
+
+    /// The peak for a dtype with one thread, measured now.
+    pub(crate) fn peak_1(dtype: &str, seconds: f64) -> Result<f64, String> {
+        match dtype {
+            "float64" => peak::<f64>(1, seconds),
+            "float32" => peak::<f32>(1, seconds),
+            _ => Err(format!("no peak of {dtype} is measured")),
         }
     }
 
@@ -96,7 +105,7 @@ fn filled(n: usize, value: f64) -> Result<Tensor, String> {
     };
     let buffer = Buffer::build(n * size_of::<f64>(), fill).map_err(|e| e.to_string())?;
     let shape = Shape::new(&[n]).map_err(|e| e.to_string())?;
-    Tensor::from_parts(buffer, DType::F64, shape, [8].into(), 0).map_err(|e| e.to_string())
+    Tensor::from_parts(buffer, DType::F64, shape, &[8], 0).map_err(|e| e.to_string())
 }
 
 /// The best bandwidth over both kinds of stores.
@@ -191,7 +200,7 @@ mod tests {
 
     #[test]
     fn chains_count_what_they_do() {
-        let (operations, value) = Arch::Scalar(pulp::Scalar::new()).dispatch(Chains::<f64>(10, std::marker::PhantomData));
+        let (operations, value) = f64::chains(pulp::Scalar::new(), 10);
         assert_eq!(operations, (2 * CHAINS * 10) as f64);
         // Each chain goes from i toward 1.
         let expected: f64 = (0..CHAINS).map(|i| 1.0 + (i as f64 - 1.0) * 0.999f64.powi(10)).sum();

@@ -1,6 +1,6 @@
 //! Workloads: the files of `benches/workloads/`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,17 @@ pub(crate) struct Workload {
     /// How often the inputs must come from memory where they are larger than the caches.
     #[serde(default = "one")]
     pub(crate) reads: f64,
+    /// What bounds it where the arrays are larger than the caches; none where neither clearly does.
+    pub(crate) bound: Option<Bound>,
     pub(crate) inputs: BTreeMap<String, Input>,
+}
+
+/// What a workload waits for.
+#[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Bound {
+    Memory,
+    Arithmetic,
 }
 
 /// What an input is filled with.

@@ -48,7 +48,8 @@ fn around(a: &mut [f64], b: &[f64], scale: f64, c: &[f64]) {
         unsafe { _mm_stream_pd(a.as_mut_ptr(), _mm_set_pd(b[1] + scale * c[1], b[0] + scale * c[0])) }
     }
     // Without it, what others read may be older than what they are told.
-    _mm_sfence();
+    // SAFETY: SSE is part of x86-64.
+    unsafe { _mm_sfence() }
     plain(tail, b_tail, scale, c_tail);
 }
 

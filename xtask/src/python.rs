@@ -37,10 +37,14 @@ pub(crate) fn environment(requirements: &[&str]) -> Outcome<PathBuf> {
     Ok(python)
 }
 
-/// Installs the packages of a requirements file one by one: what this machine cannot have, the others do without.
-pub(crate) fn each(python: &Path, file: &str) -> Outcome {
+/// Installs the packages of a requirements file one by one, those of these names if any are given: what this machine
+/// cannot have, the others do without.
+pub(crate) fn each(python: &Path, file: &str, names: &[String]) -> Outcome {
     for wanted in lines(&read(&root().join(file))?) {
         let (name, version) = wanted.split_once("==").unwrap_or((wanted, ""));
+        if !names.is_empty() && !names.iter().any(|n| n == name) {
+            continue;
+        }
         let found = "import importlib.metadata as m, sys; sys.exit(m.version(sys.argv[1]) != sys.argv[2])";
         if capture(Command::new(python).args(["-c", found, name, version])).is_ok() {
             continue;
