@@ -1,12 +1,14 @@
 //! What an expression costs beside its arithmetic: building, planning, compiling, looking up, calling.
 
-use crate::time;
-use lazuli_engine::{BackendChoice, Config, Function, clear_caches, compute, data};
+use crate::{cold, stats, timing};
+use lazuli_engine::{Config, Function, clear_caches, compute, data};
 use lazuli_graph::{Expr, MapOp};
 use lazuli_runtime::Tensor;
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// One figure.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
 pub(crate) struct Overhead {
     pub(crate) what: String,
     pub(crate) microseconds: f64,
@@ -55,7 +57,7 @@ pub(crate) fn measure(config: &Config, quick: bool) -> Result<Vec<Overhead>, Str
     let values = |scale: f64| (1..=ELEMENTS).map(|i| i as f64 * scale).collect::<Vec<f64>>();
     let tensor = |scale| Tensor::from_vec(&[ELEMENTS], values(scale)).map_err(|e| e.to_string());
     let (x, y) = (tensor(1e-3)?, tensor(2e-3)?);
-    let seconds = if quick { 0.01 } else { 0.5 };
+    let seconds = if quick { 0.01 } else { 0.3 };
     let mut overheads = Vec::new();
     let mut add = |what: &str, kind: &str, microseconds: f64| {
         overheads.push(Overhead { what: format!("{what}, {kind}"), microseconds });
@@ -65,34 +67,27 @@ pub(crate) fn measure(config: &Config, quick: bool) -> Result<Vec<Overhead>, Str
             let result = chain(&data(x.clone()), &data(y.clone()), &ops).map_err(|e| e.to_string())?;
             compute(&[result], config).map(drop).map_err(text)
         };
-        let cold = |config: &Config| -> Result<f64, String> {
+        for (name, choice) in cold::backends() {
+            let config = config.clone().backend(choice);
             let mut times = Vec::new();
             for _ in 0..if quick { 3 } else { 101 } {
                 clear_caches();
                 let start = Instant::now();
-                once(config)?;
+                once(&config)?;
                 times.push(start.elapsed().as_secs_f64() * 1e6);
             }
-            times.sort_by(f64::total_cmp);
-            Ok(times[times.len() / 2])
+            add(&format!("cold compute, {name} (median)"), kind, stats::median(&times));
+        }
+        let best = |f: &dyn Fn() -> Result<(), String>| -> Result<f64, String> {
+            Ok(stats::min(&timing::alone(seconds, f)?) / 1e3)
         };
-        let compiled = config.clone().backend(BackendChoice::Clif);
-        add("cold compute, default backend (median)", kind, cold(config)?);
-        add("cold compute, compiled (median)", kind, cold(&compiled)?);
-        add("compute of the same expression again", kind, time::best(seconds, || once(config))? * 1e3);
+        add("compute of the same expression again", kind, best(&|| once(config))?);
         let function = Function::new(2, move |args| Ok(vec![chain(&args[0], &args[1], &ops)?]));
         let args = [x.clone(), y.clone()];
-        let call = time::best(seconds, || function.call(&args, config).map(drop).map_err(text))? * 1e3;
-        add("call of a `Function`", kind, call);
+        add("call of a `Function`", kind, best(&|| function.call(&args, config).map(drop).map_err(text))?);
         let leaves = (data(x.clone()), data(y.clone()));
         let build = || chain(&leaves.0, &leaves.1, &ops).map(drop).map_err(|e| e.to_string());
-        add("building the expression alone", kind, time::best(seconds, build)? * 1e3);
+        add("building the expression alone", kind, best(&build)?);
     }
     Ok(overheads)
-}
-
-/// The figures as lines.
-pub(crate) fn text(overheads: &[Overhead]) -> String {
-    let lines = overheads.iter().map(|o| format!("{:62} {:10.2} us", o.what, o.microseconds));
-    lines.collect::<Vec<_>>().join("\n")
 }

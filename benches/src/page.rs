@@ -1,135 +1,306 @@
-//! The table, on the terminal and as the page `docs/benchmarks.md`.
+//! The page `docs/benchmarks.md` and its chart, made from a record.
 
-use crate::overhead::Overhead;
+use crate::contest::Ours;
+use crate::record::{Cell, Record};
+use crate::summary::{self, bandwidth_share, ratio, roof_share};
+use crate::svg::{self, Group, Series};
+use crate::table::short;
 use crate::workload::Workload;
-use std::process::Command;
+use crate::{backends, cold, flops, incache, shared};
+use std::collections::BTreeSet;
+use std::fmt::Write;
 
-/// The figures of one workload at one size: milliseconds of the best run.
-pub(crate) struct Row {
-    workload: String,
-    dtype: String,
-    n: usize,
-    /// Lazuli, built and computed each time.
-    pub(crate) compute: f64,
-    /// Lazuli, a `Function` called.
-    pub(crate) call: f64,
-    /// The peers; none where one cannot do it.
-    pub(crate) peers: Vec<Option<f64>>,
+/// The chart's file, beside the page.
+pub(crate) const CHART: &str = "benchmarks.svg";
+
+/// The ratio that the chart shows: to the best peer, Rust's too.
+fn charted(n: usize) -> Ours {
+    if n <= 1000 { Ours::Call } else { Ours::Compute }
 }
 
-impl Row {
-    pub(crate) fn new(workload: &str, dtype: &str, n: usize, peers: usize) -> Row {
-        let (workload, dtype) = (workload.to_owned(), dtype.to_owned());
-        Row { workload, dtype, n, compute: f64::INFINITY, call: f64::INFINITY, peers: vec![None; peers] }
-    }
-
-    /// How many times as fast as the fastest peer, computing anew.
-    fn ratio(&self) -> Option<f64> {
-        self.peers.iter().flatten().copied().reduce(f64::min).map(|best| best / self.compute)
-    }
+/// The chart.
+pub(crate) fn chart(record: &Record) -> String {
+    const COLORS: [&str; 6] = ["#1f5fa8", "#5fa8d3", "#b9d7ea", "#8a8a8a", "#b0b0b0", "#d0d0d0"];
+    let sizes = record.sizes();
+    let series = |(&n, color): (&usize, _)| Series { name: format!("{n} ({})", charted(n).name()), color };
+    let series: Vec<Series> = sizes.iter().zip(COLORS).map(series).collect();
+    let mut seen = BTreeSet::new();
+    let labels: Vec<&Cell> = record.cells.iter().filter(|c| seen.insert(c.label())).collect();
+    let bar = |label: &str, n: usize| {
+        let cell = record.cells.iter().find(|c| c.n == n && c.label() == label)?;
+        Some(ratio(cell, &record.machine.contestants, charted(n), |_| true)?.ratio)
+    };
+    let group = |c: &&Cell| {
+        let label = c.label();
+        let ratios = sizes.iter().take(COLORS.len()).map(|&n| bar(&label, n)).collect();
+        Group { label: label.replace("float", "f").replace("int", "i"), ratios }
+    };
+    let groups: Vec<Group> = labels.iter().map(group).collect();
+    svg::ratios("Speed of Lazuli, the best peer of each workload being 1", &series, &groups)
 }
 
-/// All rows.
-pub(crate) struct Table {
-    peers: Vec<String>,
-    rows: Vec<Row>,
-}
-
-fn ms(x: f64) -> String {
-    format!("{x:.4}")
-}
+/// A table in Markdown.
+struct Table(String);
 
 impl Table {
-    pub(crate) fn new(peers: Vec<String>) -> Table {
-        Table { peers, rows: Vec::new() }
+    fn new(text: usize, columns: &[String]) -> Table {
+        let rule = |i: usize| if i < text { "---|" } else { "--:|" };
+        let rules: String = (0..columns.len()).map(rule).collect();
+        Table(format!("| {} |\n|{rules}\n", columns.join(" | ")))
     }
 
-    pub(crate) fn peers(&self) -> &[String] {
-        &self.peers
+    fn row(&mut self, cells: &[String]) {
+        self.0 += &format!("| {} |\n", cells.join(" | "));
     }
+}
 
-    fn columns(&self) -> impl Iterator<Item = &str> {
-        ["compute", "call"].into_iter().chain(self.peers.iter().map(String::as_str)).chain(["best peer / compute"])
-    }
-
-    fn cells(row: &Row) -> Vec<String> {
-        let peers = row.peers.iter().map(|p| p.map_or("-".to_owned(), ms));
-        let ratio = row.ratio().map_or("-".to_owned(), |r| format!("{r:.2}"));
-        [ms(row.compute), ms(row.call)].into_iter().chain(peers).chain([ratio]).collect()
-    }
-
-    /// The first line on the terminal.
-    pub(crate) fn header(&self) -> String {
-        let columns: String = self.columns().map(|c| format!(" {c:>10}")).collect();
-        format!("{:32}{columns}   (ms, best run)", "workload/dtype/n")
-    }
-
-    /// Takes a row, and gives it as a line.
-    pub(crate) fn push(&mut self, row: Row) -> String {
-        let cells: String = Table::cells(&row).iter().map(|c| format!(" {c:>10}")).collect();
-        let line = format!("{:32}{cells}", format!("{}/{}/{}", row.workload, row.dtype, row.n));
-        self.rows.push(row);
-        line
-    }
-
-    fn markdown(&self) -> String {
-        let columns: Vec<&str> = self.columns().collect();
-        let mut out = format!("| workload | dtype | n | {} |\n", columns.join(" | "));
-        out += &format!("|---|---|--:|{}\n", "--:|".repeat(columns.len()));
-        for row in &self.rows {
-            let cells = Table::cells(row).join(" | ");
-            out += &format!("| {} | {} | {} | {cells} |\n", row.workload, row.dtype, row.n);
-        }
-        out
-    }
+fn words(list: &[&str]) -> Vec<String> {
+    list.iter().map(|w| (*w).to_owned()).collect()
 }
 
 /// The page.
-pub(crate) fn page(
-    table: &Table,
-    workloads: &[Workload],
-    overheads: &[Overhead],
-    versions: &[(String, String)],
-    threads: usize,
-) -> String {
-    let mut out = String::from("<!-- Written by `cargo xtask bench`. -->\n# Benchmarks\n\n");
-    out += "Milliseconds of the best run, Lazuli and its peers by turns in one run on one machine; smaller is better.\n\
-            `compute` builds the expression and computes it, each time anew; `call` calls a `Function` that was made\n\
-            once. Results were compared with NumPy's before they were timed. numexpr takes literals as `float64`, also\n\
-            beside `float32` arrays.\n\n";
-    out += &format!("- machine: {}, {threads} hardware threads, {}\n", cpu(), std::env::consts::OS);
-    out += &format!("- commit: {}\n", commit());
-    let versions: Vec<String> = versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
-    out += &format!("- versions: {}\n\n", versions.join(", "));
-    out += &table.markdown();
-    out += "\n## Overheads\n\nAn expression of ten elementwise operations on 1000 elements of `float64`.\n\n\
-            | | µs |\n|---|--:|\n";
-    for o in overheads {
-        out += &format!("| {} | {:.2} |\n", o.what, o.microseconds);
+pub(crate) fn page(record: &Record, workloads: &[Workload]) -> String {
+    let mut out = String::from("<!-- Written by `cargo xtask bench` from the newest file in `benches/results/`. -->\n");
+    out += "# Benchmarks\n\n";
+    head(record, &mut out);
+    promises(record, &mut out);
+    for n in record.sizes() {
+        size(record, n, &mut out);
     }
-    out += "\n## Workloads\n\n| | what it is | formula |\n|---|---|---|\n";
-    for w in workloads {
-        let formula = w.formula.trim().replace('\n', "; ").replace('|', "\\|");
-        out += &format!("| {} | {} | `{formula}` |\n", w.name, w.doc);
-    }
+    absences(record, &mut out);
+    roofline(record, &mut out);
+    cold_table(record, &mut out);
+    backends_table(record, &mut out);
+    threads(record, &mut out);
+    overheads(record, &mut out);
+    formulas(workloads, &mut out);
     out
 }
 
-/// The processor's name, where the system tells.
-fn cpu() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = info.lines().find(|l| l.starts_with("model name"));
-    let name = line.and_then(|l| l.split_once(':')).map(|(_, name)| name.trim().to_owned());
-    name.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+fn head(record: &Record, out: &mut String) {
+    let m = &record.machine;
+    *out += "Lazuli and its peers by turns in one run on one machine: only ratios within a run mean much. Times are of\n\
+             the best of many samples. `compute` builds the expression and computes it, each time anew; `call` calls a\n\
+             `Function` made once, `call_1` with one thread. `numba` and `ndarray` are loops fused by hand; with `_out`\n\
+             they write into one array again and again. Each result was compared with NumPy's before it was timed.\n\n";
+    let changes = if m.dirty { ", with changes" } else { "" };
+    let versions: Vec<String> = m.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    *out += &format!("- machine: {}, {} threads, {}\n", m.cpu, m.threads, m.os);
+    *out += &format!("- {}, commit {}{changes}\n- versions: {}\n", m.date, m.commit, versions.join(", "));
+    *out += &format!("- the run, `cargo xtask bench`, took {:.0} minutes\n\n", (m.seconds / 60.0).ceil());
+    *out += &format!("![The ratios below as bars]({CHART})\n\n");
 }
 
-/// The commit that is checked out, and whether files differ from it.
-fn commit() -> String {
-    let git = |args: &[&str]| Command::new("git").args(args).output().ok().filter(|o| o.status.success());
-    let text = |o: std::process::Output| String::from_utf8_lossy(&o.stdout).trim().to_owned();
-    match git(&["rev-parse", "--short=12", "HEAD"]).map(text) {
-        Some(id) if git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|o| o.stdout.is_empty()) => id,
-        Some(id) => format!("{id}, with changes"),
-        None => "unknown".to_owned(),
+fn promises(record: &Record, out: &mut String) {
+    *out += "## What is aimed at, and what this run shows\n\n";
+    let mut table = Table::new(1, &words(&["", "shown", "aim", "", "of", "command"]));
+    for c in summary::claims(record) {
+        let verdict = if c.met() { "met".to_owned() } else { format!("**{}**", c.verdict()) };
+        table.row(&[c.what.clone(), c.unit.show(c.value), c.goal(), verdict, c.of.clone(), format!("`{}`", c.command)]);
+    }
+    *out += &table.0;
+    *out +=
+        "\nEach command measures what its line needs and prints the line; the whole table is `cargo xtask bench`.\n\n";
+}
+
+fn size(record: &Record, n: usize, out: &mut String) {
+    let _ = writeln!(out, "## {n} elements\n");
+    let ours = [Ours::Compute, Ours::Call, Ours::CallOne];
+    let contestants = &record.machine.contestants;
+    let mut columns = words(&["workload"]);
+    columns.extend(ours.iter().map(|o| o.name().to_owned()).chain(contestants.iter().cloned()));
+    columns.extend(words(&["best peer / compute", "/ call"]));
+    let mut table = Table::new(1, &columns);
+    for cell in record.cells.iter().filter(|c| c.n == n) {
+        let names = ours.iter().map(|o| o.name()).chain(contestants.iter().map(String::as_str));
+        let mut cells = vec![cell.label()];
+        cells.extend(names.map(|name| cell.best(name).map_or("-".to_owned(), short)));
+        for ours in [Ours::Compute, Ours::Call] {
+            let ratio = ratio(cell, contestants, ours, |_| true);
+            cells.push(ratio.map_or("-".to_owned(), |r| format!("{:.2} ({})", r.ratio, r.peer)));
+        }
+        table.row(&cells);
+    }
+    *out += &table.0;
+    *out += "\n";
+}
+
+fn absences(record: &Record, out: &mut String) {
+    let reasons = record.cells.iter().flat_map(|c| c.none.iter().map(|(peer, why)| (peer, why, c.workload.as_str())));
+    let mut grouped: std::collections::BTreeMap<(&str, &str), BTreeSet<&str>> = Default::default();
+    for (peer, why, workload) in reasons {
+        grouped.entry((peer, why)).or_default().insert(workload);
+    }
+    if grouped.is_empty() {
+        return;
+    }
+    *out += "Where a peer has no time:\n\n";
+    for ((peer, why), workloads) in grouped {
+        let all: Vec<&str> = workloads.into_iter().collect();
+        let _ = writeln!(out, "- `{peer}`: {why}: {}", all.join(", "));
+    }
+    *out += "\n";
+}
+
+fn roofline(record: &Record, out: &mut String) {
+    let r = &record.roof;
+    let giga = |x: f64| format!("{:.1}", x / 1e9);
+    *out += "## Roofline\n\nMeasured in the same run, the best of plain and non-temporal stores for the triad:\n\n";
+    let mut table = Table::new(1, &words(&["", "one thread", "all threads"]));
+    table.row(&["STREAM triad, GB/s".to_owned(), giga(r.triad_1), giga(r.triad_all)]);
+    table.row(&["FMA peak `float64`, Gflop/s".to_owned(), giga(r.fma_f64_1), giga(r.fma_f64_all)]);
+    table.row(&["FMA peak `float32`, Gflop/s".to_owned(), giga(r.fma_f32_1), giga(r.fma_f32_all)]);
+    *out += &table.0;
+    *out += "\nBytes that a workload must move, operations that it must do (functions at the nominal cost that\n\
+             `benches/src/flops.rs` lists), and how much of what either roof allows `compute` reaches. Loops that only\n\
+             read can move more than the triad.\n\n";
+    let Some(&n) = record.sizes().first() else { return };
+    let columns = ["workload", "bound by", "MB", "Mflop", "GB/s", "of the triad", "Gflop/s", "of the roof"];
+    let mut table = Table::new(2, &words(&columns));
+    for cell in record.cells.iter().filter(|c| c.n == n) {
+        let Some(ns) = cell.best(Ours::Compute.name()) else { continue };
+        let percent = |share: Option<f64>| share.map_or("-".to_owned(), |s| format!("{:.0} %", s * 100.0));
+        table.row(&[
+            cell.label(),
+            cell.bound.map_or("both".to_owned(), |b| format!("{b:?}").to_lowercase()),
+            format!("{:.0}", cell.bytes / 1e6),
+            format!("{:.0}", cell.flops / 1e6),
+            format!("{:.1}", cell.bytes / ns),
+            percent(bandwidth_share(record, cell, Ours::Compute)),
+            format!("{:.1}", cell.flops / ns),
+            percent(roof_share(record, cell, Ours::Compute)),
+        ]);
+    }
+    *out += &table.0;
+    *out += "\n";
+    for row in &record.incache {
+        let share = row.reached / row.peak * 100.0;
+        let _ = writeln!(
+            out,
+            "- the polynomial of {} elements of `{}` in cache, one thread: {} of {} Gflop/s, {share:.0} %",
+            incache::ELEMENTS,
+            row.dtype,
+            giga(row.reached),
+            giga(row.peak)
+        );
+    }
+    *out += "\n";
+}
+
+fn cold_table(record: &Record, out: &mut String) {
+    let names: BTreeSet<&str> = record.cold.iter().flat_map(|c| c.first.keys().map(String::as_str)).collect();
+    let own: Vec<&str> = cold::backends().into_iter().map(|(name, _)| name).collect();
+    let peers = record.machine.contestants.iter().map(String::as_str);
+    let names: Vec<&str> = own.into_iter().chain(peers).filter(|n| names.contains(n)).collect();
+    let _ = writeln!(
+        out,
+        "## Cold\n\nThe first `compute()` of {} elements in a process that is warm (caches cleared; median of many), the\n\
+         kernel's run included, beside the first call of what the peers compile.\n",
+        cold::ELEMENTS
+    );
+    let mut columns = words(&["workload"]);
+    columns.extend(names.iter().map(|n| (*n).to_owned()));
+    let mut table = Table::new(1, &columns);
+    for c in &record.cold {
+        let mut cells = vec![format!("{} {}", c.workload, c.dtype)];
+        cells.extend(names.iter().map(|&n| c.first.get(n).map_or("-".to_owned(), |&ns| short(ns))));
+        table.row(&cells);
+    }
+    *out += &table.0;
+    *out += "\n";
+}
+
+fn backends_table(record: &Record, out: &mut String) {
+    let _ = writeln!(out, "## Backends\n\nCalls of {} elements; backend, target and threads.\n", backends::ELEMENTS);
+    let names: BTreeSet<&str> = record.backends.iter().flat_map(|r| r.times.keys().map(String::as_str)).collect();
+    let mut columns = words(&["workload"]);
+    columns.extend(names.iter().map(|n| (*n).to_owned()));
+    let mut table = Table::new(1, &columns);
+    for row in &record.backends {
+        let mut cells = vec![format!("{} {}", row.workload, row.dtype)];
+        cells.extend(names.iter().map(|&n| row.times.get(n).map_or("-".to_owned(), |t| short(t.min))));
+        table.row(&cells);
+    }
+    *out += &table.0;
+    *out += "\n";
+    let reasons: BTreeSet<String> = record
+        .backends
+        .iter()
+        .flat_map(|r| r.none.iter().map(|(way, why)| format!("{}, {way}: {why}", r.workload)))
+        .collect();
+    for reason in reasons {
+        let _ = writeln!(out, "- {reason}");
+    }
+}
+
+fn threads(record: &Record, out: &mut String) {
+    let _ = writeln!(
+        out,
+        "## Threads\n\nCalls of {} elements (median): alone, and while every core has a caller of its own.\n",
+        shared::ELEMENTS
+    );
+    let columns = ["workload", "alone, 1 thread", "alone, all", "shared, 1 thread", "shared, all", "gain when shared"];
+    let mut table = Table::new(1, &words(&columns));
+    for r in &record.shared {
+        let times = [r.alone_1, r.alone_all, r.shared_1, r.shared_all].map(short);
+        let mut cells = vec![format!("{} {}", r.workload, r.dtype)];
+        cells.extend(times);
+        cells.push(format!("{:.2}", r.gain()));
+        table.row(&cells);
+    }
+    *out += &table.0;
+    *out += "\n";
+}
+
+fn overheads(record: &Record, out: &mut String) {
+    *out += "## Overheads\n\nAn expression of ten elementwise operations on 1000 elements of `float64`.\n\n";
+    let mut table = Table::new(1, &words(&["", "µs"]));
+    for o in &record.overheads {
+        table.row(&[o.what.clone(), format!("{:.2}", o.microseconds)]);
+    }
+    *out += &table.0;
+    *out += "\n";
+}
+
+fn formulas(workloads: &[Workload], out: &mut String) {
+    *out += "## Workloads\n\n";
+    let mut table = Table::new(3, &words(&["", "what it is", "formula", "flops an element"]));
+    for w in workloads {
+        let formula = w.formula.trim().replace('\n', "; ").replace('|', "\\|");
+        table.row(&[w.name.clone(), w.doc.clone(), format!("`{formula}`"), format!("{}", flops::per_element(w))]);
+    }
+    *out += &table.0;
+    *out += "\nNumPy, numexpr, JAX and PyTorch (`torch.compile`) evaluate the formula; Numba's loops are made from it or\n\
+             stand in the workload's file; those for `ndarray` in `benches/ndarray/`, compiled for this CPU.\n";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Time;
+
+    #[test]
+    fn a_page_has_every_figure() {
+        let time = |t| Time { min: t, median: t };
+        let cell = |n: usize, ours: f64| Cell {
+            workload: "axpy".to_owned(),
+            dtype: "float64".to_owned(),
+            n,
+            bytes: 24.0 * n as f64,
+            flops: 2.0 * n as f64,
+            times: [("compute".to_owned(), time(ours)), ("numpy".to_owned(), time(2e6))].into(),
+            none: [("torch".to_owned(), "not installed".to_owned())].into(),
+            ..Cell::default()
+        };
+        let mut record = Record { cells: vec![cell(10_000_000, 4e6), cell(100_000, 1e6)], ..Record::default() };
+        record.machine.contestants = vec!["numpy".to_owned()];
+        record.roof.triad_all = 100e9;
+        let page = page(&record, &[]);
+        assert!(page.contains("| axpy float64 | 4.00 ms | - | - | 2.00 ms | 0.50 (numpy) | - |"), "{page}");
+        assert!(page.contains("**NOT MET**") && page.contains("| met |"), "{page}");
+        assert!(page.contains("- `torch`: not installed: axpy"));
+        assert!(page.contains("| 240 | 20 | 60.0 | 60 % |"), "{page}");
+        let chart = chart(&record);
+        assert!(chart.contains("axpy f64, 10000000 (compute): 0.50") && chart.contains("100000 (compute): 2.00"));
     }
 }

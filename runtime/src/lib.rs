@@ -26,6 +26,7 @@ pub mod png;
 pub mod pool;
 mod tensor;
 pub mod threads;
+pub mod triad;
 
 pub use buffer::Buffer;
 pub use element::Element;

@@ -3,7 +3,7 @@
 //! | module | command |
 //! |---|---|
 //! | `test` | `test`, `bless`: the oracle, then every test |
-//! | `bench` | `bench`: the benchmarks beside their peers |
+//! | `bench` | `bench`: the benchmarks beside their peers, or another commit |
 //! | `docs` | `docs`: the reference generated from the op table |
 //! | `ops` | `ops-json`: the op table for other languages |
 //! | `python` | the virtual environment the others use |
@@ -28,9 +28,15 @@ Usage: cargo xtask <command> [options]
   oracle            only write NumPy's results into target/oracle/
   bless [args]      rewrite the expectations of the text tests; look at the difference before you commit
   docs [--check]    write docs/reference.md from the op table; --check fails where it is stale
-  bench [options]   build and run the benchmarks beside NumPy and numexpr, and write docs/benchmarks.md
-                    --filter TEXT   only workloads whose name contains TEXT (writes no page)
-                    --quick         short runs, to see that all works (writes no page)
+  bench [options]   time Lazuli and its peers by turns; write benches/results/ and docs/benchmarks.md
+                    With any of these it prints only:
+                    --peers LIST    only these: numpy,numexpr,jax,torch,numba,ndarray
+                    --filter LIST   only workloads whose name contains one of these
+                    --sizes LIST    these numbers of elements, such as 1k,100k,10M
+                    --quick         short runs, to see that all works
+                    --no-write      the whole run
+                    --threads N     in place of one for each core
+                    --compare REV   in place of peers, the commit REV: fails where this one is slower beyond noise
   ops-json          print the op table as JSON
   help, --help      this text
 

@@ -1,0 +1,217 @@
+//! What this machine can do at most: the bandwidth of memory, and multiplications with addition.
+//!
+//! Both are measured in the run whose figures they are compared with: clocks and neighbours change.
+
+use crate::stats;
+use bytemuck::cast_slice_mut;
+use lazuli_graph::{DType, Shape};
+use lazuli_runtime::threads::Threads;
+use lazuli_runtime::triad::{Stores, triad};
+use lazuli_runtime::{AllocError, Buffer, Tensor, cpu};
+use pulp::{Arch, Simd, WithSimd};
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// The roof: with one thread, and with all.
+#[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Roof {
+    /// Bytes in a second of STREAM's triad, the better of plain and non-temporal stores.
+    pub(crate) triad_1: f64,
+    pub(crate) triad_all: f64,
+    /// Operations in a second, of which a multiplication with addition is two.
+    pub(crate) fma_f64_1: f64,
+    pub(crate) fma_f64_all: f64,
+    pub(crate) fma_f32_1: f64,
+    pub(crate) fma_f32_all: f64,
+}
+
+impl Roof {
+    /// The better of both.
+    pub(crate) fn best(self, other: Roof) -> Roof {
+        Roof {
+            triad_1: self.triad_1.max(other.triad_1),
+            triad_all: self.triad_all.max(other.triad_all),
+            fma_f64_1: self.fma_f64_1.max(other.fma_f64_1),
+            fma_f64_all: self.fma_f64_all.max(other.fma_f64_all),
+            fma_f32_1: self.fma_f32_1.max(other.fma_f32_1),
+            fma_f32_all: self.fma_f32_all.max(other.fma_f32_all),
+        }
+    }
+
+    /// The peak for a dtype with all threads; none for integers, of which no operation is counted.
+    pub(crate) fn fma_all(&self, dtype: &str) -> Option<f64> {
+        match dtype {
+            "float64" => Some(self.fma_f64_all),
+            "float32" => Some(self.fma_f32_all),
+            _ => None,
+        }
+    }
+
+    /// The peak for a dtype with one thread, measured now.
+    pub(crate) fn peak_1(dtype: &str, seconds: f64) -> Result<f64, String> {
+        match dtype {
+            "float64" => peak::<f64>(1, seconds),
+            "float32" => peak::<f32>(1, seconds),
+            _ => Err(format!("no peak of {dtype} is measured")),
+        }
+    }
+
+    /// The least seconds that moving and computing takes with all threads, where both overlap.
+    pub(crate) fn seconds(&self, dtype: &str, bytes: f64, flops: f64) -> f64 {
+        (bytes / self.triad_all).max(self.fma_all(dtype).map_or(0.0, |peak| flops / peak))
+    }
+}
+
+/// Measures, each for about this many seconds.
+pub(crate) fn measure(threads: usize, seconds: f64) -> Result<Roof, String> {
+    let (triad_1, triad_all) = bandwidth(threads, seconds)?;
+    let peak = |threads| Ok::<_, String>((peak::<f64>(threads, seconds)?, peak::<f32>(threads, seconds)?));
+    let ((fma_f64_1, fma_f32_1), (fma_f64_all, fma_f32_all)) = (peak(1)?, peak(threads)?);
+    Ok(Roof { triad_1, triad_all, fma_f64_1, fma_f64_all, fma_f32_1, fma_f32_all })
+}
+
+/// Runs `f` on each thread of the pool with its number.
+fn on_all(threads: usize, f: impl Fn(usize) + Sync) -> Result<(), String> {
+    let pool = Threads::get(threads).map_err(|e| e.to_string())?;
+    pool.broadcast(|context| f(context.index()));
+    Ok(())
+}
+
+/// The triad's bandwidth: with one thread, and with all.
+fn bandwidth(threads: usize, seconds: f64) -> Result<(f64, f64), String> {
+    // STREAM asks for four times the last cache; three arrays have it with this.
+    let last = cpu::caches().l3.max(cpu::caches().l2);
+    let n = (2 * last / size_of::<f64>()).max(4_000_000);
+    let (b, c) = (filled(n, 1.0)?, filled(n, 2.0)?);
+    let (b, c) = (b.as_slice().map_err(|e| e.to_string())?, c.as_slice().map_err(|e| e.to_string())?);
+    let mut found = Ok((0.0, 0.0));
+    // A buffer is written where it is made.
+    Buffer::build(n * size_of::<f64>(), |bytes| {
+        let a = cast_slice_mut(bytes);
+        a.fill(0.0);
+        let mut best = |threads| triads(threads, seconds / 2.0, a, b, c);
+        found = best(1).and_then(|one| Ok((one, best(threads)?)));
+        Ok::<(), AllocError>(())
+    })
+    .map_err(|e| e.to_string())?;
+    found
+}
+
+/// An array of one value in huge pages, where there are such.
+fn filled(n: usize, value: f64) -> Result<Tensor, String> {
+    let fill = |bytes: &mut [u8]| {
+        cast_slice_mut(bytes).fill(value);
+        Ok::<(), AllocError>(())
+    };
+    let buffer = Buffer::build(n * size_of::<f64>(), fill).map_err(|e| e.to_string())?;
+    let shape = Shape::new(&[n]).map_err(|e| e.to_string())?;
+    Tensor::from_parts(buffer, DType::F64, shape, &[8], 0).map_err(|e| e.to_string())
+}
+
+/// The best bandwidth over both kinds of stores.
+fn triads(threads: usize, seconds: f64, a: &mut [f64], b: &[f64], c: &[f64]) -> Result<f64, String> {
+    let part = a.len().div_ceil(threads);
+    let bytes = (3 * size_of_val(a)) as f64;
+    let mut best: f64 = 0.0;
+    for stores in [Stores::Plain, Stores::NonTemporal] {
+        let parts: Vec<_> = a.chunks_mut(part).map(std::sync::Mutex::new).collect();
+        let start = Instant::now();
+        let mut times = Vec::new();
+        while times.len() < 3 || start.elapsed().as_secs_f64() < seconds {
+            let one = Instant::now();
+            on_all(threads, |i| {
+                let Some(Ok(mut a)) = parts.get(i).map(|part| part.lock()) else { return };
+                triad(stores, &mut a, &b[i * part..], 0.5, &c[i * part..]);
+            })?;
+            times.push(one.elapsed().as_secs_f64());
+        }
+        best = best.max(bytes / stats::min(&times));
+    }
+    Ok(best)
+}
+
+/// A float that there are vectors of.
+trait Lane: Copy + Send + Sync {
+    /// Multiplies and adds in independent chains; gives the operations done, and a value that depends on all.
+    fn chains<S: Simd>(simd: S, times: usize) -> (f64, f64);
+}
+
+/// Chains enough to hide the latency of two units with five cycles each.
+const CHAINS: usize = 12;
+
+macro_rules! lane {
+    ($t:ty, $vector:ident, $splat:ident, $fma:ident, $sum:ident) => {
+        impl Lane for $t {
+            #[inline(always)]
+            fn chains<S: Simd>(simd: S, times: usize) -> (f64, f64) {
+                let mut chains: [S::$vector; CHAINS] = std::array::from_fn(|i| simd.$splat(i as $t));
+                let (scale, step) = (simd.$splat(0.999), simd.$splat(0.001));
+                for _ in 0..times {
+                    for chain in &mut chains {
+                        *chain = simd.$fma(*chain, scale, step);
+                    }
+                }
+                let lanes = size_of::<S::$vector>() / size_of::<$t>();
+                let total: $t = chains.iter().map(|&c| simd.$sum(c)).sum();
+                ((2 * lanes * CHAINS * times) as f64, total.into())
+            }
+        }
+    };
+}
+
+lane!(f64, f64s, splat_f64s, mul_add_f64s, reduce_sum_f64s);
+lane!(f32, f32s, splat_f32s, mul_add_f32s, reduce_sum_f32s);
+
+struct Chains<T>(usize, std::marker::PhantomData<T>);
+
+impl<T: Lane> WithSimd for Chains<T> {
+    type Output = (f64, f64);
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> (f64, f64) {
+        T::chains(simd, self.0)
+    }
+}
+
+/// Operations in a second with the widest vectors.
+fn peak<T: Lane>(threads: usize, seconds: f64) -> Result<f64, String> {
+    const TIMES: usize = 100_000;
+    let arch = Arch::new();
+    let start = Instant::now();
+    let mut best: f64 = 0.0;
+    while best == 0.0 || start.elapsed().as_secs_f64() < seconds {
+        let one = Instant::now();
+        let done = std::sync::Mutex::new(0.0);
+        on_all(threads, |_| {
+            let (operations, value) = arch.dispatch(Chains::<T>(TIMES, std::marker::PhantomData));
+            std::hint::black_box(value);
+            if let Ok(mut done) = done.lock() {
+                *done += operations;
+            }
+        })?;
+        let done = done.into_inner().map_err(|e| e.to_string())?;
+        best = best.max(done / one.elapsed().as_secs_f64());
+    }
+    Ok(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_count_what_they_do() {
+        let (operations, value) = f64::chains(pulp::Scalar::new(), 10);
+        assert_eq!(operations, (2 * CHAINS * 10) as f64);
+        // Each chain goes from i toward 1.
+        let expected: f64 = (0..CHAINS).map(|i| 1.0 + (i as f64 - 1.0) * 0.999f64.powi(10)).sum();
+        assert!((value - expected).abs() < 1e-9, "{value} {expected}");
+    }
+
+    #[test]
+    fn the_roof_is_the_slower_of_moving_and_computing() {
+        let roof = Roof { triad_all: 10.0, fma_f64_all: 100.0, ..Roof::default() };
+        assert_eq!(roof.seconds("float64", 10.0, 10.0), 1.0);
+        assert_eq!(roof.seconds("float64", 10.0, 300.0), 3.0);
+        assert_eq!(roof.seconds("int32", 10.0, 300.0), 1.0);
+    }
+}
