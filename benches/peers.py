@@ -209,9 +209,9 @@ def seconds_of(f, times=1):
 def check(got, expected):
     tolerance = {"float32": 1e-3, "float64": 1e-9}.get(expected.dtype.name, 0)
     # Differences in place: of ten million elements, temporaries take longer than the arithmetic.
-    difference = np.subtract(got, expected, dtype=np.float64)
+    difference = np.atleast_1d(np.subtract(got, expected, dtype=np.float64))
     np.abs(difference, out=difference)
-    if not (difference <= tolerance * (1 + np.abs(expected))).all():
+    if np.shape(got) != expected.shape or not (difference <= tolerance * (1 + np.abs(expected))).all():
         raise Unable("its result differs from NumPy's")
 
 

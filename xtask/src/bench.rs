@@ -88,7 +88,6 @@ fn older(revision: &str) -> Outcome<PathBuf> {
     if checkout.exists() {
         git(&["worktree", "remove", "--force", &path])?;
     }
-    git(&["worktree", "prune"])?;
     git(&["worktree", "add", "--force", "--detach", &path, commit])?;
     let built = harness(&checkout, &folder.join("build"));
     let copied = built.and_then(|program| {
