@@ -1,7 +1,7 @@
 //! The engine of Lazuli.
 //!
 //! ```text
-//! Exprs -> Capture -> key -> Plan (cached)        compute, function
+//! Exprs -> fingerprint -> Pattern -> Plan (cached) compute, function
 //!          Graph -> passes -> fuse -> kernels     plan, lower, kernels
 //!          Plan -> buffers, tiles, threads        exec, reduce, scan
 //!          Plan -> text                           explain
@@ -10,6 +10,7 @@
 
 mod compute;
 pub mod config;
+mod cost;
 mod error;
 mod exec;
 mod explain;
@@ -20,7 +21,7 @@ pub mod plan;
 mod reduce;
 mod scan;
 
-pub use compute::{clear_caches, compute, data};
+pub use compute::{clear_caches, compute, computed, data};
 pub use config::{BackendChoice, Config};
 pub use error::{Error, Result};
 pub use explain::{Explanation, Level, explain, explain_graph, human};

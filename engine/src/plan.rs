@@ -10,7 +10,7 @@ use crate::kernels::{self, CachedKernel};
 use crate::lower::{self, Loops, Lowering};
 use lazuli_graph::passes::{self, Options, Report};
 use lazuli_graph::{DType, Fusion, Graph, Group, GroupKind, Home, NodeId, Op, Shape, fuse};
-use lazuli_jit::{Precision, Reduction, Role, Scan, Strides};
+use lazuli_jit::{Accessed, Precision, Reduction, Role, Scan, Strides};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -71,8 +71,17 @@ pub struct Launchable {
     pub extents: SmallVec<[usize; 4]>,
     /// Operands, in the kernel's order.
     pub accesses: Vec<Access>,
+    /// The loops and operands, checked.
+    pub layout: lazuli_jit::Layout,
     /// What the user built that runs here.
     pub nodes: Vec<NodeId>,
+}
+
+impl Launchable {
+    /// What it costs to run, in picoseconds.
+    pub fn work(&self) -> u64 {
+        (self.layout.elements() as u64).saturating_mul(self.kernel.cost())
+    }
 }
 
 /// What a reduction or scan leaves.
@@ -153,6 +162,8 @@ pub struct Output {
     pub dtype: DType,
     /// The shape.
     pub shape: Shape,
+    /// Dtype, shape and strides, checked.
+    pub layout: lazuli_runtime::Layout,
 }
 
 /// A plan; see the module's documentation.
@@ -167,6 +178,9 @@ pub struct Plan {
     pub inputs: usize,
     /// Results.
     pub outputs: Vec<Output>,
+    /// If the plan is one map from inputs to results, each in memory of its own: the results in the order of the map's
+    /// outputs.
+    pub lone: Option<SmallVec<[u32; 2]>>,
     /// Most bytes allocated at one time, for results and temporaries.
     pub peak: u64,
     /// Bytes read from and written to memory.
@@ -209,9 +223,10 @@ impl Plan {
             .map(|&o| {
                 let node = graph.node(o);
                 let place = planner.places[o.index()].clone().expect("every output was computed");
-                Output { place, dtype: node.dtype, shape: node.shape.clone() }
+                let layout = lazuli_runtime::Layout::new(node.dtype, node.shape.clone(), &place.strides)?;
+                Ok(Output { place, dtype: node.dtype, shape: node.shape.clone(), layout })
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let Planner { steps, slots, .. } = planner;
         let mut plan = Plan {
             steps,
@@ -219,6 +234,7 @@ impl Plan {
             slots,
             inputs: inputs.len(),
             outputs,
+            lone: None,
             peak: 0,
             moved: 0,
             graph,
@@ -226,7 +242,23 @@ impl Plan {
             reports,
         };
         plan.assign_memory();
+        plan.lone = plan.lone_map();
         Ok(plan)
+    }
+
+    /// See [`Plan::lone`].
+    fn lone_map(&self) -> Option<SmallVec<[u32; 2]>> {
+        let [step @ Step::Map { .. }] = self.steps.as_slice() else { return None };
+        let mut written: SmallVec<[Slot; 2]> = SmallVec::new();
+        step.writes(&mut |slot| written.push(slot));
+        let one = |slot: &Slot| {
+            let mut results = self.outputs.iter().enumerate().filter(|(_, o)| o.place.slot == *slot);
+            match (results.next(), results.next()) {
+                (Some((i, o)), None) if o.place.offset == 0 => Some(i as u32),
+                _ => None,
+            }
+        };
+        if written.len() != self.outputs.len() { None } else { written.iter().map(one).collect() }
     }
 
     /// Finds the last reader of each slot, the in-place candidates and the peak.
@@ -472,8 +504,17 @@ impl Planner<'_> {
                 Error::Internal(format!("{}\n{kernel}", all.join("\n")))
             })?;
         }
+        let accessed = accesses.iter().map(|a| {
+            let home = match a.source {
+                Source::Slot(_) => lazuli_jit::Home::Memory,
+                Source::Scratch => lazuli_jit::Home::Scratch,
+                Source::Index => lazuli_jit::Home::Index,
+            };
+            Accessed { home, offset: a.offset, strides: a.strides.clone() }
+        });
+        let layout = lazuli_jit::Layout::new(&kernel.operands, &loops.extents, accessed)?;
         let kernel = kernels::lookup(kernel, self.config.target, weight);
-        Ok((Launchable { kernel, extents: loops.extents, accesses, nodes }, loops.ends))
+        Ok((Launchable { kernel, extents: loops.extents, accesses, layout, nodes }, loops.ends))
     }
 
     fn group(&mut self, group: &Group) -> Result<()> {

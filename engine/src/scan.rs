@@ -27,7 +27,7 @@ pub(crate) fn run(
     if k * n * w == 0 {
         return Ok(());
     }
-    let threads = state.threads(((k * n * w) as u64).saturating_mul(launchable.kernel.weight().max(2) as u64));
+    let threads = state.threads(launchable.work());
     // Cut the outputs into runs of independent slices.
     let chunk = if threads <= 1 { k } else { k.div_ceil(threads * 4) };
     let mut pieces: Vec<SmallVec<[&mut [u8]; 2]>> = (0..k.div_ceil(chunk)).map(|_| SmallVec::new()).collect();
