@@ -104,6 +104,19 @@ impl Plan {
                     }
                     sinks.iter().zip(out).for_each(|(s, b)| slots[s.slot as usize] = Some(b));
                 }
+                Step::Rows(rows) => {
+                    let mut written = SmallVec::<[u32; 2]>::new();
+                    rows.writes(&mut |slot| written.push(slot));
+                    let mut out = memory.allocate(written.iter().copied())?;
+                    {
+                        let read = |slot: u32| {
+                            let bytes = slots[slot as usize].as_ref().map_or(&[][..], Buffer::bytes);
+                            (bytes, memory.start(slot))
+                        };
+                        rows.run(config, &run, read, writable(&mut out)?)?;
+                    }
+                    written.iter().zip(out).for_each(|(s, b)| slots[*s as usize] = Some(b));
+                }
                 Step::Matmul { left, right, dtype, slot, .. } => {
                     let side = |(place, shape): &(crate::plan::Place, lazuli_graph::Shape)| {
                         let buffer = slots[place.slot as usize].clone().expect("steps run after those they read from");
@@ -135,10 +148,7 @@ impl Plan {
 impl Step {
     /// The elements of its iteration space, for progress.
     fn elements(&self) -> u64 {
-        match self.run() {
-            Some(run) => run.extents.iter().product::<usize>() as u64,
-            None => 0,
-        }
+        self.runs().iter().map(|run| run.extents.iter().product::<usize>() as u64).sum()
     }
 }
 

@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use crate::code::Code;
-use crate::kernel::{Class, Role, Slab};
+use crate::kernel::{Class, Operand, Role, Slab};
 use smallvec::SmallVec;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -67,19 +67,19 @@ pub enum LaunchError {
 }
 
 #[derive(Clone)]
-struct Bound {
+pub(crate) struct Bound {
     /// Address or first value of the element at index zero; for scratch, unused.
-    base: u64,
-    strides: Strides,
-    scratch: bool,
+    pub(crate) base: u64,
+    pub(crate) strides: Strides,
+    pub(crate) scratch: bool,
 }
 
 /// A kernel bound to memory, over an iteration space; see the module's documentation.
 pub struct Launch<'m> {
-    code: &'m Code,
-    extents: SmallVec<[usize; 4]>,
-    operands: SmallVec<[Bound; 8]>,
-    memory: PhantomData<&'m mut [u8]>,
+    pub(crate) code: &'m Code,
+    pub(crate) extents: SmallVec<[usize; 4]>,
+    pub(crate) operands: SmallVec<[Bound; 8]>,
+    pub(crate) memory: PhantomData<&'m mut [u8]>,
 }
 
 // SAFETY: a launch only holds addresses of memory borrowed for 'm, inputs shared and outputs exclusively; `&self`
@@ -101,11 +101,7 @@ impl<'m> Launch<'m> {
     ) -> Result<Self, LaunchError> {
         let kernel = code.kernel();
         let empty = extents.contains(&0);
-        // So that counts of elements, and of bytes of scratch, never overflow.
-        let bytes = extents.iter().try_fold(8usize, |n, &e| n.checked_mul(e.max(1)));
-        if bytes.is_none_or(|n| n > isize::MAX as usize) {
-            return Err(LaunchError::Extents);
-        }
+        fits(extents)?;
         let mut operands: SmallVec<[Bound; 8]> = SmallVec::new();
         let mut in_place: SmallVec<[(usize, u32); 2]> = SmallVec::new();
         for (i, binding) in bindings.into_iter().enumerate() {
@@ -114,20 +110,8 @@ impl<'m> Launch<'m> {
                 return Err(LaunchError::Count { expected: kernel.operands.len(), given: i + 1 });
             };
             let size = operand.dtype.size();
-            if binding.strides.len() != extents.len() {
-                return Err(fail("wrong number of strides"));
-            }
-            let inner = binding.strides.last().copied().unwrap_or(size as isize);
-            let unit = extents.last().is_none_or(|&n| n <= 1);
-            let suits = match operand.class {
-                Class::Contiguous => inner == size as isize || unit,
-                Class::Broadcast => inner == 0 || unit,
-                Class::Strided => true,
-            };
-            if !suits && !matches!(binding.memory, Memory::Scratch) {
-                return Err(fail("stride does not suit the kernel's class"));
-            }
             let scratch = matches!(binding.memory, Memory::Scratch);
+            suits(operand, extents, &binding.strides, scratch).map_err(fail)?;
             let base = match (binding.memory, operand.role) {
                 (Memory::Read(bytes), Role::Input) => {
                     check(bytes.len(), size, extents, binding.offset, &binding.strides)
@@ -266,7 +250,7 @@ impl<'m> Launch<'m> {
     }
 
     /// A slab whose operands stand at flat position `at`.
-    fn slab(&self, at: usize) -> Slab {
+    pub(crate) fn slab(&self, at: usize) -> Slab {
         let mut slab = Slab::new(self.operands.len());
         let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.extents.len());
         let mut rest = at;
@@ -282,7 +266,7 @@ impl<'m> Launch<'m> {
     }
 
     /// Sets the two innermost strides of every operand, and the addresses of scratch outputs, `done` elements on.
-    fn set_strides(&self, slab: &mut Slab, row: usize, scratch: &[(usize, u64, isize)], done: usize) {
+    pub(crate) fn set_strides(&self, slab: &mut Slab, row: usize, scratch: &[(usize, u64, isize)], done: usize) {
         let rank = self.extents.len();
         for (i, o) in self.operands.iter().enumerate() {
             let size = self.code.kernel().operands[i].dtype.size() as isize;
@@ -300,7 +284,7 @@ impl<'m> Launch<'m> {
     /// # Safety
     /// The range lies inside the space; no other call writes the same outputs at the same time; `scratch` gives the
     /// address for each scratch output with room for the range.
-    unsafe fn flat(&self, range: Range<usize>, scratch: &[(usize, u64, isize)]) {
+    pub(crate) unsafe fn flat(&self, range: Range<usize>, scratch: &[(usize, u64, isize)]) {
         let n0 = self.extents.last().copied().unwrap_or(1);
         let run = if self.extents.len() >= 2 { self.extents[self.extents.len() - 2] } else { 1 };
         let mut at = range.start;
@@ -342,21 +326,54 @@ impl Part<'_> {
     }
 }
 
+/// So that counts of elements, and of bytes of scratch, never overflow.
+pub(crate) fn fits(extents: &[usize]) -> Result<(), LaunchError> {
+    let bytes = extents.iter().try_fold(8usize, |n, &e| n.checked_mul(e.max(1)));
+    if bytes.is_none_or(|n| n > isize::MAX as usize) { Err(LaunchError::Extents) } else { Ok(()) }
+}
+
+/// What is wrong with these strides for the operand, if anything.
+pub(crate) fn suits(
+    operand: &Operand,
+    extents: &[usize],
+    strides: &[isize],
+    scratch: bool,
+) -> Result<(), &'static str> {
+    if strides.len() != extents.len() {
+        return Err("wrong number of strides");
+    }
+    let size = operand.dtype.size() as isize;
+    let inner = strides.last().copied().unwrap_or(size);
+    let unit = extents.last().is_none_or(|&n| n <= 1);
+    let suits = match operand.class {
+        Class::Contiguous => inner == size || unit,
+        Class::Broadcast => inner == 0 || unit,
+        Class::Strided => true,
+    };
+    if suits || scratch { Ok(()) } else { Err("stride does not suit the kernel's class") }
+}
+
+/// The bytes from `low` to `high` that accesses from `offset` on touch.
+pub(crate) fn reach(size: usize, extents: &[usize], offset: isize, strides: &[isize]) -> Option<(isize, isize)> {
+    let (mut low, mut high) = (offset, offset.checked_add(size as isize)?);
+    for (&n, &s) in extents.iter().zip(strides) {
+        let span = s.checked_mul(isize::try_from(n.max(1) - 1).ok()?)?;
+        if span < 0 { low = low.checked_add(span)? } else { high = high.checked_add(span)? }
+    }
+    Some((low, high))
+}
+
 /// Whether every access lies in `0..len`.
-fn check(len: usize, size: usize, extents: &[usize], offset: isize, strides: &[isize]) -> Option<()> {
+pub(crate) fn check(len: usize, size: usize, extents: &[usize], offset: isize, strides: &[isize]) -> Option<()> {
     if extents.contains(&0) {
         return Some(());
     }
-    let (mut low, mut high) = (offset, offset.checked_add(size as isize)?);
-    for (&n, &s) in extents.iter().zip(strides) {
-        let span = s.checked_mul(isize::try_from(n - 1).ok()?)?;
-        if span < 0 { low = low.checked_add(span)? } else { high = high.checked_add(span)? }
-    }
+    let (low, high) = reach(size, extents, offset, strides)?;
     (low >= 0 && high as usize <= len).then_some(())
 }
 
 /// Whether different indices give disjoint elements: each stride spans everything the smaller ones reach.
-fn injective(size: usize, extents: &[usize], strides: &[isize]) -> bool {
+pub(crate) fn injective(size: usize, extents: &[usize], strides: &[isize]) -> bool {
     let mut dims: SmallVec<[(usize, usize); 4]> =
         extents.iter().zip(strides).filter(|(n, _)| **n > 1).map(|(&n, s)| (s.unsigned_abs(), n)).collect();
     dims.sort_unstable();

@@ -22,6 +22,7 @@ pub mod math;
 mod precision;
 mod reduce;
 mod routine;
+mod rows;
 mod scan;
 mod target;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use launch::{Binding, Launch, LaunchError, Memory, Part, Strides};
 pub use precision::{Precision, UnknownPrecision};
 pub use reduce::Reduction;
 pub use routine::Routine;
+pub use rows::{RowBinding, RowMemory, RowPart, RowSink, RowSource, RowStage, Rows, row_local};
 pub use scan::Scan;
 pub use target::{Target, TargetError, TargetInfo};
 pub use text::TextError;
