@@ -149,6 +149,19 @@ impl Plan {
                     }
                     sinks.iter().zip(out).for_each(|(s, b)| slots[s.slot as usize] = Some(b));
                 }
+                Step::Rows(rows) => {
+                    let mut written = SmallVec::<[u32; 2]>::new();
+                    rows.writes(&mut |slot| written.push(slot));
+                    let mut out = memory.allocate(written.iter().copied())?;
+                    {
+                        let read = |slot: u32| match inputs.get(slot as usize) {
+                            Some(input) => (input.buffer().bytes(), input.offset() as isize),
+                            None => (slots[slot as usize].as_ref().map_or(&[][..], Buffer::bytes), 0),
+                        };
+                        rows.run(config, &run, read, writable(&mut out)?)?;
+                    }
+                    written.iter().zip(out).for_each(|(s, b)| slots[*s as usize] = Some(b));
+                }
                 Step::Matmul { left, right, dtype, slot, .. } => {
                     let side = |(place, shape): &(crate::plan::Place, lazuli_graph::Shape)| {
                         let buffer = memory.buffer(place.slot, &slots)?.clone();
@@ -221,10 +234,7 @@ impl Plan {
 impl Step {
     /// The elements of its iteration space, for progress.
     fn elements(&self) -> u64 {
-        match self.run() {
-            Some(run) => run.extents.iter().product::<usize>() as u64,
-            None => 0,
-        }
+        self.runs().iter().map(|run| run.extents.iter().product::<usize>() as u64).sum()
     }
 }
 

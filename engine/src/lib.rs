@@ -3,7 +3,7 @@
 //! ```text
 //! Exprs -> fingerprint -> Pattern -> Plan (cached) compute, function
 //!          Graph -> passes -> fuse -> kernels     plan, lower, kernels
-//!          Plan -> buffers, tiles, threads        exec, reduce, scan
+//!          Plan -> buffers, tiles, threads        exec, rows, reduce, scan
 //!          Plan -> text                           explain
 //! ```
 //! Choices come from a [`Config`]; nothing here knows what user calls look like.
@@ -19,6 +19,7 @@ pub mod kernels;
 mod lower;
 pub mod plan;
 mod reduce;
+mod rows;
 mod scan;
 
 pub use compute::{clear_caches, compute, computed, data};
@@ -28,3 +29,4 @@ pub use explain::{Explanation, Level, explain, explain_graph, human};
 pub use function::Function;
 pub use lazuli_jit::{Backend, Precision, Target, TargetError};
 pub use lower::evaluate;
+pub use rows::{Rejected, RowRun};

@@ -8,8 +8,9 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::kernels::{self, CachedKernel};
 use crate::lower::{self, Loops, Lowering};
+use crate::rows::{self, Rejected, RowRun};
 use lazuli_graph::passes::{self, Options, Report};
-use lazuli_graph::{DType, Fusion, Graph, Group, GroupKind, Home, NodeId, Op, Shape, fuse};
+use lazuli_graph::{DType, FuseOptions, Fusion, Graph, Group, GroupKind, Home, NodeId, Op, Shape, fuse};
 use lazuli_jit::{Accessed, Precision, Reduction, Role, Scan, Strides};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -131,6 +132,8 @@ pub enum Step {
         /// Results.
         sinks: Vec<Sink<Scan>>,
     },
+    /// Maps and reductions over the same rows, a few rows at a time.
+    Rows(RowRun),
     /// A matrix product.
     Matmul {
         /// The left operand and its shape.
@@ -191,6 +194,8 @@ pub struct Plan {
     pub fusion: Fusion,
     /// What each pass did.
     pub reports: Vec<Report>,
+    /// Steps that share rows, and do not run row by row.
+    pub rejected: Vec<Rejected>,
 }
 
 impl Plan {
@@ -204,7 +209,11 @@ impl Plan {
         let reports = passes::optimize(&mut graph, &options, &|op, operand, result, args| {
             lower::evaluate(op, operand, result, args, precision)
         })?;
-        let fusion = fuse(&graph, !config.disabled.contains(passes::FUSE));
+        let fuse_options = FuseOptions {
+            enabled: !config.disabled.contains(passes::FUSE),
+            exact_sums: precision == Precision::Precise,
+        };
+        let fusion = fuse(&graph, fuse_options);
         let mut planner = Planner {
             places: vec![None; graph.bound()],
             slots: vec![SlotInfo::default(); inputs.len()],
@@ -228,6 +237,12 @@ impl Plan {
             })
             .collect::<Result<_>>()?;
         let Planner { steps, slots, .. } = planner;
+        let (steps, rejected) = if config.disabled.contains(passes::ROWS) {
+            (steps, Vec::new())
+        } else {
+            let needed: Vec<Slot> = outputs.iter().map(|o| o.place.slot).collect();
+            rows::form(steps, &slots, inputs.len(), &needed)
+        };
         let mut plan = Plan {
             steps,
             frees: Vec::new(),
@@ -240,6 +255,7 @@ impl Plan {
             graph,
             fusion,
             reports,
+            rejected,
         };
         plan.assign_memory();
         plan.lone = plan.lone_map();
@@ -331,11 +347,19 @@ fn find_in_place(
 }
 
 impl Step {
-    /// The kernel, if the step has one.
+    /// The kernel, if the step has one of its own.
     pub fn run(&self) -> Option<&Launchable> {
         match self {
             Step::Map { run, .. } | Step::Reduce { run, .. } | Step::Scan { run, .. } => Some(run),
-            Step::Matmul { .. } => None,
+            Step::Rows(_) | Step::Matmul { .. } => None,
+        }
+    }
+
+    /// The kernels of the step, in order.
+    pub fn runs(&self) -> SmallVec<[&Launchable; 1]> {
+        match self {
+            Step::Rows(rows) => rows.steps.iter().filter_map(Step::run).collect(),
+            _ => self.run().into_iter().collect(),
         }
     }
 
@@ -349,6 +373,7 @@ impl Step {
                     }
                 }
             }
+            Step::Rows(rows) => rows.reads(f),
             Step::Matmul { left, right, .. } => {
                 f(left.0.slot);
                 f(right.0.slot);
@@ -368,6 +393,7 @@ impl Step {
             }
             Step::Reduce { sinks, .. } => sinks.iter().for_each(|s| f(s.slot)),
             Step::Scan { sinks, .. } => sinks.iter().for_each(|s| f(s.slot)),
+            Step::Rows(rows) => rows.writes(f),
             Step::Matmul { slot, .. } => f(*slot),
         }
     }
@@ -375,7 +401,8 @@ impl Step {
     /// Bytes that the step takes for itself, where that grows with the data.
     fn working_memory(&self) -> u64 {
         match self {
-            Step::Map { .. } | Step::Reduce { .. } => 0,
+            // That of runs of rows is a share of the cache.
+            Step::Map { .. } | Step::Reduce { .. } | Step::Rows(_) => 0,
             Step::Scan { run, outer, sinks, .. } => {
                 let row = run.extents[*outer..].iter().product::<usize>() as u64;
                 let element: usize = sinks.iter().map(|s| s.dtype.size() + s.op.state_size()).sum();
@@ -395,6 +422,9 @@ impl Step {
 
     /// Bytes that the step reads from and writes to memory.
     fn moved(&self, slots: &[SlotInfo]) -> u64 {
+        if let Step::Rows(rows) = self {
+            return rows.moved(slots);
+        }
         let mut bytes = 0u64;
         self.writes(&mut |slot| bytes = bytes.saturating_add(slots[slot as usize].bytes as u64));
         if let Some(run) = self.run() {
@@ -573,8 +603,10 @@ impl Planner<'_> {
         // Results lie as the inputs do, if those agree, and as C otherwise.
         let order = lower::input_order(shape, lowering.accesses());
         let order = order.unwrap_or_else(|| (0..shape.rank()).collect());
+        let first = self.slots.len() as Slot;
+        let packed = lowering.pack(&order, first);
         let mut places = Vec::new();
-        let slots = self.slots.len() as Slot..;
+        let slots = first + packed.len() as Slot..;
         for ((&id, value), slot) in group.roots.iter().zip(values).zip(slots) {
             let dtype = self.graph.node(id).dtype;
             let mut strides: Strides = SmallVec::from_elem(0, shape.rank());
@@ -592,6 +624,15 @@ impl Planner<'_> {
         }
         let lowered = lowering.finish(&[&order]);
         let (run, _) = self.launchable(lowered, group.weight, group.roots.clone())?;
+        for pack in packed {
+            let mut lowering = self.lowering(shape);
+            let weight = pack.copies.len() as u32;
+            pack.copies.into_iter().for_each(|(from, to)| lowering.copy(from, to));
+            let lowered = lowering.finish(&[&pack.axes]);
+            self.slots.push(SlotInfo { bytes: pack.bytes });
+            let (run, _) = self.launchable(lowered, weight, group.roots.clone())?;
+            self.steps.push(Step::Map { run, in_place: SmallVec::new() });
+        }
         self.steps.push(Step::Map { run, in_place: SmallVec::new() });
         self.slots.extend(places.iter().map(|(_, _, bytes)| SlotInfo { bytes: *bytes }));
         for (id, place, _) in places {

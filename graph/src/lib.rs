@@ -27,7 +27,7 @@ mod view;
 pub use dtype::{DType, Kind, UnknownDType, Weak};
 pub use error::{Error, ErrorKind, OperandNote};
 pub use expr::{Expr, Operands, Value, built_at};
-pub use fuse::{Fusion, Group, GroupKind, Home, MAX_WEIGHT, fuse};
+pub use fuse::{FuseOptions, Fusion, Group, GroupKind, Home, MAX_WEIGHT, UNROLL, fuse, terms};
 pub use graph::{Capture, Graph, Node, NodeId};
 pub use op::Op;
 pub use ops::{MapOp, ReduceOp, ScanOp};

@@ -15,6 +15,7 @@
 use crate::code::Code;
 use crate::kernel::{Class, Operand, Role, Slab};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,22 +85,22 @@ pub enum LaunchError {
 }
 
 #[derive(Clone, Debug)]
-struct Bound {
-    operand: Operand,
-    home: Home,
-    offset: isize,
-    strides: Strides,
+pub(crate) struct Bound {
+    pub(crate) operand: Operand,
+    pub(crate) home: Home,
+    pub(crate) offset: isize,
+    pub(crate) strides: Strides,
     /// The bytes that all accesses together reach, from where the memory's offsets count: `low..high`.
-    low: isize,
-    high: isize,
+    pub(crate) low: isize,
+    pub(crate) high: isize,
 }
 
 /// Loops and accesses that suit a kernel, checked once for any number of calls; see the module's documentation.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    extents: SmallVec<[usize; 4]>,
+    pub(crate) extents: SmallVec<[usize; 4]>,
     elements: usize,
-    operands: SmallVec<[Bound; 4]>,
+    pub(crate) operands: SmallVec<[Bound; 4]>,
     /// The slab of the whole iteration space but for the addresses, where one slab is enough.
     whole: Option<Slab>,
 }
@@ -116,11 +117,7 @@ impl Layout {
         accesses: impl IntoIterator<Item = Accessed>,
     ) -> Result<Layout, LaunchError> {
         let empty = extents.contains(&0);
-        // So that counts of elements, and of bytes of scratch, never overflow.
-        let bytes = extents.iter().try_fold(8usize, |n, &e| n.checked_mul(e.max(1)));
-        if bytes.is_none_or(|n| n > isize::MAX as usize) {
-            return Err(LaunchError::Extents);
-        }
+        fits(extents)?;
         let mut bound: SmallVec<[Bound; 4]> = SmallVec::new();
         for (i, Accessed { home, offset, strides }) in accesses.into_iter().enumerate() {
             let fail = |what| LaunchError::Operand { operand: i, what };
@@ -128,19 +125,7 @@ impl Layout {
                 return Err(LaunchError::Count { expected: operands.len(), given: i + 1 });
             };
             let size = operand.dtype.size();
-            if strides.len() != extents.len() {
-                return Err(fail("wrong number of strides"));
-            }
-            let inner = strides.last().copied().unwrap_or(size as isize);
-            let unit = extents.last().is_none_or(|&n| n <= 1);
-            let suits = match operand.class {
-                Class::Contiguous => inner == size as isize || unit,
-                Class::Broadcast => inner == 0 || unit,
-                Class::Strided => true,
-            };
-            if !suits && home != Home::Scratch {
-                return Err(fail("stride does not suit the kernel's class"));
-            }
+            suits(&operand, extents, &strides, home == Home::Scratch).map_err(fail)?;
             let (mut low, mut high) = (0, 0);
             match (home, operand.role) {
                 (Home::Memory, Role::Input | Role::Output) => {
@@ -161,13 +146,16 @@ impl Layout {
         if bound.len() != operands.len() {
             return Err(LaunchError::Count { expected: operands.len(), given: bound.len() });
         }
-        let extents = SmallVec::from_slice(extents);
-        let elements = extents.iter().product();
-        let mut layout = Layout { extents, elements, operands: bound, whole: None };
+        let mut layout = Layout::of(extents, bound);
         if layout.extents.len() <= 2 && layout.operands.iter().all(|o| o.home != Home::Scratch) {
             layout.whole = Some(layout.slab(layout.row(), layout.extents.iter().rev().nth(1).copied().unwrap_or(1)));
         }
         Ok(layout)
+    }
+
+    /// A layout of operands that have been checked.
+    pub(crate) fn of(extents: &[usize], operands: SmallVec<[Bound; 4]>) -> Layout {
+        Layout { extents: SmallVec::from_slice(extents), elements: extents.iter().product(), operands, whole: None }
     }
 
     /// Binds memory, one for each operand, and code of a kernel with these operands.
@@ -227,7 +215,7 @@ impl Layout {
             }
             bases[i] = bases[output as usize];
         }
-        Ok(Launch { code, layout: self, bases, memory: PhantomData })
+        Ok(Launch { code, layout: Cow::Borrowed(self), bases, memory: PhantomData })
     }
 
     /// The number of elements of the iteration space.
@@ -270,11 +258,11 @@ impl Bound {
 
 /// A kernel bound to memory, over an iteration space; see the module's documentation.
 pub struct Launch<'m> {
-    code: &'m Code,
-    layout: &'m Layout,
+    pub(crate) code: &'m Code,
+    pub(crate) layout: Cow<'m, Layout>,
     /// Address or first value of the element at index zero; for scratch, unused.
-    bases: SmallVec<[u64; 8]>,
-    memory: PhantomData<&'m mut [u8]>,
+    pub(crate) bases: SmallVec<[u64; 8]>,
+    pub(crate) memory: PhantomData<&'m mut [u8]>,
 }
 
 // SAFETY: a launch only holds addresses of memory borrowed for 'm, inputs shared and outputs exclusively; `&self`
@@ -395,7 +383,7 @@ impl<'m> Launch<'m> {
         rows: Range<usize>,
         columns: Range<usize>,
     ) -> Option<(&'m [u8], usize)> {
-        let layout = self.layout;
+        let layout = &*self.layout;
         let o = layout.operands.get(operand)?;
         let (outer, inner) = layout.extents.split_at_checked(split)?;
         let (height, width): (usize, usize) = (outer.iter().product(), inner.iter().product());
@@ -424,12 +412,17 @@ impl<'m> Launch<'m> {
             }
         }
         let length = (rows.len() - 1) * pitch + columns.len() * size;
-        let position = layout.position(rows.start * width + columns.start);
-        let base = self.bases[operand].wrapping_add(position.offset(o) as u64);
+        let base = self.address(operand, rows.start * width + columns.start);
         // SAFETY: the first and the last byte belong to elements of the iteration space, so `bind` has checked that they,
         // and what lies between, are inside memory that is borrowed for 'm. That memory is borrowed shared: only an input
         // that works in place is not, and there is no output in memory whose place it could have.
         Some((unsafe { std::slice::from_raw_parts(base as *const u8, length) }, pitch))
+    }
+
+    /// The address of the element of an operand at flat position `at`.
+    pub(crate) fn address(&self, operand: usize, at: usize) -> u64 {
+        let layout = &*self.layout;
+        self.bases[operand].wrapping_add(layout.position(at).offset(&layout.operands[operand]) as u64)
     }
 
     /// Runs `rows` rows of `columns` elements from flat position `at` on; `scratch` outputs go on after `done` elements.
@@ -438,7 +431,7 @@ impl<'m> Launch<'m> {
     /// As [`Launch::flat`]; the rows lie along the last but one dimension.
     #[inline]
     unsafe fn piece(&self, at: usize, columns: usize, rows: usize, scratch: &[(usize, u64, isize)], done: usize) {
-        let layout = self.layout;
+        let layout = &*self.layout;
         let mut slab = layout.slab(columns, rows);
         let position = layout.position(at);
         for (i, o) in layout.operands.iter().enumerate() {
@@ -456,7 +449,7 @@ impl<'m> Launch<'m> {
     /// # Safety
     /// The range lies inside the space; no other call writes the same outputs at the same time; `scratch` gives the
     /// address for each scratch output with room for the range.
-    unsafe fn flat(&self, range: Range<usize>, scratch: &[(usize, u64, isize)]) {
+    pub(crate) unsafe fn flat(&self, range: Range<usize>, scratch: &[(usize, u64, isize)]) {
         let extents = &self.layout.extents;
         let n0 = self.layout.row();
         if range.end <= n0 {
@@ -553,9 +546,42 @@ impl Part<'_> {
     }
 }
 
+/// So that counts of elements, and of bytes of scratch, never overflow.
+pub(crate) fn fits(extents: &[usize]) -> Result<(), LaunchError> {
+    let bytes = extents.iter().try_fold(8usize, |n, &e| n.checked_mul(e.max(1)));
+    if bytes.is_none_or(|n| n > isize::MAX as usize) { Err(LaunchError::Extents) } else { Ok(()) }
+}
+
+/// What is wrong with these strides for the operand, if anything.
+pub(crate) fn suits(
+    operand: &Operand,
+    extents: &[usize],
+    strides: &[isize],
+    scratch: bool,
+) -> Result<(), &'static str> {
+    if strides.len() != extents.len() {
+        return Err("wrong number of strides");
+    }
+    let size = operand.dtype.size() as isize;
+    let inner = strides.last().copied().unwrap_or(size);
+    let unit = extents.last().is_none_or(|&n| n <= 1);
+    let suits = match operand.class {
+        Class::Contiguous => inner == size || unit,
+        Class::Broadcast => inner == 0 || unit,
+        Class::Strided => true,
+    };
+    if suits || scratch { Ok(()) } else { Err("stride does not suit the kernel's class") }
+}
+
+/// Whether every access lies in `0..len`.
+pub(crate) fn check(len: usize, size: usize, extents: &[usize], offset: isize, strides: &[isize]) -> Option<()> {
+    let (low, high) = reach(size, extents, offset, strides)?;
+    (low >= 0 && high as usize <= len).then_some(())
+}
+
 /// The bytes that all accesses together reach: from the first of the lowest element to the end of the highest; none if
 /// there are no elements.
-fn reach(size: usize, extents: &[usize], offset: isize, strides: &[isize]) -> Option<(isize, isize)> {
+pub(crate) fn reach(size: usize, extents: &[usize], offset: isize, strides: &[isize]) -> Option<(isize, isize)> {
     if extents.contains(&0) {
         return Some((0, 0));
     }
@@ -568,7 +594,7 @@ fn reach(size: usize, extents: &[usize], offset: isize, strides: &[isize]) -> Op
 }
 
 /// Whether different indices give disjoint elements: each stride spans everything the smaller ones reach.
-fn injective(size: usize, extents: &[usize], strides: &[isize]) -> bool {
+pub(crate) fn injective(size: usize, extents: &[usize], strides: &[isize]) -> bool {
     let mut dims: SmallVec<[(usize, usize); 4]> =
         extents.iter().zip(strides).filter(|(n, _)| **n > 1).map(|(&n, s)| (s.unsigned_abs(), n)).collect();
     dims.sort_unstable();

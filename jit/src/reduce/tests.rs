@@ -581,7 +581,7 @@ fn scans() {
                     _ => Scalar::from_bits(dtype, a.bits().wrapping_mul(b.bits())),
                 })
             };
-            for (n, seed) in [(0, 1), (1, 2), (5, 3), (100, 4), (100, 5)] {
+            for (n, seed) in [(0, 1), (1, 2), (5, 3), (100, 4), (100, 5), (6 * Scan::BLOCK + 7, 6)] {
                 let mut data = sample(dtype, n, seed);
                 if n == 1 && dtype.is_float() {
                     data[0] = Scalar::from_f64(dtype, -0.0);
@@ -590,14 +590,38 @@ fn scans() {
                 for &x in &data {
                     expected.push(expected.last().map_or(canonical(x), |&c| step(c, x)));
                 }
-                // In two pieces.
+                // Block by block, each from the last result before.
+                let mut blocked: Vec<Scalar> = Vec::new();
+                for block in data.chunks(Scan::BLOCK) {
+                    let before = blocked.last().copied();
+                    let mut running = None;
+                    for &x in block {
+                        let local = running.map_or(canonical(x), |c| step(c, x));
+                        blocked.push(before.map_or(local, |b| step(b, local)));
+                        running = Some(local);
+                    }
+                }
+                // In two pieces, the first of whole blocks.
                 let buffer = Buffer::of(&bytes(&data));
                 let (mut out, mut state) = (Buffer::zeroed(n * size), Buffer::zeroed(size));
                 scan.identity(state.bytes_mut());
-                let cut = (n / 3) * size;
+                let cut = n / 3 / Scan::BLOCK * Scan::BLOCK * size;
                 scan.inner(&buffer.bytes()[..cut], state.bytes_mut(), &mut out.bytes_mut()[..cut]);
                 scan.inner(&buffer.bytes()[cut..], state.bytes_mut(), &mut out.bytes_mut()[cut..]);
-                assert_eq!(scalars(dtype, out.bytes()), expected, "{scan:?} {data:?}");
+                assert_eq!(scalars(dtype, out.bytes()), blocked, "{scan:?} {n}");
+                if n <= Scan::BLOCK || !dtype.is_float() {
+                    assert_eq!(blocked, expected, "{scan:?} {n}");
+                }
+
+                // The carry alone, and what it is combined with.
+                let (mut split, mut total) = (Buffer::zeroed(n * size), Buffer::zeroed(size));
+                scan.identity(total.bytes_mut());
+                let mut state = Buffer::of(total.bytes());
+                scan.blocks(buffer.bytes(), split.bytes_mut());
+                scan.total(total.bytes_mut(), split.bytes());
+                scan.carry(state.bytes_mut(), split.bytes_mut());
+                assert_eq!(scalars(dtype, split.bytes()), blocked, "{scan:?} {n}");
+                assert_eq!(scalars(dtype, total.bytes()), scalars(dtype, state.bytes()), "{scan:?} {n}");
 
                 // Three columns that hold the same.
                 let columns: Vec<Scalar> = data.iter().flat_map(|&x| [x; 3]).collect();
