@@ -3,29 +3,39 @@
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::plan::{InputLayout, Plan};
-use lazuli_graph::{Capture, Expr};
+use lazuli_graph::{Capture, Expr, Pattern, Value};
 use lazuli_jit::Precision;
 use lazuli_runtime::Tensor;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHasher};
 use smallvec::SmallVec;
-use std::cell::RefCell;
+use std::hash::Hasher;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-/// The most plans that are kept, and the most words of their keys.
+/// The most plans that are kept, and the most nodes of all that they were made of.
 const CAPACITY: usize = 1024;
-const CAPACITY_WORDS: usize = 1 << 20;
+const CAPACITY_NODES: usize = 1 << 17;
+/// The most plans under one key.
+const ALIKE: usize = 4;
+
+/// Where to look for a plan: fingerprint, and what of the configuration a plan depends on. What is found there is a
+/// plan for the expressions only if its pattern says so.
+type Key = (u64, u32, &'static str);
+
+/// A plan, and what it was made for.
+struct Cached {
+    pattern: Pattern,
+    layouts: Vec<InputLayout>,
+    plan: Plan,
+}
 
 #[derive(Default)]
 struct Plans {
-    map: FxHashMap<Box<[u64]>, Arc<Plan>>,
-    words: usize,
+    map: FxHashMap<Key, SmallVec<[Arc<Cached>; 1]>>,
+    plans: usize,
+    nodes: usize,
 }
 
 static PLANS: LazyLock<Mutex<Plans>> = LazyLock::new(Mutex::default);
-
-thread_local! {
-    static KEY: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
-}
 
 /// Computes expressions in one plan; each keeps its value and lets go of its operands.
 ///
@@ -43,18 +53,22 @@ thread_local! {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn compute(roots: &[Expr], config: &Config) -> Result<Vec<Tensor>> {
-    let done: Option<Vec<Tensor>> = roots.iter().map(|r| r.value().map(|v| tensor(&v))).collect::<Option<_>>();
+    let done: Option<Vec<Tensor>> = roots.iter().map(computed).collect();
     if let Some(done) = done {
         return Ok(done);
     }
-    let capture = captured(roots, &[])?;
-    let inputs: SmallVec<[Tensor; 4]> = capture.leaves().iter().map(tensor).collect();
-    let plan = find_plan(&capture, &inputs, config)?;
-    let results = plan.run(&inputs, config)?;
+    let (cached, leaves) = find(roots, config)?;
+    let inputs: SmallVec<[&Tensor; 8]> = leaves.iter().map(tensor).collect();
+    let results = cached.plan.run(&inputs, config)?;
     for (root, result) in roots.iter().zip(&results) {
         root.complete(Arc::new(result.clone()));
     }
     Ok(results.into_vec())
+}
+
+/// The value of an expression that has been computed.
+pub fn computed(expr: &Expr) -> Option<Tensor> {
+    expr.value().map(|v| tensor(&v).clone())
 }
 
 /// Captures expressions over a function's own parameters.
@@ -78,8 +92,8 @@ pub fn data(tensor: Tensor) -> Expr {
 }
 
 /// The value of a computed node.
-pub(crate) fn tensor(value: &lazuli_graph::Value) -> Tensor {
-    value.downcast_ref::<Tensor>().expect("every value of a node was put there by the engine").clone()
+pub(crate) fn tensor(value: &Value) -> &Tensor {
+    value.downcast_ref::<Tensor>().expect("every value of a node was put there by the engine")
 }
 
 /// How `tensor` lies in memory.
@@ -91,31 +105,45 @@ pub(crate) fn layout(tensor: &Tensor) -> InputLayout {
     }
 }
 
-/// The cached plan of a captured graph, or a new one.
-fn find_plan(capture: &Capture, inputs: &[Tensor], config: &Config) -> Result<Arc<Plan>> {
-    KEY.with_borrow_mut(|key| {
-        key.clear();
-        capture.key(key);
-        key.extend(inputs.iter().flat_map(|t| t.strides().iter().map(|&s| s as u64)));
-        let precision = match config.precision {
-            Precision::Precise => 0,
-            Precision::Standard => 1,
-            Precision::Fast => 2,
-        };
-        key.extend([(config.disabled.bits() as u64) << 2 | precision, config.target as *const _ as u64]);
-        if let Some(plan) = PLANS.lock().unwrap_or_else(PoisonError::into_inner).map.get(key.as_slice()) {
-            return Ok(plan.clone());
+/// The cached plan for expressions, or a new one, and the values of their leaves.
+fn find(roots: &[Expr], config: &Config) -> Result<(Arc<Cached>, SmallVec<[Value; 8]>)> {
+    let mut hasher = FxHasher::default();
+    roots.iter().for_each(|r| hasher.write_u64(r.fingerprint()));
+    let precision = match config.precision {
+        Precision::Precise => 0,
+        Precision::Standard => 1,
+        Precision::Fast => 2,
+    };
+    let key = (hasher.finish(), config.disabled.bits() << 2 | precision, config.target.name());
+    let plans = || PLANS.lock().unwrap_or_else(PoisonError::into_inner);
+    let candidates = plans().map.get(&key).cloned().unwrap_or_default();
+    for cached in candidates {
+        if let Some(leaves) = cached.pattern.leaves(roots)
+            && cached.layouts.iter().zip(&leaves).all(|(l, v)| l.strides.as_slice() == tensor(v).strides())
+        {
+            return Ok((cached, leaves));
         }
-        let layouts: Vec<InputLayout> = inputs.iter().map(layout).collect();
-        let plan = Arc::new(Plan::new(capture.graph(), &layouts, config, false)?);
-        let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
-        if plans.map.len() >= CAPACITY || plans.words + key.len() > CAPACITY_WORDS {
-            *plans = Plans::default();
-        }
-        plans.words += key.len();
-        plans.map.insert(key.as_slice().into(), plan.clone());
-        Ok(plan)
-    })
+    }
+    let capture = captured(roots, &[])?;
+    let layouts: Vec<InputLayout> = capture.leaves().iter().map(|v| layout(tensor(v))).collect();
+    let plan = Plan::new(capture.graph(), &layouts, config, false)?;
+    let leaves = SmallVec::from(capture.leaves());
+    let cached = Arc::new(Cached { pattern: capture.pattern(), layouts, plan });
+    let mut plans = plans();
+    if plans.plans >= CAPACITY || plans.nodes + cached.pattern.len() > CAPACITY_NODES {
+        *plans = Plans::default();
+    }
+    let plans = &mut *plans;
+    let alike = plans.map.entry(key).or_default();
+    if alike.len() == ALIKE {
+        let old = alike.remove(0);
+        plans.plans -= 1;
+        plans.nodes -= old.pattern.len();
+    }
+    alike.push(cached.clone());
+    plans.plans += 1;
+    plans.nodes += cached.pattern.len();
+    Ok((cached, leaves))
 }
 
 /// Forgets every cached plan and kernel.
@@ -130,7 +158,7 @@ pub fn clear_caches() {
 /// Internal errors only.
 pub fn plan(roots: &[Expr], config: &Config) -> Result<(lazuli_graph::Graph, Plan)> {
     let capture = captured(roots, &[])?;
-    let layouts: Vec<InputLayout> = capture.leaves().iter().map(|v| layout(&tensor(v))).collect();
+    let layouts: Vec<InputLayout> = capture.leaves().iter().map(|v| layout(tensor(v))).collect();
     let graph = capture.graph();
     let plan = Plan::new(graph.clone(), &layouts, config, true)?;
     Ok((graph, plan))

@@ -14,7 +14,7 @@ use lazuli_graph::passes::PassSet;
 use lazuli_jit::{Precision, Target};
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 
 /// Which backend runs kernels.
@@ -264,8 +264,13 @@ pub fn is_eager() -> bool {
 
 static GLOBAL: LazyLock<RwLock<Arc<Config>>> = LazyLock::new(|| RwLock::new(Arc::new(Config::default())));
 
+/// How often the global configuration has been set, and one.
+static VERSION: AtomicU64 = AtomicU64::new(1);
+
 thread_local! {
     static SCOPES: RefCell<Vec<Arc<Config>>> = const { RefCell::new(Vec::new()) };
+    /// The global configuration as this thread last saw it: a call need not lock what is hardly ever set.
+    static SEEN: RefCell<(u64, Option<Arc<Config>>)> = const { RefCell::new((0, None)) };
 }
 
 /// Sets the configuration of every thread that is in no scope.
@@ -277,14 +282,25 @@ thread_local! {
 /// ```
 pub fn set_global(config: Config) {
     EAGER.fetch_or(config.eager, Ordering::Relaxed);
-    *GLOBAL.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    let mut global = GLOBAL.write().unwrap_or_else(PoisonError::into_inner);
+    *global = Arc::new(config);
+    VERSION.fetch_add(1, Ordering::Release);
 }
 
 /// The configuration in force here: the innermost scope's, or the global one.
 pub fn current() -> Arc<Config> {
-    SCOPES
-        .with_borrow(|s| s.last().cloned())
-        .unwrap_or_else(|| GLOBAL.read().unwrap_or_else(PoisonError::into_inner).clone())
+    if let Some(scope) = SCOPES.with_borrow(|s| s.last().cloned()) {
+        return scope;
+    }
+    SEEN.with_borrow_mut(|(version, seen)| match seen {
+        Some(config) if *version == VERSION.load(Ordering::Acquire) => config.clone(),
+        _ => {
+            let global = GLOBAL.read().unwrap_or_else(PoisonError::into_inner);
+            // Versions are raised under the lock.
+            *version = VERSION.load(Ordering::Relaxed);
+            seen.insert(global.clone()).clone()
+        }
+    })
 }
 
 /// Runs `f` in no scope. A thread that waits for a pool may be lent to other tasks, which must not find the scope of

@@ -1,34 +1,40 @@
 //! Running a plan: allocation, kernels over tiles, library calls, on the threads of the configuration.
+//!
+//! A call of a small kernel takes about as long as this file lets it: what can be known from the plan is looked at when
+//! the plan is made, above all the bounds of every access ([`lazuli_jit::Layout`]).
 
 use crate::config::{self, Config};
+use crate::cost;
 use crate::error::{Error, Result};
-use crate::plan::{Access, Launchable, Plan, Source, Step};
+use crate::plan::{Launchable, Plan, Source, Step};
 use crate::{reduce, scan};
-use lazuli_jit::{Binding, Launch, Memory, Role};
+use lazuli_jit::{Launch, Memory, Role};
 use lazuli_runtime::matmul::matmul;
-use lazuli_runtime::threads::Threads;
+use lazuli_runtime::threads::{Threads, together};
 use lazuli_runtime::{Buffer, Tensor};
-use rayon::prelude::*;
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-/// Work (elements times cost units) below which waking another thread costs more than it gains.
-const PARALLEL: u64 = 600_000;
 /// The least number of elements that are worth a part of their own.
 const GRAIN: usize = 4096;
 
 /// One run of a plan: the configuration, and what is done so far.
 pub(crate) struct Run<'a> {
     pub config: &'a Config,
-    threads: usize,
     total: u64,
     done: AtomicU64,
 }
 
 impl Run<'_> {
-    /// The threads to use for this much work.
+    /// The threads to use for this much work, in [`cost`]'s picoseconds.
     pub fn threads(&self, work: u64) -> usize {
-        if work < PARALLEL { 1 } else { self.threads }
+        if work < cost::PARALLEL { 1 } else { Threads::count(self.config.threads) }
+    }
+
+    /// Whether someone wants to know how far the run is, or to stop it.
+    pub fn watched(&self) -> bool {
+        self.config.progress.is_some() || self.config.cancel.is_some()
     }
 
     /// Counts `elements` as done and reports it.
@@ -48,19 +54,56 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Runs a map.
+    fn launch(&self, run: &Launchable, mut launch: Launch<'_>) -> Result<()> {
+        let threads = self.threads(run.work());
+        if threads <= 1 && !self.watched() {
+            launch.run();
+            return Ok(());
+        }
+        // Several parts a thread even out cores of unequal speed; watched runs come back often.
+        let count = if threads <= 1 { launch.elements().div_ceil(1 << 20) } else { threads * cost::PARTS };
+        let parts = launch.parts(count, GRAIN);
+        self.share(
+            threads.min(parts.count()),
+            || parts.next(),
+            |part| {
+                let n = part.elements();
+                part.run();
+                self.advance(n)
+            },
+        )
+    }
+
     /// Runs `task` for each item, on `threads` threads.
-    pub fn each<T: Send>(
+    pub fn each<T: Send>(&self, threads: usize, items: Vec<T>, task: impl Fn(T) -> Result<()> + Sync) -> Result<()> {
+        if threads <= 1 || items.len() <= 1 {
+            return items.into_iter().try_for_each(task);
+        }
+        let threads = threads.min(items.len());
+        let items = Mutex::new(items.into_iter());
+        self.share(threads, || items.lock().unwrap_or_else(PoisonError::into_inner).next(), task)
+    }
+
+    /// Runs `task` for each item that `next` hands out, on `threads` threads; the first error ends it.
+    pub fn share<T>(
         &self,
         threads: usize,
-        items: Vec<T>,
-        task: impl Fn(T) -> Result<()> + Sync + Send,
+        next: impl Fn() -> Option<T> + Sync,
+        task: impl Fn(T) -> Result<()> + Sync,
     ) -> Result<()> {
-        if threads <= 1 || items.len() <= 1 {
-            items.into_iter().try_for_each(task)
-        } else {
-            let pool = Threads::get(threads)?;
-            config::suspended(|| pool.install(|| items.into_par_iter().try_for_each(task)))
-        }
+        let (failed, error) = (AtomicBool::new(false), Mutex::new(None));
+        together(threads, || {
+            while !failed.load(Ordering::Relaxed)
+                && let Some(item) = next()
+            {
+                if let Err(e) = task(item) {
+                    failed.store(true, Ordering::Relaxed);
+                    error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+                }
+            }
+        });
+        error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 }
 
@@ -69,17 +112,19 @@ impl Plan {
     ///
     /// # Errors
     /// The memory limit, exhausted memory, cancellation.
-    pub fn run(&self, inputs: &[Tensor], config: &Config) -> Result<SmallVec<[Tensor; 2]>> {
+    pub fn run(&self, inputs: &[&Tensor], config: &Config) -> Result<SmallVec<[Tensor; 2]>> {
         if let Some(limit) = config.memory_limit
             && self.peak > limit
         {
             return Err(Error::MemoryLimit { needed: self.peak, limit });
         }
-        let threads = Threads::count(config.threads);
         let total = if config.progress.is_some() { self.steps.iter().map(Step::elements).sum() } else { 0 };
-        let run = Run { config, threads, total, done: AtomicU64::new(0) };
-        let mut slots: SmallVec<[Option<Buffer>; 8]> = SmallVec::with_capacity(self.slots.len());
-        slots.extend(inputs.iter().map(|t| Some(t.buffer().clone())));
+        let run = Run { config, total, done: AtomicU64::new(0) };
+        if let Some(lone) = &self.lone {
+            return self.run_lone(lone, inputs, &run);
+        }
+        // What is computed; inputs stay where they are.
+        let mut slots: SmallVec<[Option<Buffer>; 8]> = SmallVec::new();
         slots.resize_with(self.slots.len(), || None);
         let memory = Slots { plan: self, inputs };
         for (step, frees) in self.steps.iter().zip(&self.frees) {
@@ -90,7 +135,7 @@ impl Plan {
                     {
                         let launch = memory.bind(launchable, &slots, &mut [], &[], &run)?;
                         let mut outs = writable(&mut out)?;
-                        let task = reduce::Task { run: &run, launch: &launch, launchable, sinks };
+                        let task = reduce::Task::new(&run, &launch, launchable, sinks);
                         task.run(*kept, *outer, *inner, &mut outs)?;
                     }
                     sinks.iter().zip(out).for_each(|(s, b)| slots[s.slot as usize] = Some(b));
@@ -104,15 +149,34 @@ impl Plan {
                     }
                     sinks.iter().zip(out).for_each(|(s, b)| slots[s.slot as usize] = Some(b));
                 }
+                Step::Rows(rows) => {
+                    let mut written = SmallVec::<[u32; 2]>::new();
+                    rows.writes(&mut |slot| written.push(slot));
+                    let mut out = memory.allocate(written.iter().copied())?;
+                    {
+                        let read = |slot: u32| match inputs.get(slot as usize) {
+                            Some(input) => (input.buffer().bytes(), input.offset() as isize),
+                            None => (slots[slot as usize].as_ref().map_or(&[][..], Buffer::bytes), 0),
+                        };
+                        rows.run(config, &run, read, writable(&mut out)?)?;
+                    }
+                    written.iter().zip(out).for_each(|(s, b)| slots[*s as usize] = Some(b));
+                }
                 Step::Matmul { left, right, dtype, slot, .. } => {
                     let side = |(place, shape): &(crate::plan::Place, lazuli_graph::Shape)| {
-                        let buffer = slots[place.slot as usize].clone().expect("steps run after those they read from");
+                        let buffer = memory.buffer(place.slot, &slots)?.clone();
                         let offset = place.offset + memory.start(place.slot);
-                        Tensor::from_parts(buffer, *dtype, shape.clone(), &place.strides, offset as usize)
+                        Ok::<_, Error>(Tensor::from_parts(
+                            buffer,
+                            *dtype,
+                            shape.clone(),
+                            &place.strides,
+                            offset as usize,
+                        )?)
                     };
                     let (a, b) = (side(left)?, side(right)?);
                     let columns = b.shape().last().copied().unwrap_or(1) as u64;
-                    let work = (a.shape().elements() as u64).saturating_mul(columns);
+                    let work = (a.shape().elements() as u64).saturating_mul(columns).saturating_mul(cost::PRODUCT);
                     let product = config::suspended(|| matmul(&a, &b, run.threads(work)))?;
                     slots[*slot as usize] = Some(product.buffer().clone());
                 }
@@ -121,24 +185,56 @@ impl Plan {
                 slots[slot as usize] = None;
             }
         }
-        self.outputs
-            .iter()
-            .map(|o| {
-                let buffer = slots[o.place.slot as usize].clone().expect("every output was computed");
-                let offset = o.place.offset + memory.start(o.place.slot);
-                Ok(Tensor::from_parts(buffer, o.dtype, o.shape.clone(), &o.place.strides, offset as usize)?)
-            })
-            .collect()
+        let mut results = SmallVec::new();
+        for (i, o) in self.outputs.iter().enumerate() {
+            let slot = o.place.slot;
+            // The last output that lies in it takes the handle along.
+            let last = self.outputs[i + 1..].iter().all(|other| other.place.slot != slot);
+            let buffer = match slots[slot as usize].take_if(|_| last) {
+                Some(buffer) => buffer,
+                None => memory.buffer(slot, &slots)?.clone(),
+            };
+            results.push(o.layout.tensor(buffer, (o.place.offset + memory.start(slot)) as usize)?);
+        }
+        Ok(results)
+    }
+
+    /// Runs a plan of one map, whose outputs are the results `lone` in this order.
+    fn run_lone(&self, lone: &[u32], inputs: &[&Tensor], run: &Run<'_>) -> Result<SmallVec<[Tensor; 2]>> {
+        let Some(Step::Map { run: launchable, .. }) = self.steps.first() else {
+            return Err(Error::Internal("a plan of one map has none".to_owned()));
+        };
+        let mut buffers: SmallVec<[Buffer; 2]> = SmallVec::new();
+        for &output in lone {
+            buffers.push(Buffer::alloc(self.slots[self.outputs[output as usize].place.slot as usize].bytes)?);
+        }
+        {
+            let code = launchable.kernel.code(run.config, launchable.layout.elements())?;
+            let mut outs = buffers.iter_mut();
+            let memory = launchable.accesses.iter().map(|a| match a.source {
+                Source::Index | Source::Scratch => Memory::Nothing,
+                Source::Slot(slot) => match inputs.get(slot as usize) {
+                    Some(input) => Memory::Read(input.buffer().bytes(), input.offset()),
+                    None => Memory::Write(outs.next().and_then(Buffer::bytes_mut).unwrap_or_default()),
+                },
+            });
+            run.launch(launchable, launchable.layout.bind(code, memory)?)?;
+        }
+        // Most plans have one result, or results in the order of the outputs.
+        let mut results: SmallVec<[Tensor; 2]> = SmallVec::new();
+        let mut buffers: SmallVec<[(u32, Buffer); 2]> = lone.iter().copied().zip(buffers).collect();
+        buffers.sort_by_key(|(output, _)| *output);
+        for (o, (_, buffer)) in self.outputs.iter().zip(buffers) {
+            results.push(o.layout.tensor(buffer, 0)?);
+        }
+        Ok(results)
     }
 }
 
 impl Step {
     /// The elements of its iteration space, for progress.
     fn elements(&self) -> u64 {
-        match self.run() {
-            Some(run) => run.extents.iter().product::<usize>() as u64,
-            None => 0,
-        }
+        self.runs().iter().map(|run| run.extents.iter().product::<usize>() as u64).sum()
     }
 }
 
@@ -152,13 +248,26 @@ fn writable(buffers: &mut [Buffer]) -> Result<SmallVec<[&mut [u8]; 2]>> {
 
 struct Slots<'a> {
     plan: &'a Plan,
-    inputs: &'a [Tensor],
+    inputs: &'a [&'a Tensor],
 }
 
 impl<'a> Slots<'a> {
     /// Where in its buffer a slot starts: an input's first element, else the beginning.
     fn start(&self, slot: u32) -> isize {
         self.inputs.get(slot as usize).map_or(0, |t| t.offset() as isize)
+    }
+
+    /// The memory of a slot.
+    fn buffer<'m>(&self, slot: u32, slots: &'m [Option<Buffer>]) -> Result<&'m Buffer>
+    where
+        'a: 'm,
+    {
+        match self.inputs.get(slot as usize) {
+            Some(input) => Ok(input.buffer()),
+            None => slots[slot as usize]
+                .as_ref()
+                .ok_or_else(|| Error::Internal(format!("slot {slot} is read before it is written"))),
+        }
     }
 
     fn allocate(&self, slots: impl Iterator<Item = u32>) -> Result<SmallVec<[Buffer; 2]>> {
@@ -174,31 +283,30 @@ impl<'a> Slots<'a> {
         outs: &'m mut [(u32, Buffer)],
         in_place: &[(u32, u32)],
         state: &Run<'_>,
-    ) -> Result<Launch<'m>> {
-        let elements = run.extents.iter().product();
-        let code = run.kernel.code(state.config, elements)?;
+    ) -> Result<Launch<'m>>
+    where
+        'a: 'm,
+    {
+        let code = run.kernel.code(state.config, run.layout.elements())?;
         let operands = &run.kernel.kernel().operands;
         let mut outs = outs.iter_mut();
-        let bindings = run.accesses.iter().zip(operands).enumerate().map(|(i, (a, operand))| {
-            let Access { offset, strides, .. } = a;
-            let mut offset = *offset;
-            let memory = match (a.source, operand.role) {
-                (Source::Index, _) => Memory::Index,
-                (Source::Scratch, _) => Memory::Scratch,
+        let memory = run.accesses.iter().zip(operands).enumerate().map(|(i, (a, operand))| {
+            let bytes = |slot: u32| match self.inputs.get(slot as usize) {
+                Some(input) => Memory::Read(input.buffer().bytes(), input.offset()),
+                None => Memory::Read(slots[slot as usize].as_ref().map_or(&[], Buffer::bytes), 0),
+            };
+            match (a.source, operand.role) {
+                (Source::Index | Source::Scratch, _) => Memory::Nothing,
                 (Source::Slot(_), Role::Output) => {
                     Memory::Write(outs.next().and_then(|(_, b)| b.bytes_mut()).unwrap_or_default())
                 }
                 (Source::Slot(slot), _) => match in_place.iter().find(|(input, _)| *input == i as u32) {
                     Some(&(_, output)) => Memory::InPlace(output),
-                    None => {
-                        offset += self.start(slot);
-                        Memory::Read(slots[slot as usize].as_ref().map_or(&[], Buffer::bytes))
-                    }
+                    None => bytes(slot),
                 },
-            };
-            Binding { memory, offset, strides: strides.clone() }
+            }
         });
-        Ok(Launch::new(code, &run.extents, bindings)?)
+        Ok(run.layout.bind(code, memory)?)
     }
 
     fn map(
@@ -232,27 +340,7 @@ impl<'a> Slots<'a> {
             };
             buffers.push((slot, buffer));
         }
-        {
-            let mut launch = self.bind(run, slots, &mut buffers, &reused, state)?;
-            let elements = launch.elements();
-            if elements > 0 {
-                let weight = run.kernel.weight().max(run.accesses.len() as u32) as u64;
-                let work = (elements as u64).saturating_mul(weight);
-                let threads = state.threads(work);
-                if threads <= 1 && state.config.progress.is_none() && state.config.cancel.is_none() {
-                    launch.run();
-                } else {
-                    // Several parts a thread even out cores of unequal speed; watched runs come back often.
-                    let count = if threads <= 1 { elements.div_ceil(1 << 20) } else { threads * 4 };
-                    let parts = launch.parts(count, GRAIN);
-                    state.each(threads, parts, |part| {
-                        let n = part.elements();
-                        part.run();
-                        state.advance(n)
-                    })?;
-                }
-            }
-        }
+        state.launch(run, self.bind(run, slots, &mut buffers, &reused, state)?)?;
         for (slot, buffer) in buffers {
             slots[slot as usize] = Some(buffer);
         }

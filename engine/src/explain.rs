@@ -85,7 +85,7 @@ pub fn human(bytes: u64) -> String {
 }
 
 impl Explanation {
-    fn step(&self, f: &mut fmt::Formatter<'_>, number: usize, step: &Step) -> fmt::Result {
+    fn step(&self, f: &mut fmt::Formatter<'_>, number: &str, step: &Step) -> fmt::Result {
         let graph = &self.plan.graph;
         match step {
             Step::Map { run, in_place } => {
@@ -123,6 +123,21 @@ impl Explanation {
                 let names: Vec<&str> = run.nodes.iter().map(|n| graph.node(*n).op.name()).collect();
                 writeln!(f, "step {number}: {} over {:?}", names.join(", "), run.extents.as_slice())?;
                 self.run(f, run)
+            }
+            Step::Rows(rows) => {
+                writeln!(
+                    f,
+                    "step {number}: {} steps over {} rows, {} rows at a time, {} threads at most",
+                    rows.steps.len(),
+                    rows.rows,
+                    rows.chunk,
+                    self.threads()
+                )?;
+                for (slot, row) in &rows.written {
+                    let what = if rows.is_temporary(*slot) { "only while its rows are in the cache" } else { "stored" };
+                    writeln!(f, "  buffer {slot}: {row} bytes a row, {what}")?;
+                }
+                rows.steps.iter().enumerate().try_for_each(|(i, step)| self.step(f, &format!("{number}.{i}"), step))
             }
             Step::Matmul { left, right, dtype, node, .. } => {
                 writeln!(f, "step {number}: library call matmul {dtype} {} by {} for {node}", left.1, right.1)
@@ -237,6 +252,16 @@ impl fmt::Display for Explanation {
             human(self.plan.peak),
             human(self.plan.moved)
         )?;
+        for r in &self.plan.rejected {
+            writeln!(
+                f,
+                "not row by row: {} steps share {} rows, but a row takes {} and may take {}",
+                r.steps,
+                r.rows,
+                human(r.row as u64),
+                human(r.limit as u64)
+            )?;
+        }
         writeln!(
             f,
             "precision {}, backend {}, target {}",
@@ -244,6 +269,6 @@ impl fmt::Display for Explanation {
             self.config.backend,
             self.config.target.name()
         )?;
-        self.plan.steps.iter().enumerate().try_for_each(|(i, step)| self.step(f, i, step))
+        self.plan.steps.iter().enumerate().try_for_each(|(i, step)| self.step(f, &i.to_string(), step))
     }
 }

@@ -1,6 +1,7 @@
 //! The cache of kernels: each is compiled at most once a target, whatever the sizes.
 
 use crate::config::{BackendChoice, Config};
+use crate::cost;
 use crate::error::Result;
 use lazuli_jit::{Backend, Code, Kernel, Target};
 use rustc_hash::FxHashMap;
@@ -18,6 +19,7 @@ pub struct CachedKernel {
     kernel: Kernel,
     target: &'static Target,
     weight: u32,
+    cost: u64,
     interp: OnceLock<Code>,
     clif: OnceLock<Result<Code>>,
     /// The code with the widest vectors, or why there is none.
@@ -48,6 +50,7 @@ pub fn lookup(kernel: Kernel, target: &'static Target, weight: u32) -> Arc<Cache
             kernel: kernel.clone(),
             target,
             weight: weight.max(1),
+            cost: cost::element(kernel, weight),
             interp: OnceLock::new(),
             clif: OnceLock::new(),
             wide: OnceLock::new(),
@@ -78,6 +81,11 @@ impl CachedKernel {
     /// The cost of one element, in the op table's units.
     pub fn weight(&self) -> u32 {
         self.weight
+    }
+
+    /// The cost of one element, in picoseconds.
+    pub fn cost(&self) -> u64 {
+        self.cost
     }
 
     /// The code to run over `elements` elements.

@@ -1,7 +1,7 @@
 //! From a fused group to a kernel and the accesses it is bound with.
 
-use crate::plan::{Access, Place, Source};
-use lazuli_graph::{Fusion, Graph, Home, NodeId, Op, Scalar, Shape, View};
+use crate::plan::{Access, Place, Slot, Source};
+use lazuli_graph::{DType, Fusion, Graph, Home, NodeId, Op, Scalar, Shape, View, terms};
 use lazuli_jit::{Builder, Class, Kernel, Precision, Role, Strides, ValueId, lower};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -24,6 +24,24 @@ pub(crate) struct Loops {
     pub extents: SmallVec<[usize; 4]>,
     /// Ends of the segments of dimensions that must not be merged with one another.
     pub ends: SmallVec<[usize; 3]>,
+}
+
+/// How often a strided operand must be read for a contiguous copy to pay.
+const PACK_REUSE: usize = 8;
+
+/// Strided operands that are copied before a kernel reads them: see [`Lowering::pack`].
+pub(crate) struct Packed {
+    /// The memory of the copies, one after another.
+    pub slot: Slot,
+    /// Its size.
+    pub bytes: usize,
+    /// The axes of the loops that the copy has.
+    pub axes: Vec<usize>,
+    /// What is copied where to.
+    pub copies: Vec<(Access, Access)>,
+    from: Source,
+    strides: Strides,
+    dtype: DType,
 }
 
 impl<'a> Lowering<'a> {
@@ -93,6 +111,22 @@ impl<'a> Lowering<'a> {
                 let x = self.value(operands[0], view.clone(), false);
                 lower::cast(&mut self.builder, graph.node(operands[0]).dtype, node.dtype, x)
             }
+            Op::Reduce(op, axes) if self.fusion.is_unrolled(id) => {
+                let from = graph.node(operands[0]);
+                let terms: SmallVec<[ValueId; 16]> = terms(&from.shape, *axes)
+                    .map(|term| {
+                        let seen = match &view {
+                            Some(view) => term.then(view),
+                            None => term,
+                        };
+                        self.value(operands[0], Some(seen), false)
+                    })
+                    .collect();
+                // The trailing axes that are reduced: the rows of the reduction's order.
+                let row =
+                    (0..from.shape.rank()).rev().take_while(|&i| axes.contains(i)).map(|i| from.shape[i]).product();
+                lower::reduce(&mut self.builder, *op, from.dtype, &terms, row)
+            }
             Op::View(_) | Op::Input(_) | Op::Reshape | Op::Reduce(..) | Op::Scan(..) | Op::Matmul => {
                 unreachable!("{} has memory, or was looked through", node.op.name())
             }
@@ -126,6 +160,59 @@ impl<'a> Lowering<'a> {
         let operand = self.builder.operand(Role::Output, access.dtype, Class::Strided);
         self.accesses.push(access);
         self.builder.store(operand, value);
+    }
+
+    /// Adds an output that is a copy of what `from` reads.
+    pub fn copy(&mut self, from: Access, to: Access) {
+        let operand = self.access(from);
+        let value = self.builder.load(operand);
+        self.store(value, to);
+    }
+
+    /// Lets operands that the innermost loop reads with a stride, and outer loops read again, read copies instead that
+    /// lie side by side. `order` lists the axes of the loops; the memory of copies is numbered from `next`.
+    pub fn pack(&mut self, order: &[usize], next: Slot) -> Vec<Packed> {
+        let axes: Vec<usize> = order.iter().copied().filter(|&i| self.shape[i] > 1).collect();
+        let Some(&inner) = axes.last() else { return Vec::new() };
+        let product = |axes: &[usize]| axes.iter().fold(1usize, |n, &i| n.saturating_mul(self.shape[i]));
+        let mut packed: Vec<Packed> = Vec::new();
+        for i in 0..self.accesses.len() {
+            let access = &self.accesses[i];
+            let size = access.dtype.size();
+            let Source::Slot(slot) = access.source else { continue };
+            let (moving, fixed): (Vec<usize>, Vec<usize>) = axes.iter().partition(|&&a| access.strides[a] != 0);
+            let step = access.strides[inner];
+            if slot >= next || step == 0 || step == size as isize || product(&fixed) < PACK_REUSE {
+                continue;
+            }
+            let (from, bytes) = (access.clone(), product(&moving) * size);
+            let same = |p: &Packed| p.from == from.source && p.strides == from.strides && p.dtype == from.dtype;
+            let known = packed.iter().position(same).unwrap_or_else(|| {
+                packed.push(Packed {
+                    slot: next + packed.len() as Slot,
+                    from: from.source,
+                    strides: from.strides.clone(),
+                    dtype: from.dtype,
+                    bytes: 0,
+                    axes: moving.clone(),
+                    copies: Vec::new(),
+                });
+                packed.len() - 1
+            });
+            let pack = &mut packed[known];
+            let mut strides = Strides::from_elem(0, self.shape.rank());
+            let mut step = size as isize;
+            for &axis in moving.iter().rev() {
+                strides[axis] = step;
+                step *= self.shape[axis] as isize;
+            }
+            let to =
+                Access { source: Source::Slot(pack.slot), offset: pack.bytes as isize, strides, dtype: from.dtype };
+            pack.bytes += bytes;
+            self.accesses[i] = to.clone();
+            pack.copies.push((from, to));
+        }
+        packed
     }
 
     /// The accesses made so far.

@@ -8,9 +8,10 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::kernels::{self, CachedKernel};
 use crate::lower::{self, Loops, Lowering};
+use crate::rows::{self, Rejected, RowRun};
 use lazuli_graph::passes::{self, Options, Report};
-use lazuli_graph::{DType, Fusion, Graph, Group, GroupKind, Home, NodeId, Op, Shape, fuse};
-use lazuli_jit::{Precision, Reduction, Role, Scan, Strides};
+use lazuli_graph::{DType, FuseOptions, Fusion, Graph, Group, GroupKind, Home, NodeId, Op, Shape, fuse};
+use lazuli_jit::{Accessed, Precision, Reduction, Role, Scan, Strides};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -71,8 +72,17 @@ pub struct Launchable {
     pub extents: SmallVec<[usize; 4]>,
     /// Operands, in the kernel's order.
     pub accesses: Vec<Access>,
+    /// The loops and operands, checked.
+    pub layout: lazuli_jit::Layout,
     /// What the user built that runs here.
     pub nodes: Vec<NodeId>,
+}
+
+impl Launchable {
+    /// What it costs to run, in picoseconds.
+    pub fn work(&self) -> u64 {
+        (self.layout.elements() as u64).saturating_mul(self.kernel.cost())
+    }
 }
 
 /// What a reduction or scan leaves.
@@ -122,6 +132,8 @@ pub enum Step {
         /// Results.
         sinks: Vec<Sink<Scan>>,
     },
+    /// Maps and reductions over the same rows, a few rows at a time.
+    Rows(RowRun),
     /// A matrix product.
     Matmul {
         /// The left operand and its shape.
@@ -153,6 +165,8 @@ pub struct Output {
     pub dtype: DType,
     /// The shape.
     pub shape: Shape,
+    /// Dtype, shape and strides, checked.
+    pub layout: lazuli_runtime::Layout,
 }
 
 /// A plan; see the module's documentation.
@@ -167,6 +181,9 @@ pub struct Plan {
     pub inputs: usize,
     /// Results.
     pub outputs: Vec<Output>,
+    /// If the plan is one map from inputs to results, each in memory of its own: the results in the order of the map's
+    /// outputs.
+    pub lone: Option<SmallVec<[u32; 2]>>,
     /// Most bytes allocated at one time, for results and temporaries.
     pub peak: u64,
     /// Bytes read from and written to memory.
@@ -177,6 +194,8 @@ pub struct Plan {
     pub fusion: Fusion,
     /// What each pass did.
     pub reports: Vec<Report>,
+    /// Steps that share rows, and do not run row by row.
+    pub rejected: Vec<Rejected>,
 }
 
 impl Plan {
@@ -190,7 +209,11 @@ impl Plan {
         let reports = passes::optimize(&mut graph, &options, &|op, operand, result, args| {
             lower::evaluate(op, operand, result, args, precision)
         })?;
-        let fusion = fuse(&graph, !config.disabled.contains(passes::FUSE));
+        let fuse_options = FuseOptions {
+            enabled: !config.disabled.contains(passes::FUSE),
+            exact_sums: precision == Precision::Precise,
+        };
+        let fusion = fuse(&graph, fuse_options);
         let mut planner = Planner {
             places: vec![None; graph.bound()],
             slots: vec![SlotInfo::default(); inputs.len()],
@@ -209,24 +232,49 @@ impl Plan {
             .map(|&o| {
                 let node = graph.node(o);
                 let place = planner.places[o.index()].clone().expect("every output was computed");
-                Output { place, dtype: node.dtype, shape: node.shape.clone() }
+                let layout = lazuli_runtime::Layout::new(node.dtype, node.shape.clone(), &place.strides)?;
+                Ok(Output { place, dtype: node.dtype, shape: node.shape.clone(), layout })
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let Planner { steps, slots, .. } = planner;
+        let (steps, rejected) = if config.disabled.contains(passes::ROWS) {
+            (steps, Vec::new())
+        } else {
+            let needed: Vec<Slot> = outputs.iter().map(|o| o.place.slot).collect();
+            rows::form(steps, &slots, inputs.len(), &needed)
+        };
         let mut plan = Plan {
             steps,
             frees: Vec::new(),
             slots,
             inputs: inputs.len(),
             outputs,
+            lone: None,
             peak: 0,
             moved: 0,
             graph,
             fusion,
             reports,
+            rejected,
         };
         plan.assign_memory();
+        plan.lone = plan.lone_map();
         Ok(plan)
+    }
+
+    /// See [`Plan::lone`].
+    fn lone_map(&self) -> Option<SmallVec<[u32; 2]>> {
+        let [step @ Step::Map { .. }] = self.steps.as_slice() else { return None };
+        let mut written: SmallVec<[Slot; 2]> = SmallVec::new();
+        step.writes(&mut |slot| written.push(slot));
+        let one = |slot: &Slot| {
+            let mut results = self.outputs.iter().enumerate().filter(|(_, o)| o.place.slot == *slot);
+            match (results.next(), results.next()) {
+                (Some((i, o)), None) if o.place.offset == 0 => Some(i as u32),
+                _ => None,
+            }
+        };
+        if written.len() != self.outputs.len() { None } else { written.iter().map(one).collect() }
     }
 
     /// Finds the last reader of each slot, the in-place candidates and the peak.
@@ -299,11 +347,19 @@ fn find_in_place(
 }
 
 impl Step {
-    /// The kernel, if the step has one.
+    /// The kernel, if the step has one of its own.
     pub fn run(&self) -> Option<&Launchable> {
         match self {
             Step::Map { run, .. } | Step::Reduce { run, .. } | Step::Scan { run, .. } => Some(run),
-            Step::Matmul { .. } => None,
+            Step::Rows(_) | Step::Matmul { .. } => None,
+        }
+    }
+
+    /// The kernels of the step, in order.
+    pub fn runs(&self) -> SmallVec<[&Launchable; 1]> {
+        match self {
+            Step::Rows(rows) => rows.steps.iter().filter_map(Step::run).collect(),
+            _ => self.run().into_iter().collect(),
         }
     }
 
@@ -317,6 +373,7 @@ impl Step {
                     }
                 }
             }
+            Step::Rows(rows) => rows.reads(f),
             Step::Matmul { left, right, .. } => {
                 f(left.0.slot);
                 f(right.0.slot);
@@ -336,6 +393,7 @@ impl Step {
             }
             Step::Reduce { sinks, .. } => sinks.iter().for_each(|s| f(s.slot)),
             Step::Scan { sinks, .. } => sinks.iter().for_each(|s| f(s.slot)),
+            Step::Rows(rows) => rows.writes(f),
             Step::Matmul { slot, .. } => f(*slot),
         }
     }
@@ -343,7 +401,8 @@ impl Step {
     /// Bytes that the step takes for itself, where that grows with the data.
     fn working_memory(&self) -> u64 {
         match self {
-            Step::Map { .. } | Step::Reduce { .. } => 0,
+            // That of runs of rows is a share of the cache.
+            Step::Map { .. } | Step::Reduce { .. } | Step::Rows(_) => 0,
             Step::Scan { run, outer, sinks, .. } => {
                 let row = run.extents[*outer..].iter().product::<usize>() as u64;
                 let element: usize = sinks.iter().map(|s| s.dtype.size() + s.op.state_size()).sum();
@@ -363,6 +422,9 @@ impl Step {
 
     /// Bytes that the step reads from and writes to memory.
     fn moved(&self, slots: &[SlotInfo]) -> u64 {
+        if let Step::Rows(rows) = self {
+            return rows.moved(slots);
+        }
         let mut bytes = 0u64;
         self.writes(&mut |slot| bytes = bytes.saturating_add(slots[slot as usize].bytes as u64));
         if let Some(run) = self.run() {
@@ -472,8 +534,17 @@ impl Planner<'_> {
                 Error::Internal(format!("{}\n{kernel}", all.join("\n")))
             })?;
         }
+        let accessed = accesses.iter().map(|a| {
+            let home = match a.source {
+                Source::Slot(_) => lazuli_jit::Home::Memory,
+                Source::Scratch => lazuli_jit::Home::Scratch,
+                Source::Index => lazuli_jit::Home::Index,
+            };
+            Accessed { home, offset: a.offset, strides: a.strides.clone() }
+        });
+        let layout = lazuli_jit::Layout::new(&kernel.operands, &loops.extents, accessed)?;
         let kernel = kernels::lookup(kernel, self.config.target, weight);
-        Ok((Launchable { kernel, extents: loops.extents, accesses, nodes }, loops.ends))
+        Ok((Launchable { kernel, extents: loops.extents, accesses, layout, nodes }, loops.ends))
     }
 
     fn group(&mut self, group: &Group) -> Result<()> {
@@ -532,8 +603,10 @@ impl Planner<'_> {
         // Results lie as the inputs do, if those agree, and as C otherwise.
         let order = lower::input_order(shape, lowering.accesses());
         let order = order.unwrap_or_else(|| (0..shape.rank()).collect());
+        let first = self.slots.len() as Slot;
+        let packed = lowering.pack(&order, first);
         let mut places = Vec::new();
-        let slots = self.slots.len() as Slot..;
+        let slots = first + packed.len() as Slot..;
         for ((&id, value), slot) in group.roots.iter().zip(values).zip(slots) {
             let dtype = self.graph.node(id).dtype;
             let mut strides: Strides = SmallVec::from_elem(0, shape.rank());
@@ -551,6 +624,15 @@ impl Planner<'_> {
         }
         let lowered = lowering.finish(&[&order]);
         let (run, _) = self.launchable(lowered, group.weight, group.roots.clone())?;
+        for pack in packed {
+            let mut lowering = self.lowering(shape);
+            let weight = pack.copies.len() as u32;
+            pack.copies.into_iter().for_each(|(from, to)| lowering.copy(from, to));
+            let lowered = lowering.finish(&[&pack.axes]);
+            self.slots.push(SlotInfo { bytes: pack.bytes });
+            let (run, _) = self.launchable(lowered, weight, group.roots.clone())?;
+            self.steps.push(Step::Map { run, in_place: SmallVec::new() });
+        }
         self.steps.push(Step::Map { run, in_place: SmallVec::new() });
         self.slots.extend(places.iter().map(|(_, _, bytes)| SlotInfo { bytes: *bytes }));
         for (id, place, _) in places {

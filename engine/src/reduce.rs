@@ -1,4 +1,5 @@
-//! Reductions: tiles of the kernel's values into scratch memory, scratch into partial states, states into results.
+//! Reductions: tiles of the kernel's values into scratch memory, scratch into partial states, states into results. Where
+//! the kernel only loads, states are made of its input's memory, without scratch.
 //!
 //! The order of combination is fixed by the logical shape and the axes alone (`docs/decisions/0001-reductions.md`):
 //!
@@ -14,24 +15,36 @@ use crate::error::Result;
 use crate::exec::Run;
 use crate::plan::{Launchable, Sink};
 use lazuli_graph::ReduceOp;
-use lazuli_jit::{Launch, Reduction};
-use lazuli_runtime::Buffer;
+use lazuli_jit::{Launch, Reduction, Role, Tree};
+use lazuli_runtime::{Buffer, cpu};
 use smallvec::SmallVec;
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// Elements of a tile: a multiple of every block, and small enough for the first-level cache.
+/// The least elements of a tile: a multiple of every block (of exact sums, whose blocks do not matter, none).
 const TILE: usize = 2048;
+/// Elements that are read where they lie between two looks at the cancel token.
+const STRETCH: usize = 1 << 18;
 
-/// A partial result: one buffer of states for each sink.
+/// The bytes of a tile of scratch: half of the first-level cache, in which what the kernel reads passes through too.
+static SCRATCH: LazyLock<usize> = LazyLock::new(|| cpu::caches().l1 / 2);
+
+/// Partial results for a row of them: one buffer of states for each sink.
 type States = SmallVec<[Buffer; 2]>;
+
+/// Partial results for one: the words of one state for each sink.
+type Partial = SmallVec<[SmallVec<[u64; 2]>; 2]>;
 
 /// One reduction step.
 pub(crate) struct Task<'a> {
-    pub run: &'a Run<'a>,
-    pub launch: &'a Launch<'a>,
-    pub launchable: &'a Launchable,
-    pub sinks: &'a [Sink<Reduction>],
+    run: &'a Run<'a>,
+    launch: &'a Launch<'a>,
+    launchable: &'a Launchable,
+    sinks: &'a [Sink<Reduction>],
+    /// For each scratch output of the kernel, the input that it is a copy of, if all are.
+    copied: Option<SmallVec<[usize; 2]>>,
+    /// Elements of a tile.
+    tile: usize,
 }
 
 /// The scratch outputs of a kernel.
@@ -43,7 +56,7 @@ impl Scratch {
     /// Scratch for `elements` elements of each output of the kernel.
     pub fn new(launchable: &Launchable, elements: usize) -> Result<Scratch> {
         let kernel = launchable.kernel.kernel();
-        let outputs = kernel.operands.iter().filter(|o| o.role == lazuli_jit::Role::Output);
+        let outputs = kernel.operands.iter().filter(|o| o.role == Role::Output);
         let buffers = outputs.map(|o| Ok((Buffer::alloc(elements * o.dtype.size())?, o.dtype.size())));
         Ok(Scratch { buffers: buffers.collect::<Result<_>>()? })
     }
@@ -62,98 +75,84 @@ impl Scratch {
     }
 }
 
-/// A binary counter of partial results: equal-sized neighbours are combined as soon as both are there.
-struct Tree {
-    stack: Vec<(u32, States)>,
+/// The values of a kernel over rectangles: in its input's memory, or computed into scratch.
+struct Values<'t> {
+    task: &'t Task<'t>,
+    split: usize,
+    /// Room for a rectangle, made when the first is computed.
+    scratch: Option<Scratch>,
+    most: usize,
 }
 
-impl Task<'_> {
+/// What a rectangle holds for one sink: elements, and how many bytes apart its rows begin.
+type Rectangle<'v> = (&'v [u8], usize);
+
+impl Values<'_> {
+    /// Calls `f` for each sink with the values of a rectangle of at most `self.most` elements.
+    fn each(
+        &mut self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        mut f: impl FnMut(usize, &Sink<Reduction>, Rectangle<'_>),
+    ) -> Result<()> {
+        let task = self.task;
+        let look = |&operand: &usize| task.launch.rectangle(operand, self.split, rows.clone(), columns.clone());
+        let seen: Option<SmallVec<[_; 2]>> = task.copied.as_ref().and_then(|c| c.iter().map(look).collect());
+        let count = rows.len() * columns.len();
+        if let Some(seen) = seen {
+            for (i, sink) in task.sinks.iter().enumerate() {
+                f(i, sink, seen[sink.scratch]);
+            }
+        } else {
+            let scratch = match &mut self.scratch {
+                Some(scratch) => scratch,
+                none => none.insert(Scratch::new(task.launchable, self.most)?),
+            };
+            let width = columns.len();
+            scratch.fill(task.launch, self.split, rows, columns);
+            for (i, sink) in task.sinks.iter().enumerate() {
+                f(i, sink, (scratch.get(sink.scratch, 0..count), width * sink.dtype.size()));
+            }
+        }
+        task.run.advance(count)
+    }
+}
+
+impl<'a> Task<'a> {
+    pub fn new(
+        run: &'a Run<'a>,
+        launch: &'a Launch<'a>,
+        launchable: &'a Launchable,
+        sinks: &'a [Sink<Reduction>],
+    ) -> Task<'a> {
+        let kernel = launchable.kernel.kernel();
+        let outputs = || kernel.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output);
+        let copied = outputs().map(|(i, _)| kernel.copied(i)).collect();
+        let element: usize = outputs().map(|(_, o)| o.dtype.size()).sum();
+        let room = *SCRATCH / element.max(1);
+        let tile = TILE.max((room / 2 + 1).next_power_of_two());
+        Task { run, launch, launchable, sinks, copied, tile }
+    }
+
     /// Runs the reduction. Loops `..kept` are kept, `kept..outer` reduced, the rest reduced or kept as `inner` says.
     pub fn run(&self, kept: usize, outer: usize, inner: bool, outs: &mut [&mut [u8]]) -> Result<()> {
         let extents = &self.launchable.extents;
         let product = |r: &[usize]| r.iter().product::<usize>();
         let (k, o, i) = (product(&extents[..kept]), product(&extents[kept..outer]), product(&extents[outer..]));
-        let work = ((k * o * i) as u64).saturating_mul(self.launchable.kernel.weight().max(2) as u64);
-        let threads = self.run.threads(work);
+        let threads = self.run.threads(self.launchable.work());
         if inner { self.rows(outer, k, o, i, threads, outs) } else { self.columns(outer, k, o, i, threads, outs) }
     }
 
-    fn states(&self, n: usize) -> Result<States> {
-        self.sinks
-            .iter()
-            .map(|s| {
-                let mut buffer = Buffer::alloc(n * s.op.state_size())?;
-                s.op.identity(buffer.bytes_mut().unwrap_or_default());
-                Ok(buffer)
-            })
-            .collect()
+    fn values(&self, split: usize, most: usize) -> Values<'_> {
+        Values { task: self, split, scratch: None, most }
     }
 
-    /// `left = left (+) right`, element by element.
-    fn combine(&self, left: &mut States, right: &States) {
-        for ((s, l), r) in self.sinks.iter().zip(left).zip(right) {
-            s.op.combine(l.bytes_mut().unwrap_or_default(), r.bytes());
-        }
-    }
-
-    fn push(&self, tree: &mut Tree, mut level: u32, mut states: States) {
-        while let Some((top, _)) = tree.stack.last()
-            && *top == level
-        {
-            let (_, mut left) = tree.stack.pop().expect("the top was just looked at");
-            self.combine(&mut left, &states);
-            (level, states) = (level + 1, left);
-        }
-        tree.stack.push((level, states));
-    }
-
-    /// What the whole tree comes to; `n` identities if nothing was pushed.
-    fn fold(&self, mut tree: Tree, n: usize) -> Result<States> {
-        let Some((_, mut states)) = tree.stack.pop() else { return self.states(n) };
-        while let Some((_, mut left)) = tree.stack.pop() {
-            self.combine(&mut left, &states);
-            states = left;
-        }
-        Ok(states)
-    }
-
-    /// Combines `count` blocks, `block(range)` giving the folded subtree of a range of blocks, in parallel if asked.
-    fn subtrees(
-        &self,
-        count: usize,
-        threads: usize,
-        n: usize,
-        block: impl Fn(Range<usize>) -> Result<States> + Sync + Send,
-    ) -> Result<States> {
-        let chunk = (count.div_ceil(threads * 4)).next_power_of_two();
-        if threads <= 1 || chunk >= count {
-            return block(0..count);
-        }
-        let ranges: Vec<Range<usize>> = (0..count).step_by(chunk).map(|a| a..(a + chunk).min(count)).collect();
-        let results: Vec<Mutex<Option<States>>> = ranges.iter().map(|_| Mutex::new(None)).collect();
-        self.run.each(threads, ranges.iter().cloned().enumerate().collect(), |(i, range)| {
-            let states = block(range)?;
-            *results[i].lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(states);
-            Ok(())
-        })?;
-        let mut tree = Tree { stack: Vec::new() };
-        for (range, result) in ranges.iter().zip(results) {
-            let states = result.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let states = states.expect("every range was computed, or the error returned");
-            if range.len() == chunk {
-                self.push(&mut tree, 0, states);
-            } else {
-                // The last, smaller subtree joins only when the tree is folded.
-                tree.stack.push((u32::MAX, states));
-            }
-        }
-        self.fold(tree, n)
-    }
-
-    fn finish(&self, states: &States, n: usize, count: usize, outs: &mut [&mut [u8]]) {
-        for ((s, state), out) in self.sinks.iter().zip(states).zip(outs) {
-            s.op.finish(&state.bytes()[..n * s.op.state_size()], count as u64, &mut out[..n * s.result_size]);
-        }
+    /// Elements that are looked at together in a sequence: more, where they are read in place.
+    fn stretch(&self, split: usize, row: usize, i: usize) -> usize {
+        let in_place = self.copied.as_ref().is_some_and(|c| {
+            c.iter().all(|&operand| self.launch.rectangle(operand, split, row..row + 1, 0..i).is_some())
+        });
+        if in_place { STRETCH } else { self.tile }
     }
 
     /// Cuts each output into pieces of these lengths (in elements).
@@ -177,68 +176,196 @@ impl Task<'_> {
             .collect()
     }
 
-    /// The last axis is reduced.
+    /// Cuts `count` units of a tree into whole subtrees, for several threads; one range where that does not pay.
+    fn subtrees(&self, count: usize, threads: usize) -> Vec<Range<usize>> {
+        let chunk = count.div_ceil(threads * 4).next_power_of_two();
+        if threads <= 1 || chunk >= count {
+            return std::iter::once(0..count).collect();
+        }
+        (0..count).step_by(chunk).map(|a| a..(a + chunk).min(count)).collect()
+    }
+
+    /// Computes something for each range, on several threads.
+    fn collect<T: Send>(
+        &self,
+        ranges: &[Range<usize>],
+        threads: usize,
+        compute: impl Fn(Range<usize>) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        let results: Vec<Mutex<Option<T>>> = ranges.iter().map(|_| Mutex::new(None)).collect();
+        self.run.each(threads, ranges.iter().cloned().zip(&results).collect(), |(range, result)| {
+            let value = compute(range)?;
+            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            Ok(())
+        })?;
+        let results = results.into_iter().map(|r| r.into_inner().unwrap_or_else(PoisonError::into_inner));
+        Ok(results.map(|r| r.expect("every range was computed, or the error returned")).collect())
+    }
+
+    // The last axis is reduced: one state for each result.
+
+    fn partial(&self) -> Partial {
+        self.sinks.iter().map(|s| SmallVec::from_elem(0, s.op.state_size().div_ceil(8))).collect()
+    }
+
+    fn trees(&self) -> SmallVec<[Tree; 2]> {
+        self.sinks.iter().map(|_| Tree::new()).collect()
+    }
+
+    fn fold(&self, trees: &mut [Tree], partial: &mut Partial) {
+        for ((s, tree), state) in self.sinks.iter().zip(trees).zip(partial) {
+            s.op.fold(tree, bytemuck::cast_slice_mut(state));
+        }
+    }
+
+    fn push(&self, trees: &mut [Tree], partial: &mut Partial) {
+        for ((s, tree), state) in self.sinks.iter().zip(trees).zip(partial) {
+            s.op.push(bytemuck::cast_slice_mut(state), tree);
+        }
+    }
+
+    /// Writes result `at`, which `count` elements went into.
+    fn finish(&self, partial: &Partial, at: usize, count: usize, outs: &mut [&mut [u8]]) {
+        for ((s, state), out) in self.sinks.iter().zip(partial).zip(outs) {
+            let state = &bytemuck::cast_slice::<u64, u8>(state)[..s.op.state_size()];
+            s.op.finish(state, count as u64, &mut out[at * s.result_size..(at + 1) * s.result_size]);
+        }
+    }
+
     fn rows(&self, split: usize, k: usize, o: usize, i: usize, threads: usize, outs: &mut [&mut [u8]]) -> Result<()> {
-        if k == 0 {
-            return Ok(());
+        if threads <= 1 || k <= 1 || (k < threads * 2 && i * o >= 1 << 16) {
+            // One thread, or few results: threads share each.
+            return self.some_rows(split, 0..k, o, i, threads, outs);
         }
-        if k == 1 || (k < threads * 2 && i * o >= 1 << 16) {
-            // Few results: threads share each.
-            let pieces = self.cut(outs, (0..k).map(|_| 1));
-            for (row, mut piece) in pieces.into_iter().enumerate() {
-                let states = self.row(split, row, o, i, threads)?;
-                self.finish(&states, 1, o * i, &mut piece);
-            }
-            return Ok(());
-        }
-        let chunk = if threads <= 1 { k } else { k.div_ceil(threads * 4) };
+        let chunk = k.div_ceil(threads * 4);
         let starts: Vec<usize> = (0..k).step_by(chunk).collect();
         let pieces = self.cut(outs, starts.iter().map(|&s| chunk.min(k - s)));
         let tasks: Vec<_> = starts.into_iter().zip(pieces).collect();
-        self.run.each(threads, tasks, |(start, mut out)| {
-            let rows = start..(start + chunk).min(k);
-            let smallest = self.sinks.iter().map(|s| s.op.block()).min().unwrap_or(TILE);
-            if o == 1 && i <= smallest && i > 0 {
-                self.short_rows(split, rows, i, &mut out)
-            } else {
-                let mut pieces = self.cut(&mut out, rows.clone().map(|_| 1));
-                rows.zip(&mut pieces).try_for_each(|(row, piece)| {
-                    let states = self.row(split, row, o, i, 1)?;
-                    self.finish(&states, 1, o * i, piece);
-                    Ok(())
-                })
-            }
+        self.run.each(threads, tasks, |(start, mut outs)| {
+            self.some_rows(split, start..(start + chunk).min(k), o, i, 1, &mut outs)
         })
     }
 
-    /// Rows of one block at most, many to a tile.
-    fn short_rows(&self, split: usize, rows: Range<usize>, i: usize, outs: &mut [&mut [u8]]) -> Result<()> {
-        let batch = (TILE / i).max(1);
-        let mut scratch = Scratch::new(self.launchable, batch * i)?;
-        let mut states = self.states(batch)?;
-        let mut done = 0;
-        for start in rows.clone().step_by(batch) {
-            let n = batch.min(rows.end - start);
-            scratch.fill(self.launch, split, start..start + n, 0..i);
-            for ((s, state), out) in self.sinks.iter().zip(&mut states).zip(outs.iter_mut()) {
-                let state = &mut state.bytes_mut().unwrap_or_default()[..n * s.op.state_size()];
-                s.op.inner_rows(scratch.get(s.scratch, 0..n * i), n, i, 0, state);
-                s.op.finish(state, i as u64, &mut out[done * s.result_size..(done + n) * s.result_size]);
+    /// Results `rows`, to the beginning of `outs`.
+    fn some_rows(
+        &self,
+        split: usize,
+        rows: Range<usize>,
+        o: usize,
+        i: usize,
+        threads: usize,
+        outs: &mut [&mut [u8]],
+    ) -> Result<()> {
+        let smallest = self.sinks.iter().map(|s| s.op.block()).min().unwrap_or(TILE);
+        if o == 1 && i <= smallest && i > 0 && rows.len() > 1 {
+            return self.short_rows(split, rows, i, outs);
+        }
+        let stretch = self.stretch(split, rows.start.min(rows.end.saturating_sub(1)), i);
+        let mut values = self.values(split, stretch.min(i).max(1));
+        let (mut trees, mut partial) = (self.trees(), self.partial());
+        for (at, row) in rows.enumerate() {
+            if o == 1 {
+                self.sequence(&mut values, row, 0, i, threads, &mut trees, &mut partial)?;
+            } else {
+                self.runs(split, row, o, i, threads, &mut partial)?;
             }
-            done += n;
-            self.run.advance(n * i)?;
+            self.finish(&partial, at, o * i, outs);
         }
         Ok(())
     }
 
-    /// The state of one result: over all `o` rows of `i` elements that belong to it.
-    fn row(&self, split: usize, row: usize, o: usize, i: usize, threads: usize) -> Result<States> {
-        if o == 1 {
-            return self.sequence(split, row, 0, i, threads);
+    /// Rows of one block at most, many to a tile.
+    fn short_rows(&self, split: usize, rows: Range<usize>, i: usize, outs: &mut [&mut [u8]]) -> Result<()> {
+        let batch = (self.tile / i).max(1);
+        let mut values = self.values(split, batch * i);
+        let mut states = self.states(batch)?;
+        for start in rows.clone().step_by(batch) {
+            let n = batch.min(rows.end - start);
+            let at = start - rows.start;
+            values.each(start..start + n, 0..i, |j, s, (data, pitch)| {
+                let state = &mut states[j].bytes_mut().unwrap_or_default()[..n * s.op.state_size()];
+                inner_rows(s, data, pitch, n, i, state);
+                s.op.finish(state, i as u64, &mut outs[j][at * s.result_size..(at + n) * s.result_size]);
+            })?;
         }
+        Ok(())
+    }
+
+    /// The state of one run of `i` elements, the first of which has position `first`.
+    #[allow(clippy::too_many_arguments)]
+    fn sequence(
+        &self,
+        values: &mut Values<'_>,
+        row: usize,
+        first: usize,
+        i: usize,
+        threads: usize,
+        trees: &mut [Tree],
+        partial: &mut Partial,
+    ) -> Result<()> {
+        let piece = |values: &mut Values<'_>, range: Range<usize>, trees: &mut [Tree]| -> Result<()> {
+            for start in range.clone().step_by(values.most) {
+                let end = (start + values.most).min(range.end);
+                values.each(row..row + 1, start..end, |j, s, (data, _)| {
+                    s.op.blocks(data, (first + start) as u64, &mut trees[j]);
+                })?;
+            }
+            Ok(())
+        };
+        // Tiles hold a power of two of blocks, so whole tiles make whole subtrees.
+        let ranges = if threads <= 1 { Vec::new() } else { self.subtrees(i.div_ceil(self.tile), threads) };
+        if ranges.len() <= 1 {
+            piece(values, 0..i, trees)?;
+        } else {
+            let (split, most) = (values.split, values.most);
+            let parts = self.collect(&ranges, threads, |range| {
+                let mut values = self.values(split, most);
+                let (mut trees, mut partial) = (self.trees(), self.partial());
+                piece(&mut values, range.start * self.tile..(range.end * self.tile).min(i), &mut trees)?;
+                self.fold(&mut trees, &mut partial);
+                Ok(partial)
+            })?;
+            parts.into_iter().for_each(|mut part| self.push(trees, &mut part));
+        }
+        self.fold(trees, partial);
+        Ok(())
+    }
+
+    /// The state of one result over all `o` runs of `i` elements that belong to it.
+    fn runs(&self, split: usize, row: usize, o: usize, i: usize, threads: usize, partial: &mut Partial) -> Result<()> {
         let blocks = o.div_ceil(Reduction::OUTER_BLOCK);
         let across = if blocks >= threads * 2 { threads } else { 1 };
         let within = if across > 1 { 1 } else { threads };
+        let parts = self.collect(&self.subtrees(blocks, across), across, |range| {
+            let (mut trees, mut partial) = (self.trees(), self.partial());
+            for block in range {
+                let start = block * Reduction::OUTER_BLOCK;
+                let end = (start + Reduction::OUTER_BLOCK).min(o);
+                self.run_block(split, row * o, start..end, i, within, &mut partial)?;
+                self.push(&mut trees, &mut partial);
+            }
+            self.fold(&mut trees, &mut partial);
+            Ok(partial)
+        })?;
+        let mut trees = self.trees();
+        parts.into_iter().for_each(|mut part| self.push(&mut trees, &mut part));
+        self.fold(&mut trees, partial);
+        Ok(())
+    }
+
+    /// The state of a block of runs, one after another; the first of all runs is row `base`.
+    fn run_block(
+        &self,
+        split: usize,
+        base: usize,
+        runs: Range<usize>,
+        i: usize,
+        threads: usize,
+        partial: &mut Partial,
+    ) -> Result<()> {
+        for (s, state) in self.sinks.iter().zip(&mut *partial) {
+            s.op.identity(&mut bytemuck::cast_slice_mut::<u64, u8>(state)[..s.op.state_size()]);
+        }
         // Runs of one block at most are read many at a time. Positions differ from run to run, so not for arg ops.
         let short = i > 0
             && i * Reduction::OUTER_BLOCK <= 8 * TILE
@@ -246,97 +373,44 @@ impl Task<'_> {
                 .sinks
                 .iter()
                 .all(|s| i <= s.op.block() && !matches!(s.op.op(), ReduceOp::Argmin | ReduceOp::Argmax));
-        self.subtrees(blocks, across, 1, |range| {
-            let mut tree = Tree { stack: Vec::new() };
-            let mut batch = if short {
-                let rows = Reduction::OUTER_BLOCK;
-                Some((Scratch::new(self.launchable, rows * i)?, self.states(rows)?))
-            } else {
-                None
-            };
-            for block in range {
-                let start = block * Reduction::OUTER_BLOCK;
-                let end = (start + Reduction::OUTER_BLOCK).min(o);
-                let mut states = self.states(1)?;
-                if let Some((scratch, each)) = &mut batch {
-                    let n = end - start;
-                    scratch.fill(self.launch, split, row * o + start..row * o + end, 0..i);
-                    for ((s, state), each) in self.sinks.iter().zip(&mut states).zip(each.iter_mut()) {
-                        let size = s.op.state_size();
-                        let each = &mut each.bytes_mut().unwrap_or_default()[..n * size];
-                        s.op.inner_rows(scratch.get(s.scratch, 0..n * i), n, i, 0, each);
-                        let state = state.bytes_mut().unwrap_or_default();
-                        each.chunks(size).for_each(|next| s.op.combine(state, next));
-                    }
-                    self.run.advance(n * i)?;
-                } else {
-                    for at in start..end {
-                        let next = self.sequence(split, row * o + at, at * i, i, within)?;
-                        self.combine(&mut states, &next);
-                    }
-                }
-                self.push(&mut tree, 0, states);
-            }
-            self.fold(tree, 1)
-        })
-    }
-
-    /// The state of one run of `i` elements, the first of which has position `first`.
-    fn sequence(&self, split: usize, row: usize, first: usize, i: usize, threads: usize) -> Result<States> {
-        // Tiles hold a power of two of blocks, so a tile's own tree is a subtree.
-        let tiles = i.div_ceil(TILE);
-        self.subtrees(tiles, threads, 1, |range| {
-            let mut scratch = Scratch::new(self.launchable, TILE.min(i))?;
-            let blocks = self.sinks.iter().map(|s| Ok(Buffer::alloc(TILE.div_ceil(s.op.block()) * s.op.state_size())?));
-            let mut work = blocks.collect::<Result<States>>()?;
-            let mut tree = Tree { stack: Vec::new() };
-            for tile in range {
-                let start = tile * TILE;
-                let n = TILE.min(i - start);
-                scratch.fill(self.launch, split, row..row + 1, start..start + n);
-                let states: Result<States> = self
-                    .sinks
-                    .iter()
-                    .zip(&mut work)
-                    .map(|(s, work)| self.tile(s, scratch.get(s.scratch, 0..n), n, (first + start) as u64, work))
-                    .collect();
-                if n == TILE {
-                    self.push(&mut tree, 0, states?);
-                } else {
-                    tree.stack.push((u32::MAX, states?));
-                }
-                self.run.advance(n)?;
-            }
-            self.fold(tree, 1)
-        })
-    }
-
-    /// The state of one tile of one sink; `work` has room for the states of its blocks.
-    fn tile(&self, sink: &Sink<Reduction>, data: &[u8], n: usize, first: u64, work: &mut Buffer) -> Result<Buffer> {
-        let (block, size) = (sink.op.block(), sink.op.state_size());
-        let count = n.div_ceil(block);
-        let element = sink.dtype.size();
-        let bytes = work.bytes_mut().unwrap_or_default();
-        for b in 0..count {
-            let range = b * block..((b + 1) * block).min(n);
-            let data = &data[range.start * element..range.end * element];
-            sink.op.inner(data, first + range.start as u64, &mut bytes[b * size..(b + 1) * size]);
+        if short {
+            let n = runs.len();
+            let mut each = self.states(n)?;
+            let mut values = self.values(split, n * i);
+            return values.each(base + runs.start..base + runs.end, 0..i, |j, s, (data, pitch)| {
+                let size = s.op.state_size();
+                let each = each[j].bytes_mut().unwrap_or_default();
+                inner_rows(s, data, pitch, n, i, each);
+                let state = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut partial[j])[..size];
+                each.chunks(size).for_each(|next| s.op.combine(state, next));
+            });
         }
-        // The tree over the blocks: neighbours at distance 1, 2, 4, …
-        let mut step = 1;
-        while step < count {
-            for left in (0..count - step).step_by(2 * step) {
-                let (head, tail) = bytes.split_at_mut((left + step) * size);
-                sink.op.combine(&mut head[left * size..(left + 1) * size], &tail[..size]);
+        let mut values = self.values(split, self.stretch(split, base, i).min(i).max(1));
+        let (mut trees, mut next) = (self.trees(), self.partial());
+        for at in runs {
+            self.sequence(&mut values, base + at, at * i, i, threads, &mut trees, &mut next)?;
+            for ((s, state), next) in self.sinks.iter().zip(&mut *partial).zip(&next) {
+                let size = s.op.state_size();
+                let state = &mut bytemuck::cast_slice_mut::<u64, u8>(state)[..size];
+                s.op.combine(state, &bytemuck::cast_slice::<u64, u8>(next)[..size]);
             }
-            step *= 2;
         }
-        let mut state = Buffer::alloc(size)?;
-        state.bytes_mut().unwrap_or_default().copy_from_slice(&bytes[..size]);
-        Ok(state)
+        Ok(())
     }
 
-    /// The last axis is kept.
+    // The last axis is kept: a row of states for each row of results.
+
+    fn states(&self, n: usize) -> Result<States> {
+        self.sinks
+            .iter()
+            .map(|s| {
+                let mut buffer = Buffer::alloc(n * s.op.state_size())?;
+                s.op.identity(buffer.bytes_mut().unwrap_or_default());
+                Ok(buffer)
+            })
+            .collect()
+    }
+
     fn columns(
         &self,
         split: usize,
@@ -353,43 +427,39 @@ impl Task<'_> {
         let tall = blocks >= threads * 4;
         // Narrower tiles only where that is the way to keep the threads busy.
         let width = if tall || threads <= 1 {
-            w.min(1024)
+            w.min(STRIPE)
         } else {
-            w.div_ceil(threads * 4).next_multiple_of(64).min(1024).min(w)
+            w.div_ceil(threads * 4).next_multiple_of(64).min(STRIPE).min(w)
         };
-        if width == w {
-            // Whole rows of results: as many of them a task as there are threads for.
-            let across = if k >= threads * 2 { threads } else { 1 };
-            let within = if across > 1 { 1 } else { threads };
-            let chunk = if across <= 1 { k } else { k.div_ceil(across * 4) };
-            let starts: Vec<usize> = (0..k).step_by(chunk).collect();
-            let pieces = self.cut(outs, starts.iter().map(|&s| chunk.min(k - s) * w));
-            return self.run.each(across, starts.into_iter().zip(pieces).collect(), |(start, mut out)| {
-                for row in start..(start + chunk).min(k) {
-                    let states =
-                        self.subtrees(blocks, within, w, |range| self.stripe(split, row * o, o, 0..w, range))?;
-                    for ((s, state), out) in self.sinks.iter().zip(&states).zip(out.iter_mut()) {
-                        let at = (row - start) * w * s.result_size;
-                        s.op.finish(
-                            &state.bytes()[..w * s.op.state_size()],
-                            o as u64,
-                            &mut out[at..at + w * s.result_size],
-                        );
-                    }
-                }
-                Ok(())
-            });
-        }
-        let tiles: Vec<(usize, Range<usize>)> =
-            (0..k).flat_map(|row| (0..w).step_by(width).map(move |c| (row, c..(c + width).min(w)))).collect();
-        let pieces = self.cut(outs, tiles.iter().map(|(_, c)| c.len()));
+        // Tasks are pieces of a row of results, or many whole rows.
+        let wide = w > width;
+        let chunk = if wide { 1 } else { k.div_ceil(if k >= threads * 2 { threads * 4 } else { k }) };
+        let tiles: Vec<(Range<usize>, Range<usize>)> = (0..k)
+            .step_by(chunk)
+            .flat_map(|row| (0..w).step_by(width).map(move |c| (row..(row + chunk).min(k), c..(c + width).min(w))))
+            .collect();
+        let pieces = self.cut(outs, tiles.iter().map(|(rows, columns)| rows.len() * columns.len()));
         let across = if tiles.len() >= threads * 2 { threads } else { 1 };
         let within = if across > 1 { 1 } else { threads };
-        self.run.each(across, tiles.into_iter().zip(pieces).collect(), |((row, columns), mut out)| {
+        self.run.each(across, tiles.into_iter().zip(pieces).collect(), |((rows, columns), mut outs)| {
             let n = columns.len();
-            let states =
-                self.subtrees(blocks, within, n, |range| self.stripe(split, row * o, o, columns.clone(), range))?;
-            self.finish(&states, n, o, &mut out);
+            for (at, row) in rows.enumerate() {
+                let parts = self.collect(&self.subtrees(blocks, within), within, |range| {
+                    self.stripe(split, row * o, o, columns.clone(), range)
+                })?;
+                let mut levels = Levels::default();
+                for mut part in parts {
+                    levels.push(self.sinks, &mut part);
+                }
+                let states = match levels.fold(self.sinks) {
+                    Some(states) => states,
+                    None => self.states(n)?,
+                };
+                for ((s, state), out) in self.sinks.iter().zip(&states).zip(&mut outs) {
+                    let out = &mut out[at * n * s.result_size..(at + 1) * n * s.result_size];
+                    s.op.finish(&state.bytes()[..n * s.op.state_size()], o as u64, out);
+                }
+            }
             Ok(())
         })
     }
@@ -404,24 +474,94 @@ impl Task<'_> {
         blocks: Range<usize>,
     ) -> Result<States> {
         let n = columns.len();
-        let batch = (2 * TILE / n).clamp(1, Reduction::OUTER_BLOCK);
-        let mut scratch = Scratch::new(self.launchable, batch * n)?;
-        let mut tree = Tree { stack: Vec::new() };
+        let batch = (2 * TILE / n).clamp(4, Reduction::OUTER_BLOCK);
+        let mut values = self.values(split, batch * n);
+        let mut levels = Levels::default();
+        let mut states = self.states(n)?;
         for block in blocks {
             let start = block * Reduction::OUTER_BLOCK;
             let end = (start + Reduction::OUTER_BLOCK).min(o);
-            let mut states = self.states(n)?;
+            for (s, state) in self.sinks.iter().zip(&mut states) {
+                s.op.identity(state.bytes_mut().unwrap_or_default());
+            }
             for row in (start..end).step_by(batch) {
                 let rows = batch.min(end - row);
-                scratch.fill(self.launch, split, base + row..base + row + rows, columns.clone());
-                for (s, state) in self.sinks.iter().zip(&mut states) {
-                    let data = scratch.get(s.scratch, 0..rows * n);
-                    s.op.outer(data, rows, n, row as u64, state.bytes_mut().unwrap_or_default());
-                }
-                self.run.advance(rows * n)?;
+                values.each(base + row..base + row + rows, columns.clone(), |j, s, (data, pitch)| {
+                    let states = states[j].bytes_mut().unwrap_or_default();
+                    s.op.outer_apart(data, rows, pitch / s.dtype.size(), n, row as u64, states);
+                })?;
             }
-            self.push(&mut tree, 0, states);
+            if levels.push(self.sinks, &mut states) {
+                states = self.states(n)?;
+            }
         }
-        self.fold(tree, n)
+        match levels.fold(self.sinks) {
+            Some(states) => Ok(states),
+            None => self.states(n),
+        }
+    }
+}
+
+/// Most columns of a tile: their states fit the first-level cache beside the rows.
+const STRIPE: usize = 1024;
+
+/// States of short rows, which need not follow one another.
+fn inner_rows(sink: &Sink<Reduction>, data: &[u8], pitch: usize, n: usize, k: usize, states: &mut [u8]) {
+    let size = sink.dtype.size();
+    if n == 1 || pitch == k * size {
+        return sink.op.inner_rows(data, n, k, 0, states);
+    }
+    for (r, state) in states.chunks_exact_mut(sink.op.state_size()).take(n).enumerate() {
+        sink.op.inner_rows(&data[r * pitch..], 1, k, 0, state);
+    }
+}
+
+/// A [`Tree`] of rows of states.
+#[derive(Default)]
+struct Levels {
+    /// States at the set bits of `count`; at the others, memory for states to come.
+    levels: SmallVec<[States; 8]>,
+    count: u64,
+}
+
+fn combine(sinks: &[Sink<Reduction>], left: &mut States, right: &States) {
+    for ((s, l), r) in sinks.iter().zip(left).zip(right) {
+        s.op.combine(l.bytes_mut().unwrap_or_default(), r.bytes());
+    }
+}
+
+impl Levels {
+    /// Adds the states of a block, and leaves other memory in their place, unless it returns that there is none.
+    fn push(&mut self, sinks: &[Sink<Reduction>], states: &mut States) -> bool {
+        let level = self.count.trailing_ones() as usize;
+        for left in &mut self.levels[..level] {
+            combine(sinks, left, states);
+            std::mem::swap(left, states);
+        }
+        self.count += 1;
+        match self.levels.get_mut(level) {
+            Some(place) => {
+                std::mem::swap(place, states);
+                false
+            }
+            None => {
+                self.levels.push(std::mem::take(states));
+                true
+            }
+        }
+    }
+
+    /// What all blocks come to, if there were any.
+    fn fold(mut self, sinks: &[Sink<Reduction>]) -> Option<States> {
+        let mut result: Option<States> = None;
+        for (i, mut left) in self.levels.drain(..).enumerate() {
+            if self.count >> i & 1 == 1 {
+                if let Some(right) = &result {
+                    combine(sinks, &mut left, right);
+                }
+                result = Some(left);
+            }
+        }
+        result
     }
 }

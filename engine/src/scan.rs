@@ -1,4 +1,8 @@
 //! Scans: tiles of the kernel's values into scratch memory, then a running combination into the result.
+//!
+//! Independent rows are shared by the threads. A few long rows along the last axis are cut into chunks of whole blocks
+//! ([`Scan::BLOCK`]): each thread takes the next chunk, scans its blocks by themselves, waits for the carry of the chunk
+//! before, passes its own on, which takes a step a block, and then combines the carry with what it has in the cache.
 
 use crate::error::Result;
 use crate::exec::Run;
@@ -7,9 +11,12 @@ use crate::reduce::Scratch;
 use lazuli_jit::{Launch, Scan};
 use lazuli_runtime::Buffer;
 use smallvec::SmallVec;
+use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Elements of a tile.
-const TILE: usize = 4096;
+/// Elements of a tile: whole blocks.
+const TILE: usize = 4 * Scan::BLOCK;
+/// Elements that a thread takes of a long row: few enough for its second-level cache.
+const CHUNK: usize = 4 * TILE;
 
 /// Runs a scan step: loops `..kept` are independent, `kept..outer` is the scanned one, the rest are independent.
 pub(crate) fn run(
@@ -27,7 +34,16 @@ pub(crate) fn run(
     if k * n * w == 0 {
         return Ok(());
     }
-    let threads = state.threads(((k * n * w) as u64).saturating_mul(launchable.kernel.weight().max(2) as u64));
+    let threads = state.threads(launchable.work());
+    if w == 1 && threads > 1 && k < threads * 2 && n > CHUNK {
+        return (0..k).try_for_each(|row| {
+            let rows = sinks.iter().zip(outs.iter_mut()).map(|(s, out)| {
+                let size = n * s.result_size;
+                &mut out[row * size..(row + 1) * size]
+            });
+            long(state, launch, launchable, outer, row * n, sinks, rows.collect(), threads)
+        });
+    }
     // Cut the outputs into runs of independent slices.
     let chunk = if threads <= 1 { k } else { k.div_ceil(threads * 4) };
     let mut pieces: Vec<SmallVec<[&mut [u8]; 2]>> = (0..k.div_ceil(chunk)).map(|_| SmallVec::new()).collect();
@@ -61,5 +77,83 @@ pub(crate) fn run(
             }
         }
         Ok(())
+    })
+}
+
+/// The carries of a long row: those of the first chunks, as far as they are known.
+struct Carries {
+    known: Mutex<(usize, SmallVec<[Buffer; 2]>)>,
+    changed: Condvar,
+}
+
+/// Scans one long row, whose first element has flat position `first`.
+#[allow(clippy::too_many_arguments)]
+fn long(
+    state: &Run<'_>,
+    launch: &Launch<'_>,
+    launchable: &Launchable,
+    split: usize,
+    first: usize,
+    sinks: &[Sink<Scan>],
+    outs: SmallVec<[&mut [u8]; 2]>,
+    threads: usize,
+) -> Result<()> {
+    let n = launchable.extents[split - 1];
+    let mut chunks: Vec<SmallVec<[&mut [u8]; 2]>> = (0..n.div_ceil(CHUNK)).map(|_| SmallVec::new()).collect();
+    for (sink, out) in sinks.iter().zip(outs) {
+        for (chunk, part) in chunks.iter_mut().zip(out.chunks_mut(CHUNK * sink.result_size)) {
+            chunk.push(part);
+        }
+    }
+    let fresh = || -> Result<SmallVec<[Buffer; 2]>> {
+        sinks
+            .iter()
+            .map(|s| {
+                let mut carry = Buffer::alloc(s.op.state_size())?;
+                s.op.identity(carry.bytes_mut().unwrap_or_default());
+                Ok(carry)
+            })
+            .collect()
+    };
+    let carries = Carries { known: Mutex::new((0, fresh()?)), changed: Condvar::new() };
+    // Chunks are taken in order, so the one whose carry is next is always under way.
+    let next = Mutex::new(chunks.into_iter().enumerate());
+    state.each(threads, (0..threads).collect(), |_| {
+        let mut scratch = Scratch::new(launchable, TILE)?;
+        let mut mine = fresh()?;
+        loop {
+            let taken = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((chunk, mut outs)) = taken else { return Ok(()) };
+            let start = chunk * CHUNK;
+            let len = CHUNK.min(n - start);
+            for tile in (0..len).step_by(TILE) {
+                let count = TILE.min(len - tile);
+                scratch.fill(launch, split, first + start + tile..first + start + tile + count, 0..1);
+                for (s, out) in sinks.iter().zip(outs.iter_mut()) {
+                    let range = tile * s.result_size..(tile + count) * s.result_size;
+                    s.op.blocks(scratch.get(s.scratch, 0..count), &mut out[range]);
+                }
+            }
+            {
+                let known = carries.known.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut known = carries
+                    .changed
+                    .wait_while(known, |(before, _)| *before != chunk)
+                    .unwrap_or_else(PoisonError::into_inner);
+                let (before, carry) = &mut *known;
+                for (((s, carry), mine), out) in sinks.iter().zip(carry).zip(&mut mine).zip(&outs) {
+                    let carry = carry.bytes_mut().unwrap_or_default();
+                    mine.bytes_mut().unwrap_or_default().copy_from_slice(carry);
+                    s.op.total(carry, out);
+                }
+                *before += 1;
+                carries.changed.notify_all();
+            }
+            for ((s, mine), out) in sinks.iter().zip(&mut mine).zip(outs.iter_mut()) {
+                s.op.carry(mine.bytes_mut().unwrap_or_default(), out);
+            }
+            // A run that is stopped still passes every carry on, so nobody waits for ever: chunks end here.
+            state.advance(len)?;
+        }
     })
 }

@@ -10,11 +10,13 @@ use crate::error::{Error, ErrorKind, OperandNote};
 use crate::ops::{MapOp, ReduceOp, Rule, ScanOp};
 use crate::shape::Axes;
 use crate::{DType, Kind, Op, Scalar, Shape, ShapeError, View, Weak};
+use rustc_hash::FxHasher;
 use smallvec::{SmallVec, smallvec};
 use std::any::Any;
 use std::cell::Cell;
+use std::hash::{Hash, Hasher};
 use std::panic::Location;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The value of a computed node. The graph only carries it; the engine knows what it is.
@@ -33,6 +35,8 @@ struct Node {
     weak: Option<Weak>,
     /// The longest way down to a leaf; 0 once the node has been computed.
     depth: AtomicU32,
+    /// See [`Expr::fingerprint`].
+    fingerprint: AtomicU64,
     shape: Shape,
     at: &'static Location<'static>,
     state: Mutex<State>,
@@ -71,6 +75,14 @@ pub(crate) fn here() -> &'static Location<'static> {
 /// The marker of a data leaf's op, which has no number before it is captured.
 const DATA: Op = Op::Input(u32::MAX);
 
+/// A hasher that has been given a node's dtype and shape: all there is to know of a leaf.
+fn hasher(dtype: DType, shape: &Shape) -> FxHasher {
+    let mut hasher = FxHasher::default();
+    hasher.write_u64((dtype as u64) << 8 | shape.rank() as u64);
+    shape.iter().for_each(|&n| hasher.write_usize(n));
+    hasher
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         let take = |node: &mut Node| match node.state.get_mut().unwrap_or_else(PoisonError::into_inner) {
@@ -87,17 +99,51 @@ impl Drop for Node {
 }
 
 impl Expr {
+    #[inline]
     fn node(op: Op, dtype: DType, shape: Shape, operands: Operands, at: &'static Location<'static>) -> Expr {
-        let depth = AtomicU32::new(operands.iter().map(|e| e.depth() + 1).max().unwrap_or(0));
-        let state = Mutex::new(State::Pending(operands));
-        Expr(Arc::new(Node { op, dtype, weak: None, depth, shape, at, state }))
+        Expr::weak_node(op, dtype, None, shape, operands, at)
+    }
+
+    fn weak_node(
+        op: Op,
+        dtype: DType,
+        weak: Option<Weak>,
+        shape: Shape,
+        operands: Operands,
+        at: &'static Location<'static>,
+    ) -> Expr {
+        let mut hasher = hasher(dtype, &shape);
+        op.hash(&mut hasher);
+        let mut depth = 0;
+        for operand in &operands {
+            depth = depth.max(operand.depth() + 1);
+            hasher.write_u64(operand.fingerprint());
+        }
+        Expr(Arc::new(Node {
+            op,
+            dtype,
+            weak,
+            depth: AtomicU32::new(depth),
+            fingerprint: AtomicU64::new(hasher.finish()),
+            shape,
+            at,
+            state: Mutex::new(State::Pending(operands)),
+        }))
     }
 
     /// A leaf that already has its value.
     #[track_caller]
     pub fn data(value: Value, dtype: DType, shape: Shape) -> Expr {
-        let state = Mutex::new(State::Done(value));
-        Expr(Arc::new(Node { op: DATA, dtype, weak: None, depth: AtomicU32::new(0), shape, at: here(), state }))
+        Expr(Arc::new(Node {
+            op: DATA,
+            dtype,
+            weak: None,
+            depth: AtomicU32::new(0),
+            fingerprint: AtomicU64::new(hasher(dtype, &shape).finish()),
+            shape,
+            at: here(),
+            state: Mutex::new(State::Done(value)),
+        }))
     }
 
     /// Parameter `index` of a function.
@@ -121,16 +167,7 @@ impl Expr {
             Kind::Signed | Kind::Unsigned => Weak::Int,
             Kind::Float => Weak::Float,
         };
-        let state = Mutex::new(State::Pending(Operands::new()));
-        Expr(Arc::new(Node {
-            op: Op::Const(value),
-            dtype: value.dtype(),
-            weak: Some(weak),
-            depth: AtomicU32::new(0),
-            shape: Shape::scalar(),
-            at,
-            state,
-        }))
+        Expr::weak_node(Op::Const(value), value.dtype(), Some(weak), Shape::scalar(), Operands::new(), at)
     }
 
     /// The `int64` positions in C order of an array of `shape`.
@@ -169,6 +206,13 @@ impl Expr {
         self.0.depth.load(Ordering::Relaxed)
     }
 
+    /// A hash of the whole structure below: ops, dtypes, shapes, values of constants. Made with the node; that of a
+    /// computed node is that of any leaf of its dtype and shape. Equal structures have the same fingerprint, and
+    /// different ones as good as never; see [`crate::Pattern`].
+    pub fn fingerprint(&self) -> u64 {
+        self.0.fingerprint.load(Ordering::Relaxed)
+    }
+
     /// Whether both are the same node.
     pub fn same(&self, other: &Expr) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -192,6 +236,14 @@ impl Expr {
         }
     }
 
+    /// Calls `f` with the operands or the value. It must not look into this node again.
+    pub(crate) fn with_operands_or_value<R>(&self, f: impl FnOnce(Result<&[Expr], &Value>) -> R) -> R {
+        match &*self.state() {
+            State::Done(value) => f(Err(value)),
+            State::Pending(operands) => f(Ok(operands)),
+        }
+    }
+
     /// The operands (none once the node has been computed) or the value.
     pub fn operands_or_value(&self) -> Result<Operands, Value> {
         match &*self.state() {
@@ -210,6 +262,7 @@ impl Expr {
                     let operands = std::mem::take(operands);
                     *state = State::Done(value);
                     self.0.depth.store(0, Ordering::Relaxed);
+                    self.0.fingerprint.store(hasher(self.dtype(), self.shape()).finish(), Ordering::Relaxed);
                     operands
                 }
             }
@@ -284,6 +337,9 @@ impl Expr {
     /// A shape it does not broadcast to.
     #[track_caller]
     pub fn broadcast_to(&self, shape: &Shape) -> Result<Expr, Error> {
+        if shape == self.shape() {
+            return Ok(self.clone());
+        }
         let at = here();
         let view = View::broadcast(self.shape(), shape).map_err(|e| Expr::error_at(e, "broadcast_to", &[self], at))?;
         self.view(view)
@@ -360,18 +416,18 @@ impl Expr {
         let mut nodes = Operands::new();
         for (i, e) in operands.iter().enumerate() {
             let dtype = if row.rule == Rule::Select && i == 0 { DType::Bool } else { compute };
-            nodes.push(e.cast(dtype).broadcast_to(&shape)?);
+            nodes.push(match e.op() {
+                // Cast and stretched in one step.
+                Op::Const(value) if e.shape() != &shape => Expr::full(value.cast(dtype), shape.clone()),
+                _ => e.cast(dtype).broadcast_to(&shape)?,
+            });
         }
-        let mut out = Expr::node(Op::Map(op), result, shape, nodes, here());
-        if operands.iter().all(|e| e.weak().is_some()) {
-            let weak = match result.kind() {
-                Kind::Bool => Weak::Bool,
-                Kind::Float => Weak::Float,
-                _ => Weak::Int,
-            };
-            Arc::get_mut(&mut out.0).expect("the node was just made").weak = Some(weak);
-        }
-        Ok(out)
+        let weak = operands.iter().all(|e| e.weak().is_some()).then(|| match result.kind() {
+            Kind::Bool => Weak::Bool,
+            Kind::Float => Weak::Float,
+            _ => Weak::Int,
+        });
+        Ok(Expr::weak_node(Op::Map(op), result, weak, shape, nodes, at))
     }
 
     /// The dtype that operands meet in: arrays promote among themselves, then literals give way.

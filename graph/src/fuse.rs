@@ -17,11 +17,16 @@
 //! owner, and starting one kernel more. One byte moved is taken to cost as much as one addition. A node with one owner
 //! that does not repeat its elements is always inline.
 //!
+//! **Short reductions.** A reduction of at most [`UNROLL`] elements to each result, whose order of combination is written
+//! down, is treated as elementwise: its kernel reads all elements of a result and combines them in the lanes. So it can
+//! be inline, fuses with what reads it, and needs no loop over an inner axis of three elements.
+//!
 //! Kernels are bounded: a node under which more than [`MAX_WEIGHT`] would be inline is stored. Stored nodes of the
 //! same level, iteration shape and kind share a kernel. Everything here is linear in the size of the graph.
 
 use crate::shape::Axes;
-use crate::{Graph, NodeId, Op, Shape, View};
+use crate::view::AxisMap;
+use crate::{Graph, NodeId, Op, ReduceOp, Shape, View};
 use rustc_hash::FxHashMap;
 use smallvec::{SmallVec, smallvec};
 
@@ -33,6 +38,13 @@ const MAX_ROOTS: usize = 8;
 const MAX_OWNERS: usize = 8;
 /// What starting one more kernel costs, in units.
 const KERNEL: u64 = 4000;
+
+/// The most elements that a kernel reduces to a result in its lanes.
+pub const UNROLL: usize = 16;
+/// The same where the elements are only read from memory: a kernel that reads with strides must save something.
+const UNROLL_LOADS: usize = 8;
+/// The most operands that an unrolled reduction may give a kernel.
+const UNROLL_OPERANDS: u32 = 32;
 
 /// Where the value of a node is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,6 +87,7 @@ pub struct Group {
 #[derive(Clone, Debug)]
 pub struct Fusion {
     homes: Vec<Home>,
+    unrolled: Vec<bool>,
     /// The groups, in order of execution.
     pub groups: Vec<Group>,
     /// Why nodes that could have been inline are stored.
@@ -86,6 +99,54 @@ impl Fusion {
     pub fn home(&self, id: NodeId) -> Home {
         self.homes[id.index()]
     }
+
+    /// Whether `id` is a reduction that is computed as an elementwise operation of its elements.
+    pub fn is_unrolled(&self, id: NodeId) -> bool {
+        self.unrolled[id.index()]
+    }
+}
+
+/// How `fuse` decides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FuseOptions {
+    /// Off: every elementwise node is stored, in a kernel of its own.
+    pub enabled: bool,
+    /// Whether sums of floats are exact, and so no chain of additions.
+    pub exact_sums: bool,
+}
+
+impl Default for FuseOptions {
+    fn default() -> FuseOptions {
+        FuseOptions { enabled: true, exact_sums: false }
+    }
+}
+
+/// The views of an operand of shape `shape`, one for each element that goes into a result of a reduction along `axes`,
+/// in C order.
+pub fn terms(shape: &Shape, axes: Axes) -> impl Iterator<Item = View> {
+    let (shape, result) = (shape.clone(), shape.without(axes));
+    let count: usize = axes.iter().filter(|&i| i < shape.rank()).map(|i| shape[i]).product();
+    (0..count).map(move |n| {
+        let mut at = n;
+        let mut dim = result.rank();
+        let mut maps: SmallVec<[AxisMap; 4]> = SmallVec::from_elem(AxisMap::at(0), shape.rank());
+        for axis in (0..shape.rank()).rev() {
+            maps[axis] = if axes.contains(axis) {
+                let start = at % shape[axis];
+                at /= shape[axis];
+                AxisMap::at(start as i64)
+            } else {
+                dim -= 1;
+                AxisMap::follow(dim)
+            };
+        }
+        View::from_parts(result.clone(), &maps)
+    })
+}
+
+/// Elements that go into each result of a reduction.
+fn reduced(shape: &Shape, axes: Axes) -> usize {
+    axes.iter().filter(|&i| i < shape.rank()).map(|i| shape[i]).fold(1, usize::saturating_mul)
 }
 
 /// A place a node is computed in: a kernel (by the key its group will have), and how the node is read there;
@@ -113,8 +174,11 @@ fn own_cost(op: &Op) -> u32 {
     }
 }
 
-fn kind(graph: &Graph, id: NodeId) -> (GroupKind, Shape) {
+fn kind(graph: &Graph, id: NodeId, unrolled: &[bool]) -> (GroupKind, Shape) {
     let node = graph.node(id);
+    if unrolled[id.index()] {
+        return (GroupKind::Map, node.shape.clone());
+    }
     let operand = |i: usize| graph.node(graph.operands(id)[i]).shape.clone();
     match &node.op {
         Op::Reduce(_, axes) => (GroupKind::Reduce(*axes), operand(0)),
@@ -124,8 +188,9 @@ fn kind(graph: &Graph, id: NodeId) -> (GroupKind, Shape) {
     }
 }
 
-/// Decides homes and groups. With `enabled` false every elementwise node is stored, in a kernel of its own.
-pub fn fuse(graph: &Graph, enabled: bool) -> Fusion {
+/// Decides homes and groups.
+pub fn fuse(graph: &Graph, options: FuseOptions) -> Fusion {
+    let enabled = options.enabled;
     let order = graph.order();
     let mut homes = vec![Home::Inline; graph.bound()];
     let mut notes = Vec::new();
@@ -144,34 +209,62 @@ pub fn fuse(graph: &Graph, enabled: bool) -> Fusion {
         }
     }
 
+    let mut unrolled = vec![false; graph.bound()];
     // Upwards: cost of what would be inline below each node, and the boundaries that no choice can remove.
     let mut weight = vec![0u32; graph.bound()];
     let mut reads = vec![0u32; graph.bound()];
+    let mut loads = vec![0u32; graph.bound()];
     let mut boundary = vec![0u32; graph.bound()];
     for &id in &order {
         let (i, node) = (id.index(), graph.node(id));
         let operands = graph.operands(id);
+        let natural = |o: NodeId| natural(&graph.node(o).op) && !unrolled[o.index()];
         boundary[i] = operands
             .iter()
             .map(|o| {
-                let own = natural(&graph.node(*o).op) && !matches!(graph.node(*o).op, Op::Input(_));
+                let own = natural(*o) && !matches!(graph.node(*o).op, Op::Input(_));
                 boundary[o.index()] + own as u32
             })
             .max()
             .unwrap_or(0);
         let mut w = own_cost(&node.op);
         let mut r = 0u32;
+        let mut n = 0u32;
         for o in &operands {
-            if natural(&graph.node(*o).op) || required[o.index()] {
+            if natural(*o) || required[o.index()] {
                 r = r.saturating_add(graph.node(*o).dtype.size() as u32);
+                n = n.saturating_add(1);
             } else {
                 w = w.saturating_add(weight[o.index()]);
                 r = r.saturating_add(reads[o.index()]);
+                n = n.saturating_add(loads[o.index()]);
             }
         }
+        if let Op::Reduce(op, axes) = node.op {
+            let operand = graph.node(operands[0]);
+            let k = reduced(&operand.shape, axes);
+            let ordered = match op {
+                ReduceOp::Argmin | ReduceOp::Argmax => false,
+                ReduceOp::Sum => !(options.exact_sums && operand.dtype.is_float()),
+                ReduceOp::Prod | ReduceOp::Min | ReduceOp::Max | ReduceOp::Any | ReduceOp::All => true,
+            };
+            let most = if w == 0 { UNROLL_LOADS } else { UNROLL };
+            let times = k as u32;
+            if enabled
+                && ordered
+                && (1..=most).contains(&k)
+                && n * times <= UNROLL_OPERANDS
+                && (w + 1) * times <= MAX_WEIGHT / 2
+            {
+                unrolled[i] = true;
+                (w, r, n) = ((w + 1) * times, r * times, n * times);
+            }
+        }
+        loads[i] = n;
+        let natural = |o: NodeId| self::natural(&graph.node(o).op) && !unrolled[o.index()];
         // The sum counts shared nodes more than once: count exactly before storing something for its size.
-        if w > MAX_WEIGHT && !natural(&node.op) {
-            w = exact_weight(graph, id, &required);
+        if w > MAX_WEIGHT && !natural(id) {
+            w = exact_weight(graph, id, &required, &unrolled);
             if w > MAX_WEIGHT {
                 if !required[i] {
                     notes.push((id, format!("stored: more than {MAX_WEIGHT} cost units would share a kernel")));
@@ -185,9 +278,10 @@ pub fn fuse(graph: &Graph, enabled: bool) -> Fusion {
     // Downwards: who computes each node.
     let mut keys: FxHashMap<(u32, GroupKind, Shape), u32> = FxHashMap::default();
     let mut owners: Vec<Owners> = vec![Owners::new(); graph.bound()];
+    let natural = |o: NodeId| natural(&graph.node(o).op) && !unrolled[o.index()];
     for &id in order.iter().rev() {
         let (i, node) = (id.index(), graph.node(id));
-        if natural(&node.op) {
+        if natural(id) {
             homes[i] = if node.op == Op::Reshape { Home::Alias } else { Home::Stored };
         } else if required[i] {
             homes[i] = Home::Stored;
@@ -214,7 +308,7 @@ pub fn fuse(graph: &Graph, enabled: bool) -> Fusion {
         let mine: Owners = if homes[i] == Home::Inline {
             std::mem::take(&mut owners[i])
         } else {
-            let (kind, shape) = kind(graph, id);
+            let (kind, shape) = kind(graph, id, &unrolled);
             let elements = shape.elements() as u64;
             let next = keys.len() as u32;
             let key = *keys.entry((boundary[i], kind, shape)).or_insert(next);
@@ -222,12 +316,21 @@ pub fn fuse(graph: &Graph, enabled: bool) -> Fusion {
         };
         for operand in graph.operands(id) {
             let list = &mut owners[operand.index()];
+            // An unrolled reduction reads several views of its operand; the first stands for all.
+            let (first, times) = match &node.op {
+                Op::View(v) => (Some(v.clone()), 1),
+                Op::Reduce(_, axes) if unrolled[i] => {
+                    let shape = &graph.node(operand).shape;
+                    (terms(shape, *axes).next(), reduced(shape, *axes) as u64)
+                }
+                _ => (None, 1),
+            };
             for owner in &mine {
-                let view = match &node.op {
-                    Op::View(v) => Some(owner.view.as_ref().map_or_else(|| v.clone(), |w| v.then(w))),
-                    _ => owner.view.clone(),
+                let view = match &first {
+                    Some(v) => Some(owner.view.as_ref().map_or_else(|| v.clone(), |w| v.then(w))),
+                    None => owner.view.clone(),
                 };
-                let owner = Owner { view, ..*owner };
+                let owner = Owner { view, elements: owner.elements.saturating_mul(times), ..*owner };
                 if list.len() <= MAX_OWNERS && !list.contains(&owner) {
                     list.push(owner);
                 }
@@ -251,8 +354,8 @@ pub fn fuse(graph: &Graph, enabled: bool) -> Fusion {
         }
     }
 
-    let groups = group(graph, &order, &homes, enabled);
-    Fusion { homes, groups, notes }
+    let groups = group(graph, &order, &homes, &unrolled, enabled);
+    Fusion { homes, unrolled, groups, notes }
 }
 
 /// What a chain of views looks at.
@@ -264,7 +367,7 @@ fn base(graph: &Graph, mut id: NodeId) -> NodeId {
 }
 
 /// The cost of the distinct nodes inline below `id`, counted up to a little above [`MAX_WEIGHT`].
-fn exact_weight(graph: &Graph, id: NodeId, stored: &[bool]) -> u32 {
+fn exact_weight(graph: &Graph, id: NodeId, stored: &[bool], unrolled: &[bool]) -> u32 {
     let mut seen = rustc_hash::FxHashSet::default();
     let mut stack = vec![id];
     let mut sum = 0u32;
@@ -273,13 +376,14 @@ fn exact_weight(graph: &Graph, id: NodeId, stored: &[bool]) -> u32 {
             continue;
         }
         sum += own_cost(&graph.node(id).op);
-        stack.extend(graph.operands(id).into_iter().filter(|o| !natural(&graph.node(*o).op) && !stored[o.index()]));
+        let natural = |o: &NodeId| natural(&graph.node(*o).op) && !unrolled[o.index()];
+        stack.extend(graph.operands(id).into_iter().filter(|o| !natural(o) && !stored[o.index()]));
     }
     sum
 }
 
 /// Puts stored nodes of one level, kind and shape together.
-fn group(graph: &Graph, order: &[NodeId], homes: &[Home], enabled: bool) -> Vec<Group> {
+fn group(graph: &Graph, order: &[NodeId], homes: &[Home], unrolled: &[bool], enabled: bool) -> Vec<Group> {
     // The level of a node: how many kernels must have run before it can be computed.
     let mut level = vec![0u32; graph.bound()];
     let mut cost = vec![0u32; graph.bound()];
@@ -295,13 +399,18 @@ fn group(graph: &Graph, order: &[NodeId], homes: &[Home], enabled: bool) -> Vec<
         let mine = below.max().unwrap_or(0);
         let input = matches!(node.op, Op::Input(_));
         let inline = operands.iter().filter(|o| homes[o.index()] == Home::Inline).map(|o| cost[o.index()]);
-        cost[id.index()] = inline.fold(own_cost(&node.op), u32::saturating_add).min(MAX_WEIGHT);
+        let mut mine_cost = inline.fold(own_cost(&node.op), u32::saturating_add);
+        if let (Op::Reduce(_, axes), true) = (&node.op, unrolled[id.index()]) {
+            let times = reduced(&graph.node(operands[0]).shape, *axes) as u32;
+            mine_cost = mine_cost.saturating_add(1).saturating_mul(times);
+        }
+        cost[id.index()] = mine_cost.min(MAX_WEIGHT);
         // An alias stands where its memory stands: what reads it waits for the kernel that writes it.
         level[id.index()] = mine;
         if homes[id.index()] != Home::Stored || input {
             continue;
         }
-        let (kind, shape) = kind(graph, id);
+        let (kind, shape) = kind(graph, id, unrolled);
         let own = cost[id.index()].max(1);
         let entry = open.entry((mine, kind, shape.clone())).or_insert(usize::MAX);
         match groups.get_mut(*entry) {

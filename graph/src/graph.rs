@@ -6,6 +6,7 @@
 //! - dtype and shape of every node follow from its op and operands.
 
 use crate::expr::{Expr, Value};
+use crate::pattern::{Pattern, PatternNode};
 use crate::{DType, Op, Shape};
 use petgraph::Direction;
 use petgraph::stable_graph::{EdgeIndex, NodeIndex, StableDiGraph};
@@ -246,7 +247,7 @@ impl Graph {
     }
 }
 
-/// The expressions reachable from some roots, numbered: what a plan is looked up by, and what a graph is made from.
+/// The expressions reachable from some roots, numbered: what a graph is made from, and a pattern to recognise it by.
 ///
 /// Parameters keep their numbers; the leaves with data are numbered from `parameters` on.
 pub struct Capture {
@@ -305,7 +306,7 @@ impl Capture {
     }
 
     /// Where a parameter was made that was reached though it is not one of this capture's: it has no value, and neither
-    /// key nor graph mean anything.
+    /// pattern nor graph mean anything.
     pub fn stray_parameter(&self) -> Option<&'static Location<'static>> {
         self.stray
     }
@@ -332,41 +333,16 @@ impl Capture {
         }
     }
 
-    /// A key that two captures share exactly when they make the same graph: ops, dtypes, shapes, edges, outputs.
-    pub fn key(&self, out: &mut Vec<u64>) {
-        use crate::Op::*;
-        for (expr, operands) in &self.nodes {
-            let op = match self.leaf(operands) {
-                Some(leaf) => Input(leaf),
-                None => expr.op().clone(),
+    /// The structure, to recognise expressions by. Leaves count from 0: there must be no parameters.
+    pub fn pattern(&self) -> Pattern {
+        let node = |(expr, operands): &(Expr, SmallVec<[u32; 3]>)| {
+            let (op, operands) = match self.leaf(operands) {
+                Some(leaf) => (Op::Input(leaf), SmallVec::new()),
+                None => (expr.op().clone(), operands.clone()),
             };
-            let head = |code: u64, low: u64| code << 56 | (expr.dtype() as u64) << 48 | low;
-            match &op {
-                Input(n) => out.push(head(0, *n as u64)),
-                Const(value) => out.extend([head(1, 0), value.bits()]),
-                Iota => out.push(head(2, 0)),
-                Map(op) => out.push(head(3, *op as u64)),
-                Cast => out.push(head(4, 0)),
-                View(view) => {
-                    out.push(head(5, view.axes().len() as u64));
-                    for a in view.axes() {
-                        out.extend([a.dim.map_or(u64::MAX, u64::from), a.start as u64, a.step as u64]);
-                    }
-                }
-                Reshape => out.push(head(6, 0)),
-                Reduce(op, axes) => out.push(head(7, (axes.bits() as u64) << 8 | *op as u64)),
-                Scan(op, axis) => out.push(head(8, (*axis as u64) << 8 | *op as u64)),
-                Matmul => out.push(head(9, 0)),
-            }
-            // What follows has a length that the op and the rank give, so keys never run into one another.
-            out.push(expr.shape().rank() as u64);
-            out.extend(expr.shape().iter().map(|&n| n as u64));
-            if self.leaf(operands).is_none() {
-                out.extend(operands.iter().map(|&o| o as u64));
-            }
-        }
-        out.push(u64::MAX);
-        out.extend(self.roots.iter().map(|&r| r as u64));
+            PatternNode { op, dtype: expr.dtype(), shape: expr.shape().clone(), operands }
+        };
+        Pattern { nodes: self.nodes.iter().map(node).collect(), roots: self.roots.clone(), leaves: self.leaves.len() }
     }
 
     /// The graph.

@@ -19,8 +19,16 @@ pub const MAX_RANK: usize = 32;
 /// assert_eq!(s.broadcast(&Shape::new(&[4, 1, 3])?)?.to_string(), "[4, 2, 3]");
 /// # Ok::<(), lazuli_graph::ShapeError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
+#[derive(PartialEq, Eq, Hash, Default)]
 pub struct Shape(SmallVec<[usize; 4]>);
+
+impl Clone for Shape {
+    #[inline]
+    fn clone(&self) -> Shape {
+        // A copy of memory; the derived clone would go extent by extent.
+        Shape(SmallVec::from_slice(&self.0))
+    }
+}
 
 /// Why extents are no shape, or two shapes do not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,8 +116,11 @@ impl Shape {
     /// # Errors
     /// Extents that differ and are not 1; a result that is too large.
     pub fn broadcast(&self, other: &Shape) -> Result<Shape, ShapeError> {
-        if self == other {
+        if self == other || other.rank() == 0 {
             return Ok(self.clone());
+        }
+        if self.rank() == 0 {
+            return Ok(other.clone());
         }
         let rank = self.rank().max(other.rank());
         let at = |s: &Shape, i: usize| (i + s.rank()).checked_sub(rank).map_or(1, |j| s.0[j]);

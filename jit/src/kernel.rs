@@ -331,6 +331,16 @@ pub struct KernelError {
 }
 
 impl Kernel {
+    /// The input that output `operand` is a mere copy of, if it is.
+    pub fn copied(&self, operand: usize) -> Option<usize> {
+        let store = self.stores.iter().find(|s| s.operand as usize == operand)?;
+        let inst = self.insts.get(store.value.0 as usize).filter(|i| i.prim == Prim::Load)?;
+        let input = inst.imm as usize;
+        let dtype = self.operands.get(input)?.dtype;
+        // Any byte is read as a bool, but only 0 and 1 are stored.
+        (dtype == self.operands.get(operand)?.dtype && dtype != DType::Bool).then_some(input)
+    }
+
     /// The type of a value.
     pub fn ty(&self, value: ValueId) -> Ty {
         self.insts[value.0 as usize].ty
@@ -341,9 +351,17 @@ impl Kernel {
 ///
 /// The memory layout is the calling convention of compiled kernels: `[n0, n1]`, then three words an operand. Strides
 /// are in bytes; for an index operand `base` is its first value and the strides are what it grows by.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Slab {
-    words: SmallVec<[u64; 20]>,
+    words: SmallVec<[u64; 32]>,
+}
+
+impl Clone for Slab {
+    #[inline]
+    fn clone(&self) -> Slab {
+        // A copy of memory; the derived clone would go word by word.
+        Slab { words: SmallVec::from_slice(&self.words) }
+    }
 }
 
 impl Slab {
@@ -364,6 +382,7 @@ impl Slab {
     }
 
     /// Sets only the address (or first value) of operand `i`.
+    #[inline]
     pub fn set_base(&mut self, i: usize, base: u64) {
         self.words[2 + 3 * i] = base;
     }

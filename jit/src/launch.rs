@@ -1,45 +1,63 @@
 //! A kernel bound to memory: the one place where addresses are made.
 //!
-//! [`Launch::new`] checks that every access of the whole iteration space lies inside the memory it is given; after
-//! that, running it is safe. Work is cut either into [`Part`]s, which write disjoint pieces of the outputs, or into
-//! rectangles that are filled into scratch memory ([`Launch::fill`]), which is how reductions and scans read.
+//! Binding goes in two steps, so that a repeated call pays only for what changes:
+//!
+//! | step | looks at | checks |
+//! |---|---|---|
+//! | [`Layout::new`], once a plan | loops, offsets, strides, roles | strides suit the kernel; no two elements of an output coincide; how far accesses reach |
+//! | [`Layout::bind`], each call | the kernel's operands, the memory | the kernel is of the same operands; every reach lies inside the memory that is given |
+//!
+//! After that, running it is safe. Work is cut either into [`Part`]s, which write disjoint pieces of the outputs, or
+//! into rectangles that are filled into scratch memory ([`Launch::fill`]), which is how reductions and scans read.
 
 #![allow(unsafe_code)]
 
 use crate::code::Code;
-use crate::kernel::{Class, Role, Slab};
+use crate::kernel::{Class, Operand, Role, Slab};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Strides or indices, one a dimension of the iteration space.
 pub type Strides = SmallVec<[isize; 4]>;
 
-/// What an operand of a launch reads or writes.
+/// Where the elements of an operand are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Home {
+    /// In memory that each call gives.
+    Memory,
+    /// In the scratch memory given to [`Launch::fill`]: outputs only.
+    Scratch,
+    /// Nowhere: an index operand, whose offset and strides count, not bytes.
+    Index,
+}
+
+/// How an operand is accessed, whatever its memory.
+#[derive(Clone, Debug)]
+pub struct Accessed {
+    /// Where its elements are.
+    pub home: Home,
+    /// The bytes from where its memory starts ([`Memory`]) to the element at index zero (of an index operand: its
+    /// first value).
+    pub offset: isize,
+    /// The distance between neighbours along each dimension, in bytes.
+    pub strides: Strides,
+}
+
+/// The memory of an operand for one call.
 #[derive(Debug)]
 pub enum Memory<'m> {
-    /// An input.
-    Read(&'m [u8]),
-    /// An output.
+    /// An input: the bytes, and where in them offsets count from.
+    Read(&'m [u8], usize),
+    /// An output; offsets count from its beginning.
     Write(&'m mut [u8]),
     /// An input that is the memory of the output operand with this number, at the same offset and strides:
     /// the kernel works in place.
     InPlace(u32),
-    /// An output into the scratch memory given to [`Launch::fill`].
-    Scratch,
-    /// No memory: an index operand; offset and strides of the binding count, not bytes.
-    Index,
-}
-
-/// An operand of a launch: memory, the byte offset of the first element, and byte strides along each dimension.
-#[derive(Debug)]
-pub struct Binding<'m> {
-    /// What is accessed.
-    pub memory: Memory<'m>,
-    /// Where the element at index zero lies (of an index operand: its first value).
-    pub offset: isize,
-    /// The distance between neighbours along each dimension.
-    pub strides: Strides,
+    /// None: scratch, or an index.
+    Nothing,
 }
 
 /// Why a kernel cannot be bound: always a bug of the caller.
@@ -66,20 +84,185 @@ pub enum LaunchError {
     },
 }
 
-#[derive(Clone)]
-struct Bound {
-    /// Address or first value of the element at index zero; for scratch, unused.
-    base: u64,
-    strides: Strides,
-    scratch: bool,
+#[derive(Clone, Debug)]
+pub(crate) struct Bound {
+    pub(crate) operand: Operand,
+    pub(crate) home: Home,
+    pub(crate) offset: isize,
+    pub(crate) strides: Strides,
+    /// The bytes that all accesses together reach, from where the memory's offsets count: `low..high`.
+    pub(crate) low: isize,
+    pub(crate) high: isize,
+}
+
+/// Loops and accesses that suit a kernel, checked once for any number of calls; see the module's documentation.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    pub(crate) extents: SmallVec<[usize; 4]>,
+    elements: usize,
+    pub(crate) operands: SmallVec<[Bound; 4]>,
+    /// The slab of the whole iteration space but for the addresses, where one slab is enough.
+    whole: Option<Slab>,
+}
+
+impl Layout {
+    /// A layout for kernels of these operands, over an iteration space of `extents` (outermost first; no dimension means
+    /// one element).
+    ///
+    /// # Errors
+    /// Accesses that do not fit the operands: count, role, stride class, or an output whose elements coincide.
+    pub fn new(
+        operands: &[Operand],
+        extents: &[usize],
+        accesses: impl IntoIterator<Item = Accessed>,
+    ) -> Result<Layout, LaunchError> {
+        let empty = extents.contains(&0);
+        fits(extents)?;
+        let mut bound: SmallVec<[Bound; 4]> = SmallVec::new();
+        for (i, Accessed { home, offset, strides }) in accesses.into_iter().enumerate() {
+            let fail = |what| LaunchError::Operand { operand: i, what };
+            let Some(&operand) = operands.get(i) else {
+                return Err(LaunchError::Count { expected: operands.len(), given: i + 1 });
+            };
+            let size = operand.dtype.size();
+            suits(&operand, extents, &strides, home == Home::Scratch).map_err(fail)?;
+            let (mut low, mut high) = (0, 0);
+            match (home, operand.role) {
+                (Home::Memory, Role::Input | Role::Output) => {
+                    (low, high) =
+                        reach(size, extents, offset, &strides).ok_or(fail("reaches further than addresses do"))?;
+                    if operand.role == Role::Output && !empty && !injective(size, extents, &strides) {
+                        return Err(fail("elements of an output coincide"));
+                    }
+                }
+                (Home::Scratch, Role::Output) if operand.class != Class::Contiguous => {
+                    return Err(fail("scratch is contiguous"));
+                }
+                (Home::Scratch, Role::Output) | (Home::Index, Role::Index) => {}
+                _ => return Err(fail("memory does not suit the operand's role")),
+            }
+            bound.push(Bound { operand, home, offset, strides, low, high });
+        }
+        if bound.len() != operands.len() {
+            return Err(LaunchError::Count { expected: operands.len(), given: bound.len() });
+        }
+        let mut layout = Layout::of(extents, bound);
+        if layout.extents.len() <= 2 && layout.operands.iter().all(|o| o.home != Home::Scratch) {
+            layout.whole = Some(layout.slab(layout.row(), layout.extents.iter().rev().nth(1).copied().unwrap_or(1)));
+        }
+        Ok(layout)
+    }
+
+    /// A layout of operands that have been checked.
+    pub(crate) fn of(extents: &[usize], operands: SmallVec<[Bound; 4]>) -> Layout {
+        Layout { extents: SmallVec::from_slice(extents), elements: extents.iter().product(), operands, whole: None }
+    }
+
+    /// Binds memory, one for each operand, and code of a kernel with these operands.
+    ///
+    /// # Errors
+    /// Code of a kernel with other operands, memory that does not suit an operand's role, an access outside the memory.
+    #[inline]
+    pub fn bind<'m>(
+        &'m self,
+        code: &'m Code,
+        memory: impl IntoIterator<Item = Memory<'m>>,
+    ) -> Result<Launch<'m>, LaunchError> {
+        let given = &code.kernel().operands;
+        if given.len() != self.operands.len() {
+            return Err(LaunchError::Count { expected: given.len(), given: self.operands.len() });
+        }
+        let mut bases: SmallVec<[u64; 8]> = SmallVec::new();
+        let mut in_place: SmallVec<[(usize, u32); 2]> = SmallVec::new();
+        for (i, ((o, kind), memory)) in self.operands.iter().zip(given).zip(memory).enumerate() {
+            let fail = |what| LaunchError::Operand { operand: i, what };
+            if *kind != o.operand {
+                return Err(fail("is another one in the kernel"));
+            }
+            bases.push(match (memory, o.home, kind.role) {
+                (Memory::Read(bytes, start), Home::Memory, Role::Input) => {
+                    o.inside(bytes.len(), start).ok_or(fail("read outside its memory"))?;
+                    (bytes.as_ptr() as u64).wrapping_add(start as u64).wrapping_add(o.offset as u64)
+                }
+                (Memory::Write(bytes), Home::Memory, Role::Output) => {
+                    o.inside(bytes.len(), 0).ok_or(fail("write outside its memory"))?;
+                    (bytes.as_mut_ptr() as u64).wrapping_add(o.offset as u64)
+                }
+                (Memory::InPlace(output), Home::Memory, Role::Input) => {
+                    in_place.push((i, output));
+                    0
+                }
+                (Memory::Nothing, Home::Scratch, _) => 0,
+                (Memory::Nothing, Home::Index, _) => o.offset as u64,
+                _ => return Err(fail("memory does not suit the operand's role")),
+            });
+        }
+        if bases.len() != given.len() {
+            return Err(LaunchError::Count { expected: given.len(), given: bases.len() });
+        }
+        for (i, output) in in_place {
+            let fail = |what| LaunchError::Operand { operand: i, what };
+            let input = &self.operands[i];
+            let target = self.operands.get(output as usize).ok_or(fail("works in place of no operand"))?;
+            if target.operand.role != Role::Output
+                || target.home != Home::Memory
+                || (target.offset, &target.strides) != (input.offset, &input.strides)
+            {
+                return Err(fail("works in place of another layout"));
+            }
+            if target.operand.dtype.size() != input.operand.dtype.size() {
+                return Err(fail("works in place of another element size"));
+            }
+            bases[i] = bases[output as usize];
+        }
+        Ok(Launch { code, layout: Cow::Borrowed(self), bases, memory: PhantomData })
+    }
+
+    /// The number of elements of the iteration space.
+    pub fn elements(&self) -> usize {
+        self.elements
+    }
+
+    /// Elements of a row of the innermost loop.
+    fn row(&self) -> usize {
+        self.extents.last().copied().unwrap_or(1)
+    }
+
+    /// A slab of `rows` rows of `columns` elements along the two innermost loops, without addresses.
+    fn slab(&self, columns: usize, rows: usize) -> Slab {
+        let mut slab = Slab::new(self.operands.len());
+        slab.set_extents(columns, rows);
+        for (i, o) in self.operands.iter().enumerate() {
+            let size = o.operand.dtype.size() as isize;
+            let (s0, s1) = match *o.strides.as_slice() {
+                _ if o.home == Home::Scratch => (size, columns as isize * size),
+                [] => (size, 0),
+                [s0] => (s0, 0),
+                [.., s1, s0] => (s0, s1),
+            };
+            slab.set_operand(i, 0, s0, s1);
+        }
+        slab
+    }
+}
+
+impl Bound {
+    /// Whether every access lies in the `len` bytes of a memory whose offsets count from `start`.
+    #[inline]
+    fn inside(&self, len: usize, start: usize) -> Option<()> {
+        let start = isize::try_from(start).ok()?;
+        let (low, high) = (start.checked_add(self.low)?, start.checked_add(self.high)?);
+        (low >= 0 && high as usize <= len).then_some(())
+    }
 }
 
 /// A kernel bound to memory, over an iteration space; see the module's documentation.
 pub struct Launch<'m> {
-    code: &'m Code,
-    extents: SmallVec<[usize; 4]>,
-    operands: SmallVec<[Bound; 8]>,
-    memory: PhantomData<&'m mut [u8]>,
+    pub(crate) code: &'m Code,
+    pub(crate) layout: Cow<'m, Layout>,
+    /// Address or first value of the element at index zero; for scratch, unused.
+    pub(crate) bases: SmallVec<[u64; 8]>,
+    pub(crate) memory: PhantomData<&'m mut [u8]>,
 }
 
 // SAFETY: a launch only holds addresses of memory borrowed for 'm, inputs shared and outputs exclusively; `&self`
@@ -89,96 +272,9 @@ unsafe impl Send for Launch<'_> {}
 unsafe impl Sync for Launch<'_> {}
 
 impl<'m> Launch<'m> {
-    /// Binds `code` over an iteration space of `extents` (outermost first; no dimension means one element).
-    ///
-    /// # Errors
-    /// Operands that do not fit the kernel: count, role, stride class, an access outside the memory, or an output
-    /// whose elements coincide.
-    pub fn new(
-        code: &'m Code,
-        extents: &[usize],
-        bindings: impl IntoIterator<Item = Binding<'m>>,
-    ) -> Result<Self, LaunchError> {
-        let kernel = code.kernel();
-        let empty = extents.contains(&0);
-        // So that counts of elements, and of bytes of scratch, never overflow.
-        let bytes = extents.iter().try_fold(8usize, |n, &e| n.checked_mul(e.max(1)));
-        if bytes.is_none_or(|n| n > isize::MAX as usize) {
-            return Err(LaunchError::Extents);
-        }
-        let mut operands: SmallVec<[Bound; 8]> = SmallVec::new();
-        let mut in_place: SmallVec<[(usize, u32); 2]> = SmallVec::new();
-        for (i, binding) in bindings.into_iter().enumerate() {
-            let fail = |what| LaunchError::Operand { operand: i, what };
-            let Some(operand) = kernel.operands.get(i) else {
-                return Err(LaunchError::Count { expected: kernel.operands.len(), given: i + 1 });
-            };
-            let size = operand.dtype.size();
-            if binding.strides.len() != extents.len() {
-                return Err(fail("wrong number of strides"));
-            }
-            let inner = binding.strides.last().copied().unwrap_or(size as isize);
-            let unit = extents.last().is_none_or(|&n| n <= 1);
-            let suits = match operand.class {
-                Class::Contiguous => inner == size as isize || unit,
-                Class::Broadcast => inner == 0 || unit,
-                Class::Strided => true,
-            };
-            if !suits && !matches!(binding.memory, Memory::Scratch) {
-                return Err(fail("stride does not suit the kernel's class"));
-            }
-            let scratch = matches!(binding.memory, Memory::Scratch);
-            let base = match (binding.memory, operand.role) {
-                (Memory::Read(bytes), Role::Input) => {
-                    check(bytes.len(), size, extents, binding.offset, &binding.strides)
-                        .ok_or(fail("read outside its memory"))?;
-                    (bytes.as_ptr() as u64).wrapping_add(binding.offset as u64)
-                }
-                (Memory::Write(bytes), Role::Output) => {
-                    check(bytes.len(), size, extents, binding.offset, &binding.strides)
-                        .ok_or(fail("write outside its memory"))?;
-                    if !empty && !injective(size, extents, &binding.strides) {
-                        return Err(fail("elements of an output coincide"));
-                    }
-                    (bytes.as_mut_ptr() as u64).wrapping_add(binding.offset as u64)
-                }
-                (Memory::InPlace(output), Role::Input) => {
-                    in_place.push((i, output));
-                    binding.offset as u64
-                }
-                (Memory::Scratch, Role::Output) => {
-                    if operand.class != Class::Contiguous {
-                        return Err(fail("scratch is contiguous"));
-                    }
-                    0
-                }
-                (Memory::Index, Role::Index) => binding.offset as u64,
-                _ => return Err(fail("memory does not suit the operand's role")),
-            };
-            operands.push(Bound { base, strides: binding.strides, scratch });
-        }
-        if operands.len() != kernel.operands.len() {
-            return Err(LaunchError::Count { expected: kernel.operands.len(), given: operands.len() });
-        }
-        for (i, output) in in_place {
-            let fail = |what| LaunchError::Operand { operand: i, what };
-            let target = operands.get(output as usize).ok_or(fail("works in place of no operand"))?.clone();
-            let role = kernel.operands[output as usize].role;
-            let size = kernel.operands[output as usize].dtype.size();
-            if role != Role::Output || target.scratch || target.strides != operands[i].strides {
-                return Err(fail("works in place of another layout"));
-            }
-            if size != kernel.operands[i].dtype.size() {
-                return Err(fail("works in place of another element size"));
-            }
-            operands[i].base = target.base;
-        }
-        Ok(Launch { code, extents: SmallVec::from_slice(extents), operands, memory: PhantomData })
-    }
-
     /// The number of elements of the iteration space.
     pub fn elements(&self) -> usize {
-        self.extents.iter().product()
+        self.layout.elements
     }
 
     /// Cuts the work into at most `count` parts with disjoint outputs; `grain` is the least number of elements worth
@@ -186,24 +282,42 @@ impl<'m> Launch<'m> {
     ///
     /// # Panics
     /// If an output is scratch.
-    pub fn parts(&mut self, count: usize, grain: usize) -> Vec<Part<'_>> {
-        assert!(self.operands.iter().all(|o| !o.scratch), "a launch into scratch is filled, not cut");
+    pub fn parts(&mut self, count: usize, grain: usize) -> Parts<'_> {
+        self.assert_memory();
         let total = self.elements();
         let count = count.min(total / grain.max(1)).max(1);
         // Whole vectors, and whole cache lines of the narrowest type, but for the last part.
         let step = total.div_ceil(count).next_multiple_of(64);
-        (0..count)
-            .map(|i| (i * step).min(total)..((i + 1) * step).min(total))
-            .filter(|r| !r.is_empty())
-            .map(|range| Part { launch: self, range })
-            .collect()
+        Parts { launch: self, step, next: AtomicUsize::new(0) }
     }
 
     /// Runs everything on the caller's thread.
+    ///
+    /// # Panics
+    /// If an output is scratch.
+    #[inline]
     pub fn run(&mut self) {
-        for part in self.parts(1, 1) {
-            part.run();
+        if self.elements() == 0 {
+            return;
         }
+        match &self.layout.whole {
+            Some(whole) => {
+                let mut slab = whole.clone();
+                self.bases.iter().enumerate().for_each(|(i, &base)| slab.set_base(i, base));
+                // SAFETY: the bounds that `new` and `bind` checked for the whole space; outputs are borrowed exclusively.
+                unsafe { self.code.run(&slab) };
+            }
+            None => {
+                self.assert_memory();
+                // SAFETY: as above.
+                unsafe { self.flat(0..self.elements(), &[]) };
+            }
+        }
+    }
+
+    fn assert_memory(&self) {
+        let mut operands = self.layout.operands.iter();
+        assert!(operands.all(|o| o.home != Home::Scratch), "a launch into scratch is filled, not cut");
     }
 
     /// Computes a rectangle of the iteration space into scratch memory, row after row.
@@ -214,24 +328,20 @@ impl<'m> Launch<'m> {
     /// # Panics
     /// If an output is not scratch, the rectangle lies outside the iteration space, or a scratch buffer is too small.
     pub fn fill(&self, split: usize, rows: Range<usize>, columns: Range<usize>, scratch: &mut [&mut [u8]]) {
-        let (outer, inner) = self.extents.split_at(split);
+        let (outer, inner) = self.layout.extents.split_at(split);
         let width: usize = inner.iter().product();
         let height: usize = outer.iter().product();
         assert!(rows.end <= height && columns.end <= width, "rectangle outside the iteration space");
-        let mut outputs = self.operands.iter().zip(&self.code.kernel().operands);
-        assert!(
-            outputs.all(|(o, operand)| o.scratch || operand.role != Role::Output),
-            "a launch that writes memory is cut into parts, not filled"
-        );
         if rows.is_empty() || columns.is_empty() {
             return;
         }
         let count = rows.len() * columns.len();
         let mut bases: SmallVec<[(usize, u64, isize); 4]> = SmallVec::new();
         let mut buffers = scratch.iter_mut();
-        for (i, _) in self.operands.iter().enumerate().filter(|(_, o)| o.scratch) {
+        for (i, o) in self.layout.operands.iter().enumerate().filter(|(_, o)| o.operand.role == Role::Output) {
+            assert!(o.home == Home::Scratch, "a launch that writes memory is cut into parts, not filled");
             let buffer = buffers.next().expect("a buffer for each scratch output");
-            let size = self.code.kernel().operands[i].dtype.size();
+            let size = o.operand.dtype.size();
             assert!(buffer.len() >= count * size, "scratch buffer too small");
             bases.push((i, buffer.as_mut_ptr() as u64, size as isize));
         }
@@ -246,11 +356,9 @@ impl<'m> Launch<'m> {
             let mut row = rows.start;
             while row < rows.end {
                 let n1 = (run - row % run).min(rows.end - row);
-                let mut slab = self.slab(row * width + columns.start);
-                slab.set_extents(columns.len(), n1);
-                self.set_strides(&mut slab, columns.len(), &bases, (row - rows.start) * columns.len());
+                let done = (row - rows.start) * columns.len();
                 // SAFETY: rows `row .. row + n1` and the columns lie inside the space; scratch holds their results.
-                unsafe { self.code.run(&slab) };
+                unsafe { self.piece(row * width + columns.start, columns.len(), n1, &bases, done) };
                 row += n1;
             }
             return;
@@ -265,34 +373,75 @@ impl<'m> Launch<'m> {
         }
     }
 
-    /// A slab whose operands stand at flat position `at`.
-    fn slab(&self, at: usize) -> Slab {
-        let mut slab = Slab::new(self.operands.len());
-        let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.extents.len());
-        let mut rest = at;
-        for (x, &n) in index.iter_mut().zip(&self.extents).rev() {
-            *x = rest % n.max(1);
-            rest /= n.max(1);
+    /// The memory of input `operand` under a rectangle of the iteration space (see [`Launch::fill`]), from its first
+    /// element to its last, and how far apart its rows begin, in bytes; `None` if a row does not lie densely, or the rows
+    /// not evenly. A launch that writes memory has none.
+    pub fn rectangle(
+        &self,
+        operand: usize,
+        split: usize,
+        rows: Range<usize>,
+        columns: Range<usize>,
+    ) -> Option<(&'m [u8], usize)> {
+        let layout = &*self.layout;
+        let o = layout.operands.get(operand)?;
+        let (outer, inner) = layout.extents.split_at_checked(split)?;
+        let (height, width): (usize, usize) = (outer.iter().product(), inner.iter().product());
+        let size = o.operand.dtype.size();
+        let reads = (o.operand.role, o.home) == (Role::Input, Home::Memory);
+        let writes = layout.operands.iter().any(|o| o.operand.role == Role::Output && o.home != Home::Scratch);
+        if !reads || writes || rows.end > height || columns.end > width {
+            return None;
         }
-        for (i, o) in self.operands.iter().enumerate() {
-            let offset: isize = o.strides.iter().zip(&index).map(|(&s, &x)| s * x as isize).sum();
-            slab.set_operand(i, o.base.wrapping_add(offset as u64), 0, 0);
+        if rows.is_empty() || columns.is_empty() {
+            return Some((&[], 0));
         }
-        slab
+        let mut step = size as isize;
+        for (&n, &s) in inner.iter().zip(&o.strides[split..]).rev() {
+            if n > 1 && s != step {
+                return None;
+            }
+            step *= n as isize;
+        }
+        let mut pitch = 0;
+        if rows.len() > 1 {
+            let run = outer.last().copied().unwrap_or(1);
+            pitch = usize::try_from(o.strides[split - 1]).ok().filter(|p| p.is_multiple_of(size))?;
+            if rows.start % run + rows.len() > run {
+                return None;
+            }
+        }
+        let length = (rows.len() - 1) * pitch + columns.len() * size;
+        let base = self.address(operand, rows.start * width + columns.start);
+        // SAFETY: the first and the last byte belong to elements of the iteration space, so `bind` has checked that they,
+        // and what lies between, are inside memory that is borrowed for 'm. That memory is borrowed shared: only an input
+        // that works in place is not, and there is no output in memory whose place it could have.
+        Some((unsafe { std::slice::from_raw_parts(base as *const u8, length) }, pitch))
     }
 
-    /// Sets the two innermost strides of every operand, and the addresses of scratch outputs, `done` elements on.
-    fn set_strides(&self, slab: &mut Slab, row: usize, scratch: &[(usize, u64, isize)], done: usize) {
-        let rank = self.extents.len();
-        for (i, o) in self.operands.iter().enumerate() {
-            let size = self.code.kernel().operands[i].dtype.size() as isize;
-            let s0 = if rank >= 1 { o.strides[rank - 1] } else { size };
-            let s1 = if rank >= 2 { o.strides[rank - 2] } else { 0 };
-            slab.set_operand(i, slab.operand(i).0, s0, s1);
+    /// The address of the element of an operand at flat position `at`.
+    pub(crate) fn address(&self, operand: usize, at: usize) -> u64 {
+        let layout = &*self.layout;
+        self.bases[operand].wrapping_add(layout.position(at).offset(&layout.operands[operand]) as u64)
+    }
+
+    /// Runs `rows` rows of `columns` elements from flat position `at` on; `scratch` outputs go on after `done` elements.
+    ///
+    /// # Safety
+    /// As [`Launch::flat`]; the rows lie along the last but one dimension.
+    #[inline]
+    unsafe fn piece(&self, at: usize, columns: usize, rows: usize, scratch: &[(usize, u64, isize)], done: usize) {
+        let layout = &*self.layout;
+        let mut slab = layout.slab(columns, rows);
+        let position = layout.position(at);
+        for (i, o) in layout.operands.iter().enumerate() {
+            slab.set_base(i, self.bases[i].wrapping_add(position.offset(o) as u64));
         }
         for &(i, base, size) in scratch {
-            slab.set_operand(i, base + done as u64 * size as u64, size, row as isize * size);
+            slab.set_base(i, base + done as u64 * size as u64);
         }
+        // SAFETY: the caller's promise, and the bounds that `new` and `bind` checked for the whole space.
+        unsafe { self.code.run(&slab) };
     }
 
     /// Runs the flat range `range` of the iteration space: a piece of a row, whole rows, a piece of a row.
@@ -300,9 +449,15 @@ impl<'m> Launch<'m> {
     /// # Safety
     /// The range lies inside the space; no other call writes the same outputs at the same time; `scratch` gives the
     /// address for each scratch output with room for the range.
-    unsafe fn flat(&self, range: Range<usize>, scratch: &[(usize, u64, isize)]) {
-        let n0 = self.extents.last().copied().unwrap_or(1);
-        let run = if self.extents.len() >= 2 { self.extents[self.extents.len() - 2] } else { 1 };
+    pub(crate) unsafe fn flat(&self, range: Range<usize>, scratch: &[(usize, u64, isize)]) {
+        let extents = &self.layout.extents;
+        let n0 = self.layout.row();
+        if range.end <= n0 {
+            // SAFETY: the caller's promise; the range is a piece of the first row.
+            unsafe { self.piece(range.start, range.len(), 1, scratch, 0) };
+            return;
+        }
+        let run = if extents.len() >= 2 { extents[extents.len() - 2] } else { 1 };
         let mut at = range.start;
         while at < range.end {
             let (row, column) = (at / n0, at % n0);
@@ -312,13 +467,62 @@ impl<'m> Launch<'m> {
             } else {
                 (n0, (left / n0).min(run - row % run))
             };
-            let mut slab = self.slab(at);
-            slab.set_extents(columns, rows);
-            self.set_strides(&mut slab, columns, scratch, at - range.start);
-            // SAFETY: the caller's promise, and the bounds that `new` checked for the whole space.
-            unsafe { self.code.run(&slab) };
+            // SAFETY: the caller's promise; the piece lies inside the range.
+            unsafe { self.piece(at, columns, rows, scratch, at - range.start) };
             at += columns * rows;
         }
+    }
+}
+
+/// An index of the iteration space.
+struct Position(SmallVec<[usize; 4]>);
+
+impl Position {
+    /// How far the element of an operand lies from that at index zero.
+    #[inline]
+    fn offset(&self, o: &Bound) -> isize {
+        o.strides.iter().zip(&self.0).map(|(&s, &x)| s * x as isize).sum()
+    }
+}
+
+impl Layout {
+    /// The index of flat position `at`.
+    #[inline]
+    fn position(&self, at: usize) -> Position {
+        let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.extents.len());
+        let mut rest = at;
+        for (x, &n) in index.iter_mut().zip(&self.extents).rev() {
+            // Most positions lie in the first row: no division then.
+            if rest < n {
+                *x = rest;
+                break;
+            }
+            *x = rest % n.max(1);
+            rest /= n.max(1);
+        }
+        Position(index)
+    }
+}
+
+/// The pieces of a launch, to be handed out one after another; see [`Launch::parts`].
+pub struct Parts<'l> {
+    launch: &'l Launch<'l>,
+    step: usize,
+    next: AtomicUsize,
+}
+
+impl Parts<'_> {
+    /// The next piece that nobody has had, if there is one. Any number of threads may ask.
+    pub fn next(&self) -> Option<Part<'_>> {
+        let total = self.launch.elements();
+        // Only the pieces are shared out here: who joins the threads orders what they read and write.
+        let start = self.next.fetch_add(1, Ordering::Relaxed).checked_mul(self.step).filter(|&s| s < total)?;
+        Some(Part { launch: self.launch, range: start..(start + self.step).min(total) })
+    }
+
+    /// How many pieces there are.
+    pub fn count(&self) -> usize {
+        self.launch.elements().div_ceil(self.step)
     }
 }
 
@@ -331,8 +535,8 @@ pub struct Part<'l> {
 impl Part<'_> {
     /// Computes the piece.
     pub fn run(self) {
-        // SAFETY: parts of one `parts` call cover disjoint ranges of an injective output layout, each runs once, and
-        // the launch is borrowed exclusively while they live.
+        // SAFETY: the parts that one `Parts` hands out cover disjoint ranges of an injective output layout, each runs
+        // once, and the launch is borrowed exclusively while they live.
         unsafe { self.launch.flat(self.range, &[]) };
     }
 
@@ -342,21 +546,55 @@ impl Part<'_> {
     }
 }
 
+/// So that counts of elements, and of bytes of scratch, never overflow.
+pub(crate) fn fits(extents: &[usize]) -> Result<(), LaunchError> {
+    let bytes = extents.iter().try_fold(8usize, |n, &e| n.checked_mul(e.max(1)));
+    if bytes.is_none_or(|n| n > isize::MAX as usize) { Err(LaunchError::Extents) } else { Ok(()) }
+}
+
+/// What is wrong with these strides for the operand, if anything.
+pub(crate) fn suits(
+    operand: &Operand,
+    extents: &[usize],
+    strides: &[isize],
+    scratch: bool,
+) -> Result<(), &'static str> {
+    if strides.len() != extents.len() {
+        return Err("wrong number of strides");
+    }
+    let size = operand.dtype.size() as isize;
+    let inner = strides.last().copied().unwrap_or(size);
+    let unit = extents.last().is_none_or(|&n| n <= 1);
+    let suits = match operand.class {
+        Class::Contiguous => inner == size || unit,
+        Class::Broadcast => inner == 0 || unit,
+        Class::Strided => true,
+    };
+    if suits || scratch { Ok(()) } else { Err("stride does not suit the kernel's class") }
+}
+
 /// Whether every access lies in `0..len`.
-fn check(len: usize, size: usize, extents: &[usize], offset: isize, strides: &[isize]) -> Option<()> {
+pub(crate) fn check(len: usize, size: usize, extents: &[usize], offset: isize, strides: &[isize]) -> Option<()> {
+    let (low, high) = reach(size, extents, offset, strides)?;
+    (low >= 0 && high as usize <= len).then_some(())
+}
+
+/// The bytes that all accesses together reach: from the first of the lowest element to the end of the highest; none if
+/// there are no elements.
+pub(crate) fn reach(size: usize, extents: &[usize], offset: isize, strides: &[isize]) -> Option<(isize, isize)> {
     if extents.contains(&0) {
-        return Some(());
+        return Some((0, 0));
     }
     let (mut low, mut high) = (offset, offset.checked_add(size as isize)?);
     for (&n, &s) in extents.iter().zip(strides) {
         let span = s.checked_mul(isize::try_from(n - 1).ok()?)?;
         if span < 0 { low = low.checked_add(span)? } else { high = high.checked_add(span)? }
     }
-    (low >= 0 && high as usize <= len).then_some(())
+    Some((low, high))
 }
 
 /// Whether different indices give disjoint elements: each stride spans everything the smaller ones reach.
-fn injective(size: usize, extents: &[usize], strides: &[isize]) -> bool {
+pub(crate) fn injective(size: usize, extents: &[usize], strides: &[isize]) -> bool {
     let mut dims: SmallVec<[(usize, usize); 4]> =
         extents.iter().zip(strides).filter(|(n, _)| **n > 1).map(|(&n, s)| (s.unsigned_abs(), n)).collect();
     dims.sort_unstable();
@@ -369,3 +607,6 @@ fn injective(size: usize, extents: &[usize], strides: &[isize]) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests;

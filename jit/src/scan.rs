@@ -1,5 +1,12 @@
-//! Running reductions. Bits are those of the plain loop, element after element, as in NumPy: every partial result is
-//! rounded to the dtype.
+//! Running reductions: in which order elements are combined, down to the bit.
+//!
+//! | scanned axis | order |
+//! |---|---|
+//! | the last | blocks of [`Scan::BLOCK`] elements: the running result of each block by itself, element after element; then the last result of the block before is combined with each, as the left operand |
+//! | another | the plain loop, element after element, as in NumPy |
+//!
+//! So the blocks of a long row are independent but for one value, and a row of one block is the plain loop. Every
+//! partial result is rounded to the dtype. Of integers, no order shows in the bits.
 
 use crate::half;
 use bytemuck::Pod;
@@ -92,17 +99,73 @@ impl Scan {
         with_step!(self, |identity, step| fill(states, identity, step))
     }
 
-    /// Scans a piece of a row from the carry in `state`, and leaves the new carry there.
+    /// Elements of a block of a row.
+    pub const BLOCK: usize = 1024;
+
+    /// Scans a piece of a row that begins with a block, from the carry in `state`, and leaves the new carry there.
     pub fn inner(&self, data: &[u8], state: &mut [u8], out: &mut [u8]) {
-        fn run<T: Pod>(data: &[u8], state: &mut [u8], out: &mut [u8], _: T, step: impl Fn(T, T) -> T) {
-            let carry = &mut bytemuck::cast_slice_mut::<u8, T>(state)[0];
-            let out = bytemuck::cast_slice_mut::<u8, T>(&mut out[..data.len()]);
-            for (o, &x) in out.iter_mut().zip(bytemuck::cast_slice::<u8, T>(data)) {
-                *carry = step(*carry, x);
-                *o = *carry;
+        self.blocks(data, out);
+        let n = data.len();
+        self.carry(state, &mut out[..n]);
+    }
+
+    /// Scans each block of a piece of a row by itself. The piece begins with a block.
+    pub fn blocks(&self, data: &[u8], out: &mut [u8]) {
+        fn run<T: Pod>(data: &[u8], out: &mut [u8], identity: T, step: impl Fn(T, T) -> T + Copy) {
+            let data = bytemuck::cast_slice::<u8, T>(data);
+            let out = &mut bytemuck::cast_slice_mut::<u8, T>(out)[..data.len()];
+            // Four blocks at once: four chains of operations hide the latency of one.
+            const WAYS: usize = 4;
+            let mut ins = data.chunks_exact(WAYS * Scan::BLOCK);
+            let mut outs = out.chunks_exact_mut(WAYS * Scan::BLOCK);
+            for (x, o) in (&mut ins).zip(&mut outs) {
+                let ((x0, x1), (x2, x3)) = halves(x.split_at(2 * Scan::BLOCK));
+                let (left, right) = o.split_at_mut(2 * Scan::BLOCK);
+                let ((o0, o1), (o2, o3)) = (left.split_at_mut(Scan::BLOCK), right.split_at_mut(Scan::BLOCK));
+                let [mut a, mut b, mut c, mut d] = [identity; WAYS];
+                for i in 0..Scan::BLOCK {
+                    (a, b, c, d) = (step(a, x0[i]), step(b, x1[i]), step(c, x2[i]), step(d, x3[i]));
+                    (o0[i], o1[i], o2[i], o3[i]) = (a, b, c, d);
+                }
+            }
+            let rest = ins.remainder().chunks(Scan::BLOCK).zip(outs.into_remainder().chunks_mut(Scan::BLOCK));
+            for (x, o) in rest {
+                let mut running = identity;
+                for (o, &x) in o.iter_mut().zip(x) {
+                    running = step(running, x);
+                    *o = running;
+                }
             }
         }
-        with_step!(self, |identity, step| run(data, state, out, identity, step))
+        with_step!(self, |identity, step| run(data, out, identity, step))
+    }
+
+    /// The carry behind blocks that were scanned by themselves, from the one before them.
+    pub fn total(&self, state: &mut [u8], out: &[u8]) {
+        fn run<T: Pod>(state: &mut [u8], out: &[u8], _: T, step: impl Fn(T, T) -> T) {
+            let carry = &mut bytemuck::cast_slice_mut::<u8, T>(state)[0];
+            for block in bytemuck::cast_slice::<u8, T>(out).chunks(Scan::BLOCK) {
+                if let Some(&last) = block.last() {
+                    *carry = step(*carry, last);
+                }
+            }
+        }
+        with_step!(self, |identity, step| run(state, out, identity, step))
+    }
+
+    /// Combines the carry in `state` with blocks that were scanned by themselves, and leaves the new carry there.
+    pub fn carry(&self, state: &mut [u8], out: &mut [u8]) {
+        fn run<T: Pod>(state: &mut [u8], out: &mut [u8], _: T, step: impl Fn(T, T) -> T) {
+            let carry = &mut bytemuck::cast_slice_mut::<u8, T>(state)[0];
+            for block in bytemuck::cast_slice_mut::<u8, T>(out).chunks_mut(Scan::BLOCK) {
+                let before = *carry;
+                block.iter_mut().for_each(|o| *o = step(before, *o));
+                if let Some(&last) = block.last() {
+                    *carry = last;
+                }
+            }
+        }
+        with_step!(self, |identity, step| run(state, out, identity, step))
     }
 
     /// Scans down `width` columns at once, over `rows` rows, from the carries in `states`.
@@ -128,4 +191,9 @@ impl Scan {
         }
         with_step!(self, |identity, step| run(data, (rows, width), states, out, identity, step))
     }
+}
+
+/// Both halves of each half, where a half has two blocks.
+fn halves<'a, T>((left, right): (&'a [T], &'a [T])) -> ((&'a [T], &'a [T]), (&'a [T], &'a [T])) {
+    (left.split_at(Scan::BLOCK), right.split_at(Scan::BLOCK))
 }

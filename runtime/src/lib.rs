@@ -4,7 +4,7 @@
 //! pool    freed blocks, by size class        -> buffer   bytes with an owner
 //! buffer + dtype + shape + strides           -> tensor   what computations take and give
 //! tensor  -> format (text) | npy, npz, png (files, staged by output)
-//! threads, cpu   what the machine has        -> matmul   library kernel over all of it
+//! team, threads, cpu   what the machine has  -> matmul   library kernel over all of it
 //! ```
 //! Nothing here knows of graphs or of what a kernel means.
 
@@ -24,6 +24,7 @@ pub mod npz;
 pub mod output;
 pub mod png;
 pub mod pool;
+mod team;
 mod tensor;
 pub mod threads;
 pub mod triad;
@@ -33,7 +34,7 @@ pub use element::Element;
 pub use error::{AllocError, TensorError};
 pub use file::{FormatError, Problem};
 pub use half::{bf16, f16};
-pub use tensor::{Scalars, Strides, Tensor};
+pub use tensor::{Layout, Scalars, Strides, Tensor};
 
 // The macro `dispatch!` names these through `$crate`.
 #[doc(hidden)]

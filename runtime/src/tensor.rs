@@ -24,13 +24,105 @@ pub type Strides = SmallVec<[isize; 4]>;
 /// assert!(t.as_slice::<f64>().is_err());
 /// # Ok::<(), lazuli_runtime::TensorError>(())
 /// ```
-#[derive(Clone)]
 pub struct Tensor {
     buffer: Buffer,
     dtype: DType,
     shape: Shape,
     strides: Strides,
     offset: usize,
+}
+
+impl Clone for Tensor {
+    fn clone(&self) -> Tensor {
+        let Tensor { buffer, dtype, shape, strides, offset } = self;
+        Tensor {
+            buffer: buffer.clone(),
+            dtype: *dtype,
+            shape: shape.clone(),
+            // A copy of memory; the derived clone would go stride by stride.
+            strides: SmallVec::from_slice(strides),
+            offset: *offset,
+        }
+    }
+}
+
+/// How the elements of tensors lie in memory, looked at once for any number of buffers.
+///
+/// ```
+/// use lazuli_graph::{DType, Shape};
+/// use lazuli_runtime::{Buffer, Layout};
+/// let columns = Layout::new(DType::I32, Shape::new(&[3, 2])?, &[4, 12])?;
+/// let t = columns.tensor(Buffer::from_vec(vec![1, 2, 3, 4, 5, 6]), 0)?;
+/// assert_eq!(t.to_string(), "[[1 4]\n [2 5]\n [3 6]]");
+/// assert!(columns.tensor(Buffer::from_vec(vec![1, 2, 3]), 0).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Layout {
+    dtype: DType,
+    shape: Shape,
+    strides: Strides,
+    /// The bytes that the elements take up, from element 0…0: `Some((low, high))`; `None` if further apart than
+    /// addresses are.
+    span: Option<(isize, isize)>,
+    /// Whether elements lie at addresses they can be read from if element 0…0 does.
+    aligned: bool,
+}
+
+impl Layout {
+    /// Elements of `dtype`, `strides` bytes apart along the axes of `shape`.
+    ///
+    /// # Errors
+    /// Another number of strides than axes.
+    pub fn new(dtype: DType, shape: Shape, strides: &[isize]) -> Result<Layout, TensorError> {
+        if strides.len() != shape.rank() {
+            return Err(TensorError::Rank { strides: strides.len(), rank: shape.rank() });
+        }
+        let size = dtype.size();
+        let empty = shape.contains(&0);
+        let aligned = empty || shape.iter().zip(strides).all(|(&n, &s)| n <= 1 || s % size as isize == 0);
+        let span = if empty { Some((0, 0)) } else { span(size, &shape, strides) };
+        // A stride that is never taken could be too large to calculate with.
+        let strides = shape.iter().zip(strides).map(|(&n, &s)| if n <= 1 { 0 } else { s }).collect();
+        Ok(Layout { dtype, shape, strides, span, aligned })
+    }
+
+    /// The tensor whose element 0…0 lies `offset` bytes from the start of a buffer.
+    ///
+    /// # Errors
+    /// Elements that would lie outside the buffer or at an address they cannot be read from.
+    pub fn tensor(&self, buffer: Buffer, offset: usize) -> Result<Tensor, TensorError> {
+        // A tensor without elements lies nowhere, but its address must still be one of the buffer's.
+        let inside = |(low, high): (isize, isize)| {
+            let at = isize::try_from(offset).ok()?;
+            let (low, high) = (at.checked_add(low)?, at.checked_add(high)?);
+            (low >= 0 && high as usize <= buffer.len()).then_some(())
+        };
+        if self.span.and_then(inside).is_none() {
+            return Err(TensorError::Bounds {
+                shape: self.shape.clone(),
+                strides: self.strides.to_vec(),
+                offset,
+                len: buffer.len(),
+            });
+        }
+        let aligned = self.aligned && (buffer.as_ptr() as usize + offset).is_multiple_of(self.dtype.size());
+        if !aligned && !self.shape.contains(&0) {
+            return Err(TensorError::Misaligned { dtype: self.dtype });
+        }
+        let Layout { dtype, shape, strides, .. } = self;
+        Ok(Tensor { buffer, dtype: *dtype, shape: shape.clone(), strides: SmallVec::from_slice(strides), offset })
+    }
+}
+
+/// The bytes from element 0…0 to the lowest element, and to the end of the highest; there is at least one element.
+fn span(size: usize, shape: &[usize], strides: &[isize]) -> Option<(isize, isize)> {
+    let (mut low, mut high) = (0isize, size as isize);
+    for (&n, &s) in shape.iter().zip(strides) {
+        let span = s.checked_mul(isize::try_from(n - 1).ok()?)?;
+        if span < 0 { low = low.checked_add(span)? } else { high = high.checked_add(span)? }
+    }
+    Some((low, high))
 }
 
 /// Byte strides of a C-contiguous tensor.
@@ -86,30 +178,7 @@ impl Tensor {
         strides: &[isize],
         offset: usize,
     ) -> Result<Tensor, TensorError> {
-        if strides.len() != shape.rank() {
-            return Err(TensorError::Rank { strides: strides.len(), rank: shape.rank() });
-        }
-        let bounds = |shape: Shape, strides: &[isize]| TensorError::Bounds {
-            shape,
-            strides: strides.to_vec(),
-            offset,
-            len: buffer.len(),
-        };
-        // A tensor without elements lies nowhere, but its address must still be one of the buffer's.
-        let inside = offset <= buffer.len()
-            && (shape.elements() == 0 || within(dtype.size(), &shape, strides, offset, buffer.len()));
-        if !inside {
-            return Err(bounds(shape, strides));
-        }
-        let size = dtype.size();
-        let aligned = (buffer.as_ptr() as usize + offset).is_multiple_of(size)
-            && shape.iter().zip(strides).all(|(&n, &s)| n <= 1 || s % size as isize == 0);
-        if !aligned && shape.elements() > 0 {
-            return Err(TensorError::Misaligned { dtype });
-        }
-        // A stride that is never taken could be too large to calculate with.
-        let strides = shape.iter().zip(strides).map(|(&n, &s)| if n <= 1 { 0 } else { s }).collect();
-        Ok(Tensor { buffer, dtype, shape, strides, offset })
+        Layout::new(dtype, shape, strides)?.tensor(buffer, offset)
     }
 
     /// A C-contiguous tensor in memory from the pool. What its elements are is not specified.
@@ -420,18 +489,6 @@ fn check_bools(bytes: &[u8]) -> Result<(), TensorError> {
         return Ok(());
     }
     bytes.iter().find(|&&b| b > 1).map_or(Ok(()), |&b| Err(TensorError::NotBool(b)))
-}
-
-/// Whether all elements lie in `0..len`, of which there is at least one.
-fn within(size: usize, shape: &[usize], strides: &[isize], offset: usize, len: usize) -> bool {
-    let mut low = offset as i128;
-    let mut high = low + size as i128;
-    for (&n, &s) in shape.iter().zip(strides) {
-        // At most 2^63 * 2^63 for each of 32 axes, less than 2^127 for all that a valid shape allows together.
-        let span = (n as i128 - 1) * s as i128;
-        if span < 0 { low += span } else { high += span }
-    }
-    low >= 0 && high <= len as i128
 }
 
 /// Strides that read the elements in the same order under the shape `to`; both shapes have as many elements, at least

@@ -20,7 +20,7 @@
 use lazuli_engine::plan::{InputLayout, Plan, contiguous};
 use lazuli_engine::{BackendChoice, Config, Level, Precision, Target, explain_graph};
 use lazuli_graph::passes::{Options, PassSet, optimize};
-use lazuli_graph::{DType, Graph, Op, Scalar, fuse, verify};
+use lazuli_graph::{DType, FuseOptions, Graph, Op, Scalar, fuse, verify};
 use lazuli_runtime::Tensor;
 use lazuli_tests::oracle::tensor;
 use std::collections::BTreeMap;
@@ -96,7 +96,8 @@ fn run_optimize(settings: &Settings, input: &str) -> Outcome {
 fn run_fuse(settings: &Settings, input: &str) -> Outcome {
     let graph = Graph::parse(input).map_err(|e| e.to_string())?;
     verify(&graph).map_err(|e| e.to_string())?;
-    let fusion = fuse(&graph, settings.get("fusion").is_none_or(|v| v != "off"));
+    let enabled = settings.get("fusion").is_none_or(|v| v != "off");
+    let fusion = fuse(&graph, FuseOptions { enabled, ..FuseOptions::default() });
     let mut out = String::new();
     for id in graph.order() {
         let home = format!("{:?}", fusion.home(id)).to_lowercase();
@@ -141,13 +142,12 @@ fn run_lower(settings: &Settings, input: &str) -> Outcome {
     let plan = Plan::new(graph.clone(), &layouts(&graph)?, &config(settings)?, false).map_err(|e| e.to_string())?;
     let mut out = String::new();
     for (i, step) in plan.steps.iter().enumerate() {
-        match step.run() {
-            Some(run) => {
-                let _ = writeln!(out, "step {i} over {:?}:\n{}", run.extents.as_slice(), run.kernel.kernel());
-            }
-            None => {
-                let _ = writeln!(out, "step {i}: library call");
-            }
+        let runs = step.runs();
+        if runs.is_empty() {
+            let _ = writeln!(out, "step {i}: library call");
+        }
+        for run in runs {
+            let _ = writeln!(out, "step {i} over {:?}:\n{}", run.extents.as_slice(), run.kernel.kernel());
         }
     }
     Ok(out)

@@ -5,6 +5,7 @@ use lazuli_engine::{Config, Result, config};
 use lazuli_graph::Expr;
 use lazuli_runtime::Tensor;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 
 /// A compiled function of `N` arrays.
 ///
@@ -68,18 +69,18 @@ pub trait Argument {
     ///
     /// # Errors
     /// As [`Array::compute`].
-    fn tensor(&self) -> Result<Tensor>;
+    fn tensor(&self) -> Result<Cow<'_, Tensor>>;
 }
 
 impl Argument for Tensor {
-    fn tensor(&self) -> Result<Tensor> {
-        Ok(self.clone())
+    fn tensor(&self) -> Result<Cow<'_, Tensor>> {
+        Ok(Cow::Borrowed(self))
     }
 }
 
 impl Argument for Array {
-    fn tensor(&self) -> Result<Tensor> {
-        self.compute()
+    fn tensor(&self) -> Result<Cow<'_, Tensor>> {
+        self.compute().map(Cow::Owned)
     }
 }
 
@@ -133,7 +134,7 @@ impl<const N: usize> Function<N> {
     /// # Ok::<(), lazuli::Error>(())
     /// ```
     pub fn call_with(&self, args: Arguments<'_, N>, config: &Config) -> Result<SmallVec<[Tensor; 2]>> {
-        let tensors: SmallVec<[Tensor; 4]> = args.iter().map(|a| a.tensor()).collect::<Result<_>>()?;
+        let tensors: SmallVec<[Cow<'_, Tensor>; 4]> = args.iter().map(|a| a.tensor()).collect::<Result<_>>()?;
         self.inner.call(&tensors, config)
     }
 }

@@ -50,9 +50,12 @@ pub const PASSES: &[Pass] = &[
 /// The name of the off switch of fusion, which is decided after the passes ([`crate::fuse`]).
 pub const FUSE: &str = "fuse";
 
+/// The name of the off switch of running a few rows at a time through several kernels, which the plan decides.
+pub const ROWS: &str = "rows";
+
 /// What can be switched off, in the order of the bits of a [`PassSet`].
 fn switches() -> impl Iterator<Item = (usize, &'static str)> {
-    PASSES.iter().map(|p| p.name).chain([FUSE]).enumerate()
+    PASSES.iter().map(|p| p.name).chain([FUSE, ROWS]).enumerate()
 }
 
 /// The most rounds: what one pass lays open, an earlier one may use in the next round. Bounded, so that the time stays
@@ -83,7 +86,7 @@ impl PassSet {
     /// No pass.
     pub const NONE: PassSet = PassSet(0);
     /// Every pass.
-    pub const ALL: PassSet = PassSet((1 << (PASSES.len() + 1)) - 1);
+    pub const ALL: PassSet = PassSet((1 << (PASSES.len() + 2)) - 1);
 
     /// Puts the pass `name` into the set.
     ///

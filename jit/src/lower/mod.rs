@@ -17,9 +17,11 @@ mod float;
 mod function;
 mod int;
 mod logic;
+mod reduce;
 
 pub use cast::{cast, narrow, truth, widen};
 pub use contract::contract;
+pub use reduce::reduce;
 
 use crate::build::Builder;
 use crate::kernel::{Ty, ValueId};

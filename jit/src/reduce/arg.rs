@@ -159,12 +159,10 @@ impl<E: Element, const MIN: bool> Reducer for Arg<E, MIN> {
         Arch::new().dispatch(Rows::<E, MIN> { data, k, first, states });
     }
 
-    fn outer(&self, data: &[u8], _: usize, width: usize, first: u64, states: &mut [u8]) {
+    fn outer(&self, data: &[u8], rows: usize, pitch: usize, width: usize, first: u64, states: &mut [u8]) {
         let states = bytemuck::cast_slice_mut::<u8, State>(states);
-        if width == 0 {
-            return;
-        }
-        for (r, row) in bytemuck::cast_slice::<u8, E>(data).chunks_exact(width).enumerate() {
+        let data = bytemuck::cast_slice::<u8, E>(data);
+        for (r, row) in (0..rows).map(|r| &data[r * pitch..][..width]).enumerate() {
             let at = first.wrapping_add(r as u64) as i64;
             for (s, &x) in states.iter_mut().zip(row) {
                 *s = join(*s, [key::<E, MIN>(x), at]);

@@ -192,11 +192,9 @@ impl<F: Float> Reducer for Exact<F> {
         }
     }
 
-    fn outer(&self, data: &[u8], _: usize, width: usize, _: u64, states: &mut [u8]) {
-        if width == 0 {
-            return;
-        }
-        for row in bytemuck::cast_slice::<u8, F::Bits>(data).chunks_exact(width) {
+    fn outer(&self, data: &[u8], rows: usize, pitch: usize, width: usize, _: u64, states: &mut [u8]) {
+        let data = bytemuck::cast_slice::<u8, F::Bits>(data);
+        for row in (0..rows).map(|r| &data[r * pitch..][..width]) {
             for (s, &x) in states_mut(states).iter_mut().zip(row) {
                 add(s, F::widen(x));
             }

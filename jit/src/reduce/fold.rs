@@ -2,7 +2,7 @@
 //!
 //! The loops run over fixed arrays of lanes and are compiled for several feature sets, so that they vectorize.
 
-use super::Reducer;
+use super::{Reducer, Tree};
 use crate::half;
 use bytemuck::Pod;
 use lazuli_graph::{DType, ReduceOp};
@@ -224,9 +224,15 @@ impl<F: Fold<L>, const L: usize> Reducer for Simple<F, L> {
         Arch::new().dispatch(Rows::<F, L> { data, k, states });
     }
 
-    fn outer(&self, data: &[u8], _: usize, _: usize, _: u64, states: &mut [u8]) {
+    fn blocks(&self, data: &[u8], _: usize, _: u64, tree: &mut Tree) {
+        let data = bytemuck::cast_slice::<u8, F::Elem>(data);
+        let (levels, count) = tree.levels::<F::State>(data.len().div_ceil(self.block()) as u64);
+        Arch::new().dispatch(Blocks::<F, L> { data, levels, count });
+    }
+
+    fn outer(&self, data: &[u8], rows: usize, pitch: usize, _: usize, _: u64, states: &mut [u8]) {
         let (data, states) = (bytemuck::cast_slice(data), bytemuck::cast_slice_mut(states));
-        Arch::new().dispatch(Outer::<F, L> { data, states });
+        Arch::new().dispatch(Outer::<F, L> { data, rows, pitch, states });
     }
 
     fn combine(&self, left: &mut [u8], right: &[u8]) {
@@ -257,22 +263,23 @@ fn halve<F: Fold<L>, const L: usize, const N: usize>(mut lanes: [F::State; N]) -
     lanes[0]
 }
 
-/// Adds rows to states, one after another. No trip count is constant, so that the loop vectorizer takes the inner loops;
-/// four rows at once save loads and stores of states.
+/// Adds rows that begin `pitch` elements apart to states, one after another. No trip count is constant, so that the loop
+/// vectorizer takes the inner loops; four rows at once save loads and stores of states.
 #[inline(always)]
-fn add_rows<F: Fold<L>, const L: usize>(states: &mut [F::State], data: &[F::Elem]) {
+fn add_rows<F: Fold<L>, const L: usize>(states: &mut [F::State], data: &[F::Elem], rows: usize, pitch: usize) {
     let width = states.len();
-    let mut quads = data.chunks_exact(4 * width);
-    for quad in &mut quads {
-        let (ab, cd) = quad.split_at(2 * width);
-        let ((a, b), (c, d)) = (ab.split_at(width), cd.split_at(width));
+    let row = |r: usize| &data[r * pitch..][..width];
+    let mut r = 0;
+    while r + 4 <= rows {
+        let (a, b, c, d) = (row(r), row(r + 1), row(r + 2), row(r + 3));
         for ((((s, a), b), c), d) in states.iter_mut().zip(a).zip(b).zip(c).zip(d) {
             let ab = F::join(F::join(*s, F::widen(*a)), F::widen(*b));
             *s = F::join(F::join(ab, F::widen(*c)), F::widen(*d));
         }
+        r += 4;
     }
-    for row in quads.remainder().chunks_exact(width) {
-        for (s, x) in states.iter_mut().zip(row) {
+    for r in r..rows {
+        for (s, x) in states.iter_mut().zip(row(r)) {
             *s = F::join(*s, F::widen(*x));
         }
     }
@@ -282,12 +289,45 @@ fn add_rows<F: Fold<L>, const L: usize>(states: &mut [F::State], data: &[F::Elem
 #[inline(always)]
 fn block<F: Fold<L>, const L: usize>(data: &[F::Elem], lanes: usize) -> F::State {
     let mut states = [F::IDENTITY; L];
+    if data.len() == 16 * L {
+        // Lane by lane, each of which stays in a register for all its elements.
+        let rows: [&[F::Elem]; 16] = std::array::from_fn(|r| &data[r * L..][..lanes]);
+        for (j, s) in states[..lanes].iter_mut().enumerate() {
+            let first = F::widen(rows[0][j]);
+            *s = rows[1..].iter().fold(first, |x, row| F::join(x, F::widen(row[j])));
+        }
+        return halve::<F, L, L>(states);
+    }
     let (full, rest) = data.split_at(data.len() / L * L);
-    add_rows::<F, L>(&mut states[..lanes], full);
+    add_rows::<F, L>(&mut states[..lanes], full, full.len() / L, lanes);
     for (s, x) in states.iter_mut().zip(rest) {
         *s = F::join(*s, F::widen(*x));
     }
     halve::<F, L, L>(states)
+}
+
+struct Blocks<'a, F: Fold<L>, const L: usize> {
+    data: &'a [F::Elem],
+    levels: &'a mut [F::State],
+    count: &'a mut u64,
+}
+
+impl<F: Fold<L>, const L: usize> WithSimd for Blocks<'_, F, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let lanes = std::hint::black_box(L);
+        for data in self.data.chunks(16 * L) {
+            let mut state = block::<F, L>(data, lanes);
+            let level = self.count.trailing_ones() as usize;
+            for left in &self.levels[..level] {
+                state = F::join(*left, state);
+            }
+            self.levels[level] = state;
+            *self.count += 1;
+        }
+    }
 }
 
 struct Rows<'a, F: Fold<L>, const L: usize> {
@@ -336,6 +376,8 @@ impl<F: Fold<L>, const L: usize> WithSimd for Rows<'_, F, L> {
 
 struct Outer<'a, F: Fold<L>, const L: usize> {
     data: &'a [F::Elem],
+    rows: usize,
+    pitch: usize,
     states: &'a mut [F::State],
 }
 
@@ -345,7 +387,7 @@ impl<F: Fold<L>, const L: usize> WithSimd for Outer<'_, F, L> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         if !self.states.is_empty() {
-            add_rows::<F, L>(self.states, self.data);
+            add_rows::<F, L>(self.states, self.data, self.rows, self.pitch);
         }
     }
 }

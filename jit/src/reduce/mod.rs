@@ -24,8 +24,12 @@ mod exact;
 mod fold;
 #[cfg(test)]
 mod tests;
+mod tree;
+
+pub use tree::Tree;
 
 use lazuli_graph::{DType, ReduceOp};
+use smallvec::SmallVec;
 
 /// How one kind of reduction works on bytes; the methods are those of [`Reduction`].
 trait Reducer: Sync {
@@ -33,7 +37,18 @@ trait Reducer: Sync {
     fn state_size(&self) -> usize;
     fn identity(&self, states: &mut [u8]);
     fn inner_rows(&self, data: &[u8], rows: usize, k: usize, first: u64, states: &mut [u8]);
-    fn outer(&self, data: &[u8], rows: usize, width: usize, first: u64, states: &mut [u8]);
+    /// Blocks that follow one another, each pushed to the tree.
+    fn blocks(&self, data: &[u8], size: usize, first: u64, tree: &mut Tree) {
+        let block = self.block();
+        let mut state: SmallVec<[u64; 8]> = SmallVec::from_elem(0, self.state_size().div_ceil(8));
+        let state = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut state)[..self.state_size()];
+        for (i, data) in data.chunks(block * size).enumerate() {
+            self.inner_rows(data, 1, data.len() / size, first.wrapping_add((i * block) as u64), state);
+            tree.push(self.state_size(), state, |left, right| self.combine(left, right));
+        }
+    }
+    /// The rows are `pitch` elements apart.
+    fn outer(&self, data: &[u8], rows: usize, pitch: usize, width: usize, first: u64, states: &mut [u8]);
     fn combine(&self, left: &mut [u8], right: &[u8]);
     fn finish(&self, states: &[u8], empty: bool, out: &mut [u8]);
 }
@@ -139,10 +154,48 @@ impl Reduction {
         }
     }
 
+    /// Reduces a sequence, which may come in pieces of whole blocks: the last piece may end within a block. `first` is
+    /// the position of the piece's first element.
+    ///
+    /// ```
+    /// use lazuli_graph::{DType, ReduceOp};
+    /// use lazuli_jit::{Reduction, Tree};
+    /// let sum = Reduction::new(ReduceOp::Sum, DType::F64, false);
+    /// let data = vec![0.5f64; 1000];
+    /// let (mut tree, mut state) = (Tree::new(), [0.0f64]);
+    /// sum.blocks(bytemuck::cast_slice(&data), 0, &mut tree);
+    /// sum.fold(&mut tree, bytemuck::cast_slice_mut(&mut state));
+    /// assert_eq!(state, [500.0]);
+    /// ```
+    pub fn blocks(&self, data: &[u8], first: u64, tree: &mut Tree) {
+        self.reducer.blocks(data, self.dtype.size(), first, tree);
+    }
+
+    /// Adds the state of a block, or of as many as were pushed each time, to a tree. `state` is scratch afterwards.
+    pub fn push(&self, state: &mut [u8], tree: &mut Tree) {
+        tree.push(self.state_size(), &mut state[..self.state_size()], |left, right| self.combine(left, right));
+    }
+
+    /// The state of all that was pushed to a tree, which is empty again; the identity if that was nothing.
+    pub fn fold(&self, tree: &mut Tree, state: &mut [u8]) {
+        let state = &mut state[..self.state_size()];
+        self.identity(state);
+        tree.fold(self.state_size(), state, |left, right| self.combine(left, right));
+    }
+
     /// Adds `rows` rows of `width` elements, one after another, to `width` states. The first row has position `first`.
     pub fn outer(&self, data: &[u8], rows: usize, width: usize, first: u64, states: &mut [u8]) {
-        let (data, states) = (&data[..rows * width * self.dtype.size()], &mut states[..width * self.state_size()]);
-        self.reducer.outer(data, rows, width, first, states);
+        self.outer_apart(data, rows, width, width, first, states);
+    }
+
+    /// [`Reduction::outer`] of rows that begin `pitch` elements apart.
+    pub fn outer_apart(&self, data: &[u8], rows: usize, pitch: usize, width: usize, first: u64, states: &mut [u8]) {
+        if rows == 0 || width == 0 {
+            return;
+        }
+        let length = (rows - 1) * pitch + width;
+        let (data, states) = (&data[..length * self.dtype.size()], &mut states[..width * self.state_size()]);
+        self.reducer.outer(data, rows, pitch, width, first, states);
     }
 
     /// Combines each state of `left` with that of `right`, which comes later in order, into `left`.

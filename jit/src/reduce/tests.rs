@@ -256,6 +256,79 @@ fn rows_equal_blocks() {
     }
 }
 
+/// The definition: the left subtree has as many blocks as the greatest power of two below their number.
+fn tree_model(r: &Reduction, states: &[Buffer]) -> Buffer {
+    match states {
+        [] => {
+            let mut state = Buffer::zeroed(r.state_size());
+            r.identity(state.bytes_mut());
+            state
+        }
+        [one] => Buffer::of(one.bytes()),
+        _ => {
+            let (left, right) = states.split_at(states.len().next_power_of_two() / 2);
+            let (mut left, right) = (tree_model(r, left), tree_model(r, right));
+            r.combine(left.bytes_mut(), right.bytes());
+            left
+        }
+    }
+}
+
+#[test]
+fn sequences_are_trees_of_blocks() {
+    for r in all() {
+        let (block, size) = (r.block(), r.dtype().size());
+        for (blocks, rest) in [(0, 0), (0, 5), (1, 0), (2, 1), (3, 0), (5, 7), (8, 0), (13, 130)] {
+            let n = blocks * block + rest;
+            let data = Buffer::of(&bytes(&sample(r.dtype(), n, 3 + n as u64)));
+            let states: Vec<Buffer> = (0..n)
+                .step_by(block)
+                .map(|at| {
+                    let piece = Buffer::of(&data.bytes()[at * size..(at + block).min(n) * size]);
+                    let mut state = Buffer::zeroed(r.state_size());
+                    r.inner(piece.bytes(), at as u64, state.bytes_mut());
+                    state
+                })
+                .collect();
+            let expected = finish(&r, tree_model(&r, &states).bytes(), n as u64);
+            // In one piece, in pieces of whole blocks, and as subtrees of two blocks each.
+            for piece in [blocks + 1, 1, 3] {
+                let (mut tree, mut state) = (Tree::new(), Buffer::zeroed(r.state_size()));
+                for at in (0..n).step_by(piece * block) {
+                    let piece = Buffer::of(&data.bytes()[at * size..(at + piece * block).min(n) * size]);
+                    r.blocks(piece.bytes(), at as u64, &mut tree);
+                }
+                r.fold(&mut tree, state.bytes_mut());
+                assert_eq!(finish(&r, state.bytes(), n as u64), expected, "{r:?} {n} elements by {piece} blocks");
+            }
+            let (mut tree, mut state) = (Tree::new(), Buffer::zeroed(r.state_size()));
+            for pair in states.chunks(2) {
+                r.push(tree_model(&r, pair).bytes_mut(), &mut tree);
+            }
+            r.fold(&mut tree, state.bytes_mut());
+            assert_eq!(finish(&r, state.bytes(), n as u64), expected, "{r:?} {n} elements, subtrees");
+        }
+    }
+}
+
+#[test]
+fn outer_rows_may_lie_apart() {
+    for r in all() {
+        let (rows, pitch, width) = (7, 19, 11);
+        let data = Buffer::of(&bytes(&sample(r.dtype(), rows * pitch, 17)));
+        let size = r.dtype().size();
+        let dense: Vec<u8> =
+            (0..rows).flat_map(|i| data.bytes()[i * pitch * size..][..width * size].to_vec()).collect();
+        let (mut apart, mut together) =
+            (Buffer::zeroed(width * r.state_size()), Buffer::zeroed(width * r.state_size()));
+        r.identity(apart.bytes_mut());
+        r.identity(together.bytes_mut());
+        r.outer_apart(data.bytes(), rows, pitch, width, 2, apart.bytes_mut());
+        r.outer(Buffer::of(&dense).bytes(), rows, width, 2, together.bytes_mut());
+        assert_eq!(finish(&r, apart.bytes(), 9), finish(&r, together.bytes(), 9), "{r:?}");
+    }
+}
+
 #[test]
 fn outer_adds_row_after_row() {
     for r in all() {
@@ -508,7 +581,7 @@ fn scans() {
                     _ => Scalar::from_bits(dtype, a.bits().wrapping_mul(b.bits())),
                 })
             };
-            for (n, seed) in [(0, 1), (1, 2), (5, 3), (100, 4), (100, 5)] {
+            for (n, seed) in [(0, 1), (1, 2), (5, 3), (100, 4), (100, 5), (6 * Scan::BLOCK + 7, 6)] {
                 let mut data = sample(dtype, n, seed);
                 if n == 1 && dtype.is_float() {
                     data[0] = Scalar::from_f64(dtype, -0.0);
@@ -517,14 +590,38 @@ fn scans() {
                 for &x in &data {
                     expected.push(expected.last().map_or(canonical(x), |&c| step(c, x)));
                 }
-                // In two pieces.
+                // Block by block, each from the last result before.
+                let mut blocked: Vec<Scalar> = Vec::new();
+                for block in data.chunks(Scan::BLOCK) {
+                    let before = blocked.last().copied();
+                    let mut running = None;
+                    for &x in block {
+                        let local = running.map_or(canonical(x), |c| step(c, x));
+                        blocked.push(before.map_or(local, |b| step(b, local)));
+                        running = Some(local);
+                    }
+                }
+                // In two pieces, the first of whole blocks.
                 let buffer = Buffer::of(&bytes(&data));
                 let (mut out, mut state) = (Buffer::zeroed(n * size), Buffer::zeroed(size));
                 scan.identity(state.bytes_mut());
-                let cut = (n / 3) * size;
+                let cut = n / 3 / Scan::BLOCK * Scan::BLOCK * size;
                 scan.inner(&buffer.bytes()[..cut], state.bytes_mut(), &mut out.bytes_mut()[..cut]);
                 scan.inner(&buffer.bytes()[cut..], state.bytes_mut(), &mut out.bytes_mut()[cut..]);
-                assert_eq!(scalars(dtype, out.bytes()), expected, "{scan:?} {data:?}");
+                assert_eq!(scalars(dtype, out.bytes()), blocked, "{scan:?} {n}");
+                if n <= Scan::BLOCK || !dtype.is_float() {
+                    assert_eq!(blocked, expected, "{scan:?} {n}");
+                }
+
+                // The carry alone, and what it is combined with.
+                let (mut split, mut total) = (Buffer::zeroed(n * size), Buffer::zeroed(size));
+                scan.identity(total.bytes_mut());
+                let mut state = Buffer::of(total.bytes());
+                scan.blocks(buffer.bytes(), split.bytes_mut());
+                scan.total(total.bytes_mut(), split.bytes());
+                scan.carry(state.bytes_mut(), split.bytes_mut());
+                assert_eq!(scalars(dtype, split.bytes()), blocked, "{scan:?} {n}");
+                assert_eq!(scalars(dtype, total.bytes()), scalars(dtype, state.bytes()), "{scan:?} {n}");
 
                 // Three columns that hold the same.
                 let columns: Vec<Scalar> = data.iter().flat_map(|&x| [x; 3]).collect();

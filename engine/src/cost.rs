@@ -1,0 +1,27 @@
+//! What work costs, in picoseconds: the one place where the op table's cost units meet the machine.
+//!
+//! Figures are of one core at about 3 GHz, for kernels compiled with vectors; they need not be exact. What hangs on them
+//! is whether a second thread is asked for, and a wrong answer near the threshold costs little either way: a thread that
+//! does not come in time is not waited for ([`lazuli_runtime::threads::together`]).
+
+use lazuli_jit::Role;
+
+/// Work below which no other thread is asked to help.
+pub const PARALLEL: u64 = 12_000_000;
+/// Parts of a large map for each thread.
+pub const PARTS: usize = 4;
+/// A multiplication and addition of a matrix product.
+pub const PRODUCT: u64 = 100;
+
+/// A cost unit of an operation, for each byte of an element.
+const UNIT: u64 = 8;
+/// A byte loaded from or stored to the caches.
+const BYTE: u64 = 12;
+
+/// An element of a kernel with operations of `weight` cost units.
+pub fn element(kernel: &lazuli_jit::Kernel, weight: u32) -> u64 {
+    let memory = kernel.operands.iter().filter(|o| o.role != Role::Index);
+    let bytes: usize = memory.clone().map(|o| o.dtype.size()).sum();
+    let widest = memory.map(|o| o.dtype.size()).max().unwrap_or(1);
+    (weight as u64).saturating_mul(UNIT).saturating_mul(widest as u64).saturating_add(bytes as u64 * BYTE)
+}

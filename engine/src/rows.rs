@@ -1,0 +1,342 @@
+//! Row-blocked execution: consecutive steps over the same rows become one, which takes a few rows at a time through
+//! all of them.
+//!
+//! [`form`] looks at the steps of a plan. Steps join a run where one reads what another wrote and
+//! [`row_local`] holds for all that passes between them: row `r` needs row `r` only. What nothing outside the run
+//! reads is a *temporary*: it exists for the rows of one chunk, in each thread's scratch memory. A run pays if its rows
+//! fit the second-level cache; else its steps stay as they are, and [`Rejected`] says why.
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::exec::Run;
+use crate::plan::{Access, Launchable, Slot, SlotInfo, Source, Step};
+use lazuli_jit::{Role, RowBinding, RowMemory, RowSink, RowSource, RowStage, Rows, row_local};
+use lazuli_runtime::{Buffer, cpu};
+use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
+
+/// The most runs that are looked at together: chains that do not depend on one another may be interleaved.
+const OPEN: usize = 4;
+/// The share of the second-level cache that the rows of a chunk may take. The rest is for the next rows to arrive in.
+const SHARE: usize = 4;
+/// The most rows of a chunk.
+const MOST_ROWS: usize = 4096;
+
+/// Steps over the same rows; see the module's documentation.
+pub struct RowRun {
+    /// How many rows there are.
+    pub rows: usize,
+    /// How many of them are taken through the steps at a time.
+    pub chunk: usize,
+    /// [`Step::Map`] and [`Step::Reduce`], in order.
+    pub steps: Vec<Step>,
+    /// What the steps write: the slot, and the bytes of a row.
+    pub written: Vec<(Slot, usize)>,
+    /// Those of the written slots that have no memory but scratch.
+    pub temporaries: Vec<Slot>,
+}
+
+/// Steps that share rows but do not fit the cache.
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    /// How many steps.
+    pub steps: usize,
+    /// How many rows there are.
+    pub rows: usize,
+    /// Bytes of one row, of all that the steps read and write.
+    pub row: usize,
+    /// How many bytes it may have.
+    pub limit: usize,
+}
+
+/// A run that may still grow: its steps run where the last of them stood.
+struct Open {
+    steps: Vec<Step>,
+    /// Known from the first reduction on. Before, all steps are maps: each element of the smallest is a row.
+    rows: Option<usize>,
+    elements: usize,
+    written: FxHashSet<Slot>,
+}
+
+/// The number of rows that a reduction has, if it takes them one by one.
+fn rows_of(step: &Step) -> Option<usize> {
+    match step {
+        Step::Reduce { run, kept, outer, inner: true, .. } if kept == outer => {
+            Some(run.extents[..*kept].iter().product())
+        }
+        _ => None,
+    }
+}
+
+fn elements(run: &Launchable) -> usize {
+    run.extents.iter().product()
+}
+
+impl Open {
+    /// Whether `step`, a map or a reduction of rows, can be the next.
+    fn takes(&self, step: &Step, slots: &[SlotInfo]) -> bool {
+        let Some(run) = step.run() else { return false };
+        match (self.rows, rows_of(step)) {
+            (Some(rows), Some(other)) => rows == other && self.fits(step, rows, slots),
+            (Some(rows), None) => matches!(step, Step::Map { .. }) && self.fits(step, rows, slots),
+            (None, Some(rows)) => self.fits(step, rows, slots) && self.steps.iter().all(|s| self.fits(s, rows, slots)),
+            (None, None) => {
+                let rows = self.elements.min(elements(run));
+                matches!(step, Step::Map { .. })
+                    && self.fits(step, rows, slots)
+                    && self.steps.iter().all(|s| self.fits(s, rows, slots))
+            }
+        }
+    }
+
+    /// Whether a step with `rows` rows keeps to its row wherever it reads what the run writes, or writes itself.
+    fn fits(&self, step: &Step, rows: usize, slots: &[SlotInfo]) -> bool {
+        let Some(run) = step.run() else { return false };
+        let whole = |n: usize| rows > 0 && n > 0 && n.is_multiple_of(rows);
+        let mut own = FxHashSet::default();
+        step.writes(&mut |slot| {
+            own.insert(slot);
+        });
+        let sinks = match step {
+            Step::Reduce { sinks, .. } => sinks.iter().all(|s| slots[s.slot as usize].bytes == rows * s.result_size),
+            _ => true,
+        };
+        sinks
+            && whole(elements(run))
+            && run.accesses.iter().zip(&run.kernel.kernel().operands).all(|(a, operand)| match a.source {
+                Source::Slot(slot) if self.written.contains(&slot) || own.contains(&slot) => {
+                    let bytes = slots[slot as usize].bytes;
+                    whole(bytes) && row_local(operand, &run.extents, rows, bytes / rows, a.offset, &a.strides)
+                }
+                _ => true,
+            })
+    }
+
+    fn push(&mut self, step: Step) {
+        self.rows = self.rows.or(rows_of(&step));
+        if let Some(run) = step.run() {
+            self.elements = self.elements.min(elements(run));
+        }
+        step.writes(&mut |slot| {
+            self.written.insert(slot);
+        });
+        self.steps.push(step);
+    }
+}
+
+/// Joins steps to runs. `needed` lists the slots of results; `inputs` is how many slots are inputs.
+pub(crate) fn form(steps: Vec<Step>, slots: &[SlotInfo], inputs: usize, needed: &[Slot]) -> (Vec<Step>, Vec<Rejected>) {
+    // How many steps read each slot: what is read outside its run is no temporary.
+    let mut readers = vec![0usize; slots.len()];
+    steps.iter().for_each(|s| s.reads(&mut |slot| readers[slot as usize] += 1));
+    needed.iter().for_each(|s| readers[*s as usize] += 1);
+    let mut out = Former { out: Vec::new(), rejected: Vec::new(), slots, readers };
+    let mut open: Vec<Open> = Vec::new();
+    for step in steps {
+        let mut feeds: SmallVec<[usize; 2]> = SmallVec::new();
+        step.reads(&mut |slot| {
+            if slot as usize >= inputs
+                && let Some(i) = open.iter().position(|o| o.written.contains(&slot))
+                && !feeds.contains(&i)
+            {
+                feeds.push(i);
+            }
+        });
+        feeds.sort_unstable();
+        let joins = feeds.iter().copied().find(|&i| open[i].takes(&step, slots));
+        // All others that the step reads from must have run before.
+        let mut home = joins;
+        for &i in feeds.iter().rev().filter(|&&i| Some(i) != joins) {
+            out.close(open.remove(i));
+            home = home.map(|h| if i < h { h - 1 } else { h });
+        }
+        if let Some(home) = home {
+            open[home].push(step);
+            continue;
+        }
+        let starts = rows_of(&step).is_some() || matches!(step, Step::Map { .. });
+        match step.run() {
+            Some(run) if starts && elements(run) > 0 => {
+                if open.len() == OPEN {
+                    out.close(open.remove(0));
+                }
+                let mut next =
+                    Open { steps: Vec::new(), rows: None, elements: elements(run), written: FxHashSet::default() };
+                let alone = match rows_of(&step) {
+                    Some(rows) => next.fits(&step, rows, slots),
+                    None => true,
+                };
+                if alone {
+                    next.push(step);
+                    open.push(next);
+                } else {
+                    out.out.push(step);
+                }
+            }
+            _ => out.out.push(step),
+        }
+    }
+    open.into_iter().for_each(|o| out.close(o));
+    (out.out, out.rejected)
+}
+
+struct Former<'a> {
+    out: Vec<Step>,
+    rejected: Vec<Rejected>,
+    slots: &'a [SlotInfo],
+    readers: Vec<usize>,
+}
+
+impl Former<'_> {
+    /// Makes a run of what was joined, if it pays.
+    fn close(&mut self, open: Open) {
+        if open.steps.len() < 2 {
+            return self.out.extend(open.steps);
+        }
+        let rows = open.rows.unwrap_or(open.elements);
+        let mut touched: FxHashMap<Slot, usize> = FxHashMap::default();
+        let mut inside: FxHashMap<Slot, usize> = FxHashMap::default();
+        for step in &open.steps {
+            step.reads(&mut |slot| *inside.entry(slot).or_default() += 1);
+            let Some(run) = step.run() else { continue };
+            for a in &run.accesses {
+                if let Source::Slot(slot) = a.source {
+                    let bytes = touched_by(run, a).div_ceil(rows);
+                    let most = touched.entry(slot).or_default();
+                    *most = (*most).max(bytes);
+                }
+            }
+        }
+        let row = touched.values().sum::<usize>().max(1);
+        let cache = cpu::caches().l2;
+        // A few long rows are better shared by all threads, step by step.
+        let limit = if rows < 8 { cache / 4 } else { cache };
+        if row > limit {
+            self.rejected.push(Rejected { steps: open.steps.len(), rows, row, limit });
+            return self.out.extend(open.steps);
+        }
+        let mut written: Vec<(Slot, usize)> =
+            open.written.iter().map(|&s| (s, self.slots[s as usize].bytes / rows)).collect();
+        written.sort_unstable();
+        let temporaries = written
+            .iter()
+            .map(|w| w.0)
+            .filter(|s| self.readers[*s as usize] == inside.get(s).copied().unwrap_or(0))
+            .collect();
+        let chunk = (cache / SHARE / row).clamp(1, MOST_ROWS).min(rows);
+        self.out.push(Step::Rows(RowRun { rows, chunk, steps: open.steps, written, temporaries }));
+    }
+}
+
+/// The bytes that an access touches.
+fn touched_by(run: &Launchable, access: &Access) -> usize {
+    let moving = run.extents.iter().zip(&access.strides).filter(|(_, s)| **s != 0);
+    moving.map(|(n, _)| *n).fold(access.dtype.size(), usize::saturating_mul)
+}
+
+impl RowRun {
+    /// Whether a slot has no memory but scratch.
+    pub fn is_temporary(&self, slot: Slot) -> bool {
+        self.temporaries.contains(&slot)
+    }
+
+    /// Calls `f` with each slot that is read and not written here.
+    pub(crate) fn reads(&self, f: &mut dyn FnMut(Slot)) {
+        for step in &self.steps {
+            step.reads(&mut |slot| {
+                if !self.written.iter().any(|w| w.0 == slot) {
+                    f(slot);
+                }
+            });
+        }
+    }
+
+    /// Calls `f` with each slot that is written and has memory.
+    pub(crate) fn writes(&self, f: &mut dyn FnMut(Slot)) {
+        self.written.iter().map(|w| w.0).filter(|s| !self.is_temporary(*s)).for_each(f);
+    }
+
+    /// Bytes read from and written to memory: each slot once.
+    pub(crate) fn moved(&self, slots: &[SlotInfo]) -> u64 {
+        let mut bytes = 0u64;
+        self.writes(&mut |slot| bytes = bytes.saturating_add(slots[slot as usize].bytes as u64));
+        let mut read: FxHashMap<Slot, u64> = FxHashMap::default();
+        for run in self.steps.iter().filter_map(Step::run) {
+            for (a, o) in run.accesses.iter().zip(&run.kernel.kernel().operands) {
+                if let (Source::Slot(slot), Role::Input) = (a.source, o.role)
+                    && !self.written.iter().any(|w| w.0 == slot)
+                {
+                    let most = read.entry(slot).or_default();
+                    *most = (*most).max(touched_by(run, a) as u64);
+                }
+            }
+        }
+        read.values().fold(bytes, |sum, b| sum.saturating_add(*b))
+    }
+
+    /// What it costs to run, in picoseconds.
+    fn work(&self) -> u64 {
+        self.steps.iter().filter_map(Step::run).map(Launchable::work).fold(0, u64::saturating_add)
+    }
+
+    /// Runs all steps. `read` gives an input's bytes and where it starts; `outs` are the buffers of the slots that
+    /// [`RowRun::writes`] tells, in that order.
+    pub(crate) fn run<'m>(
+        &'m self,
+        config: &Config,
+        state: &Run<'_>,
+        read: impl Fn(Slot) -> (&'m [u8], isize),
+        outs: SmallVec<[&'m mut [u8]; 2]>,
+    ) -> Result<()> {
+        let mut numbers: FxHashMap<Slot, usize> = FxHashMap::default();
+        let mut memories: Vec<RowMemory<'m>> = Vec::new();
+        let mut outs = outs.into_iter();
+        for &(slot, row) in &self.written {
+            numbers.insert(slot, memories.len());
+            memories.push(match self.is_temporary(slot) {
+                true => RowMemory::Temporary { row },
+                false => RowMemory::Write { bytes: outs.next().unwrap_or_default(), row },
+            });
+        }
+        let mut stages = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            let Some(run) = step.run() else { continue };
+            let mut bindings = SmallVec::new();
+            for a in &run.accesses {
+                let mut offset = a.offset;
+                let source = match a.source {
+                    Source::Index => RowSource::Index,
+                    Source::Scratch => RowSource::Tile,
+                    Source::Slot(slot) => {
+                        if !self.written.iter().any(|w| w.0 == slot) {
+                            offset += read(slot).1;
+                        }
+                        RowSource::Memory(*numbers.entry(slot).or_insert_with(|| {
+                            memories.push(RowMemory::Read(read(slot).0));
+                            memories.len() - 1
+                        }))
+                    }
+                };
+                bindings.push(RowBinding { source, offset, strides: a.strides.clone() });
+            }
+            let sinks = match step {
+                Step::Reduce { sinks, .. } => sinks
+                    .iter()
+                    .map(|s| RowSink { reduction: s.op, tile: s.scratch, memory: numbers[&s.slot] })
+                    .collect(),
+                _ => SmallVec::new(),
+            };
+            let code = run.kernel.code(config, elements(run))?;
+            stages.push(RowStage { code, extents: run.extents.clone(), bindings, sinks });
+        }
+        let mut rows = Rows::new(self.rows, self.chunk, memories, stages)?;
+        let per_row = self.steps.iter().filter_map(Step::run).map(elements).sum::<usize>() / self.rows.max(1);
+        let threads = state.threads(self.work());
+        let scratch = rows.scratch();
+        let parts = rows.parts(if threads <= 1 { 1 } else { threads * 4 });
+        state.each(threads, parts, |part| {
+            let mut buffer = Buffer::alloc(scratch)?;
+            part.run(buffer.bytes_mut().unwrap_or_default(), |rows| state.advance(rows * per_row))
+        })
+    }
+}

@@ -1,0 +1,643 @@
+//! Kernels and reductions that run one after another over a few rows at a time, while these rows are in the cache.
+//!
+//! A chain of stages over the same rows, such as maximum, exponential, sum and division of a softmax, need not go
+//! through memory once a stage. [`Rows`] holds the bound stages; a [`RowPart`] runs all of them over the first few of
+//! its rows, then over the next. What lives only between stages is kept for those few rows, in scratch memory.
+//!
+//! Invariants, which [`Rows::new`] checks; they make it safe to run parts at the same time:
+//! - memory that a stage writes belongs to rows: row `r` to bytes `r * row .. (r + 1) * row`;
+//! - every access of row `r` to such memory, read or write, lies in the bytes of row `r`;
+//! - a stage reads no memory that it writes, and writes each memory once.
+//!
+//! The bits are those of running one stage after another over everything: rows are reduced in the order that
+//! [`Reduction`] defines, with the binary tree over blocks.
+
+#![allow(unsafe_code)]
+
+use crate::code::Code;
+use crate::kernel::{Class, Operand, Role};
+use crate::launch::{self, Bound, Home, Launch, LaunchError, Strides, check, fits, injective, reach, suits};
+use crate::reduce::Reduction;
+use lazuli_graph::ReduceOp;
+use smallvec::SmallVec;
+use std::borrow::Cow;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// Elements of a tile that a kernel fills and a reduction reads: small enough for the first-level cache.
+const TILE: usize = 2048;
+/// What scratch memory is aligned to, and each piece of it.
+const ALIGN: usize = 64;
+
+/// Memory that stages read and write.
+#[derive(Debug)]
+pub enum RowMemory<'m> {
+    /// Only read, and in any way.
+    Read(&'m [u8]),
+    /// Written by stages.
+    Write {
+        /// The bytes of all rows.
+        bytes: &'m mut [u8],
+        /// Bytes of a row.
+        row: usize,
+    },
+    /// Written by stages, and of no use after the last: scratch memory for some rows stands in.
+    Temporary {
+        /// Bytes of a row.
+        row: usize,
+    },
+}
+
+/// What an operand of a stage reads or writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RowSource {
+    /// Memory, by its number.
+    Memory(usize),
+    /// An output that the stage's sinks reduce.
+    Tile,
+    /// No memory: an index operand.
+    Index,
+}
+
+/// An operand of a stage; offset and strides as in [`Binding`](crate::Binding), over all rows.
+#[derive(Clone, Debug)]
+pub struct RowBinding {
+    /// What is accessed.
+    pub source: RowSource,
+    /// Where the element at index zero of row zero lies.
+    pub offset: isize,
+    /// The distance between neighbours along each dimension.
+    pub strides: Strides,
+}
+
+/// A reduction of each row of a stage to one result.
+#[derive(Clone, Copy, Debug)]
+pub struct RowSink {
+    /// The reduction.
+    pub reduction: Reduction,
+    /// Which of the stage's tiles it reads.
+    pub tile: usize,
+    /// The memory that the results go to, one a row.
+    pub memory: usize,
+}
+
+/// One stage: a kernel, and sinks that reduce its rows (none: the kernel stores its results).
+pub struct RowStage<'m> {
+    /// The kernel.
+    pub code: &'m Code,
+    /// Loop extents, outermost first. The rows are the first of them.
+    pub extents: SmallVec<[usize; 4]>,
+    /// The kernel's operands.
+    pub bindings: SmallVec<[RowBinding; 8]>,
+    /// Reductions.
+    pub sinks: SmallVec<[RowSink; 2]>,
+}
+
+/// Where memory is found.
+enum Bytes<'m> {
+    Read(&'m [u8]),
+    Write { address: u64, row: usize },
+    Scratch { offset: usize, row: usize },
+}
+
+impl Bytes<'_> {
+    fn row(&self) -> Option<usize> {
+        match self {
+            Bytes::Read(_) => None,
+            Bytes::Write { row, .. } | Bytes::Scratch { row, .. } => Some(*row),
+        }
+    }
+}
+
+struct Stage<'m> {
+    launch: Launch<'m>,
+    /// Elements of a row.
+    width: usize,
+    /// Operands in scratch memory: operand, memory, byte offset.
+    moving: SmallVec<[(usize, usize, isize); 4]>,
+    /// Tiles: operand, place in scratch, element size.
+    tiles: SmallVec<[(usize, usize, usize); 2]>,
+    sinks: SmallVec<[Sink; 2]>,
+}
+
+struct Sink {
+    sink: RowSink,
+    /// Where in scratch the states of its blocks are.
+    states: usize,
+    /// The input operand that the tile is a mere copy of, row after row; reducing it directly saves the copy.
+    copied: Option<usize>,
+}
+
+/// Bound stages; see the module's documentation.
+pub struct Rows<'m> {
+    rows: usize,
+    chunk: usize,
+    memories: Vec<Bytes<'m>>,
+    stages: Vec<Stage<'m>>,
+    scratch: usize,
+    memory: PhantomData<&'m mut [u8]>,
+}
+
+/// Places in scratch memory are given one after another.
+struct Layout(usize);
+
+impl Layout {
+    fn take(&mut self, bytes: usize) -> Result<usize, LaunchError> {
+        let at = self.0;
+        let end = bytes.checked_next_multiple_of(ALIGN).and_then(|b| at.checked_add(b)).ok_or(LaunchError::Extents)?;
+        self.0 = end;
+        Ok(at)
+    }
+}
+
+/// The loops before row `rows` of the iteration space and those inside a row; a loop that holds both is taken apart.
+/// Each loop is an extent and the factor its stride grows by.
+type Dims = SmallVec<[(usize, usize, isize); 4]>;
+
+fn split(extents: &[usize], rows: usize) -> Option<(Dims, Dims)> {
+    let (mut outer, mut inner) = (Dims::new(), Dims::new());
+    let mut need = rows;
+    for (i, &n) in extents.iter().enumerate() {
+        if need == 1 {
+            inner.push((i, n, 1));
+        } else if need.is_multiple_of(n) {
+            outer.push((i, n, 1));
+            need /= n;
+        } else if n.is_multiple_of(need) {
+            outer.push((i, need, (n / need) as isize));
+            inner.push((i, n / need, 1));
+            need = 1;
+        } else {
+            return None;
+        }
+    }
+    (need == 1).then_some((outer, inner))
+}
+
+/// Whether every access of row `r` lies in the bytes of row `r`; `write` asks that elements of a row differ, too.
+fn local(
+    operand: &Operand,
+    extents: &[usize],
+    rows: usize,
+    row: usize,
+    (offset, strides): (isize, &[isize]),
+    write: bool,
+) -> Option<()> {
+    let (outer, inner) = split(extents, rows)?;
+    let mut step = row as isize;
+    for &(i, n, factor) in outer.iter().rev() {
+        if strides[i].checked_mul(factor)? != step {
+            return None;
+        }
+        step = step.checked_mul(n as isize)?;
+    }
+    let size = operand.dtype.size();
+    let extents: SmallVec<[usize; 4]> = inner.iter().map(|d| d.1).collect();
+    let strides: SmallVec<[isize; 4]> = inner.iter().map(|d| strides[d.0]).collect();
+    let (low, high) = reach(size, &extents, offset, &strides)?;
+    (low >= 0 && high <= row as isize && (!write || injective(size, &extents, &strides))).then_some(())
+}
+
+/// Whether a stage over `extents` could read (or write) memory with `row` bytes a row in this way, if it has `rows`
+/// rows: see the module's invariants.
+pub fn row_local(
+    operand: &Operand,
+    extents: &[usize],
+    rows: usize,
+    row: usize,
+    offset: isize,
+    strides: &[isize],
+) -> bool {
+    local(operand, extents, rows, row, (offset, strides), operand.role == Role::Output).is_some()
+}
+
+impl<'m> Rows<'m> {
+    /// Binds `stages` over `rows` rows, of which `chunk` go through all stages at a time.
+    ///
+    /// # Errors
+    /// Operands that do not fit their kernel or memory, or break the invariants. No row, or no element in a row, is
+    /// [`LaunchError::Extents`].
+    pub fn new(
+        rows: usize,
+        chunk: usize,
+        memories: impl IntoIterator<Item = RowMemory<'m>>,
+        stages: impl IntoIterator<Item = RowStage<'m>>,
+    ) -> Result<Rows<'m>, LaunchError> {
+        let chunk = chunk.clamp(1, rows.max(1));
+        let mut layout = Layout(0);
+        let mut found = Vec::new();
+        for memory in memories {
+            found.push(match memory {
+                RowMemory::Read(bytes) => Bytes::Read(bytes),
+                RowMemory::Write { bytes, row } => {
+                    if rows.checked_mul(row).is_none_or(|needed| bytes.len() < needed) {
+                        return Err(LaunchError::Extents);
+                    }
+                    Bytes::Write { address: bytes.as_mut_ptr() as u64, row }
+                }
+                RowMemory::Temporary { row } => {
+                    let bytes = chunk.checked_mul(row).ok_or(LaunchError::Extents)?;
+                    Bytes::Scratch { offset: layout.take(bytes)?, row }
+                }
+            });
+        }
+        let base = layout.0;
+        let mut bound = Vec::new();
+        let mut most = base;
+        for stage in stages {
+            // Tiles and states of one stage give way to those of the next.
+            let mut layout = Layout(base);
+            bound.push(bind(stage, rows, &found, &mut layout)?);
+            most = most.max(layout.0);
+        }
+        Ok(Rows { rows, chunk, memories: found, stages: bound, scratch: most, memory: PhantomData })
+    }
+
+    /// Bytes of scratch memory that a part needs.
+    pub fn scratch(&self) -> usize {
+        self.scratch
+    }
+
+    /// Cuts the rows into at most `count` parts, of whole chunks. Parts may run in any order, on any thread.
+    pub fn parts(&mut self, count: usize) -> Vec<RowPart<'_>> {
+        let chunks = self.rows.div_ceil(self.chunk);
+        let step = chunks.div_ceil(count.max(1)).max(1) * self.chunk;
+        let this = &*self;
+        (0..self.rows)
+            .step_by(step)
+            .map(|start| RowPart { rows: this, range: start..(start + step).min(this.rows) })
+            .collect()
+    }
+}
+
+/// Binds one stage.
+fn bind<'m>(
+    stage: RowStage<'m>,
+    rows: usize,
+    memories: &[Bytes<'m>],
+    layout: &mut Layout,
+) -> Result<Stage<'m>, LaunchError> {
+    let RowStage { code, extents, bindings, sinks } = stage;
+    let kernel = code.kernel();
+    fits(&extents)?;
+    let elements: usize = extents.iter().product();
+    if rows == 0 || elements == 0 || !elements.is_multiple_of(rows) {
+        return Err(LaunchError::Extents);
+    }
+    let width = elements / rows;
+    if bindings.len() != kernel.operands.len() {
+        return Err(LaunchError::Count { expected: kernel.operands.len(), given: bindings.len() });
+    }
+    // How many rows are reduced at a time, or into how many blocks one row is cut.
+    let batch = (TILE / width).max(1);
+    let (mut operands, mut bases) = (SmallVec::<[Bound; 4]>::new(), SmallVec::<[u64; 8]>::new());
+    let (mut moving, mut tiles) = (SmallVec::new(), SmallVec::<[(usize, usize, usize); 2]>::new());
+    let mut written: SmallVec<[usize; 4]> = sinks.iter().map(|s| s.memory).collect();
+    for (i, (binding, operand)) in bindings.iter().zip(&kernel.operands).enumerate() {
+        let fail = |what| LaunchError::Operand { operand: i, what };
+        let tile = binding.source == RowSource::Tile;
+        suits(operand, &extents, &binding.strides, tile).map_err(fail)?;
+        let access = (binding.offset, binding.strides.as_slice());
+        let base = match (binding.source, operand.role) {
+            (RowSource::Index, Role::Index) => binding.offset as u64,
+            (RowSource::Tile, Role::Output) => {
+                if operand.class != Class::Contiguous {
+                    return Err(fail("a tile is contiguous"));
+                }
+                let size = operand.dtype.size();
+                tiles.push((i, layout.take((batch * width.min(TILE)) * size)?, size));
+                0
+            }
+            (RowSource::Memory(m), role @ (Role::Input | Role::Output)) => {
+                let write = role == Role::Output;
+                if write {
+                    written.push(m);
+                }
+                match memories.get(m).ok_or(fail("accesses memory that there is not"))? {
+                    Bytes::Read(slice) if !write => {
+                        check(slice.len(), operand.dtype.size(), &extents, binding.offset, &binding.strides)
+                            .ok_or(fail("read outside its memory"))?;
+                        (slice.as_ptr() as u64).wrapping_add(binding.offset as u64)
+                    }
+                    Bytes::Write { address, row } => {
+                        local(operand, &extents, rows, *row, access, write).ok_or(fail("accesses another row"))?;
+                        address.wrapping_add(binding.offset as u64)
+                    }
+                    Bytes::Scratch { row, .. } => {
+                        local(operand, &extents, rows, *row, access, write).ok_or(fail("accesses another row"))?;
+                        moving.push((i, m, binding.offset));
+                        0
+                    }
+                    _ => return Err(fail("memory does not suit the operand's role")),
+                }
+            }
+            _ => return Err(fail("memory does not suit the operand's role")),
+        };
+        bases.push(base);
+        let home = match binding.source {
+            RowSource::Tile => Home::Scratch,
+            RowSource::Index => Home::Index,
+            RowSource::Memory(_) => Home::Memory,
+        };
+        // Offsets are in the bases, and reaches have just been looked at.
+        operands.push(Bound { operand: *operand, home, offset: 0, strides: binding.strides.clone(), low: 0, high: 0 });
+    }
+    for (i, &m) in written.iter().enumerate() {
+        let read = bindings
+            .iter()
+            .zip(&kernel.operands)
+            .any(|(b, o)| o.role == Role::Input && b.source == RowSource::Memory(m));
+        if read || written[..i].contains(&m) {
+            return Err(LaunchError::Operand { operand: i, what: "reads or writes what it writes" });
+        }
+    }
+    let stores_only = kernel.operands.iter().filter(|o| o.role == Role::Output).count() == tiles.len();
+    if sinks.is_empty() == stores_only {
+        return Err(LaunchError::Operand { operand: 0, what: "a stage either stores or reduces" });
+    }
+    let accesses = Cow::Owned(launch::Layout::of(&extents, operands));
+    let launch = Launch { code, layout: accesses, bases, memory: PhantomData };
+    let mut bound = SmallVec::new();
+    for sink in sinks {
+        let fail = |what| LaunchError::Operand { operand: sink.tile, what };
+        let &(operand, ..) = tiles.get(sink.tile).ok_or(fail("a sink reads no tile"))?;
+        if kernel.operands[operand].dtype != sink.reduction.dtype() {
+            return Err(fail("a sink reads another dtype"));
+        }
+        if memories.get(sink.memory).and_then(Bytes::row) != Some(sink.reduction.result_dtype().size()) {
+            return Err(fail("results take one element a row"));
+        }
+        let blocks = width.div_ceil(block(&sink.reduction));
+        let states = layout.take(batch.max(blocks) * sink.reduction.state_size())?;
+        bound.push(Sink { sink, states, copied: copied(&launch, rows, operand) });
+    }
+    Ok(Stage { launch, width, moving, tiles, sinks: bound })
+}
+
+/// Elements of a block: no more than a tile holds.
+fn block(reduction: &Reduction) -> usize {
+    reduction.block().min(TILE)
+}
+
+/// The input that output `operand` is a copy of, if the elements of each of its rows lie side by side.
+fn copied(launch: &Launch<'_>, rows: usize, operand: usize) -> Option<usize> {
+    let kernel = launch.code.kernel();
+    let source = kernel.copied(operand).filter(|&s| kernel.operands[s].class == Class::Contiguous)?;
+    let (_, inner) = split(&launch.layout.extents, rows)?;
+    (inner.len() <= 1).then_some(source)
+}
+
+/// Rows that one thread takes through all stages.
+pub struct RowPart<'l> {
+    rows: &'l Rows<'l>,
+    range: Range<usize>,
+}
+
+impl RowPart<'_> {
+    /// Runs the stages; `done` is told after each chunk how many rows it had, and stops the run by an error.
+    ///
+    /// # Errors
+    /// What `done` returns.
+    ///
+    /// # Panics
+    /// If `scratch` is smaller than [`Rows::scratch`] says, or not aligned to 64 bytes.
+    pub fn run<E>(self, scratch: &mut [u8], mut done: impl FnMut(usize) -> Result<(), E>) -> Result<(), E> {
+        let all = self.rows;
+        assert!(scratch.len() >= all.scratch, "scratch memory is too small");
+        let aligned = (scratch.as_ptr() as usize).is_multiple_of(ALIGN);
+        assert!(all.scratch == 0 || aligned, "scratch memory is not aligned");
+        let scratch = scratch.as_mut_ptr() as u64;
+        // Own copies, whose scratch operands follow the rows.
+        let mut launches: SmallVec<[Launch<'_>; 6]> = all
+            .stages
+            .iter()
+            .map(|s| Launch {
+                code: s.launch.code,
+                layout: Cow::Borrowed(&*s.launch.layout),
+                bases: s.launch.bases.clone(),
+                memory: PhantomData,
+            })
+            .collect();
+        for start in self.range.clone().step_by(all.chunk) {
+            let rows = start..(start + all.chunk).min(self.range.end);
+            for (stage, launch) in all.stages.iter().zip(&mut launches) {
+                for &(operand, memory, offset) in &stage.moving {
+                    if let Bytes::Scratch { offset: place, row } = all.memories[memory] {
+                        launch.bases[operand] = (scratch + place as u64)
+                            .wrapping_add(offset as u64)
+                            .wrapping_sub((rows.start * row) as u64);
+                    }
+                }
+                if stage.sinks.is_empty() {
+                    // SAFETY: `bind` checked that rows `rows` of every operand lie in its memory, or, of a temporary,
+                    // in the part of scratch that holds the rows of this chunk; parts have disjoint rows and run once.
+                    unsafe { launch.flat(rows.start * stage.width..rows.end * stage.width, &[]) };
+                } else {
+                    // SAFETY: as above; `scratch` has room for the tiles and states of each stage.
+                    unsafe { reduce(all, stage, launch, rows.clone(), scratch) };
+                }
+            }
+            done(rows.len())?;
+        }
+        Ok(())
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.range.len()
+    }
+}
+
+/// The bytes at an address.
+///
+/// # Safety
+/// They are initialised, and nobody writes them while the slice lives.
+unsafe fn at<'a>(address: u64, len: usize) -> &'a [u8] {
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts(address as *const u8, len) }
+}
+
+/// The bytes at an address, to write.
+///
+/// # Safety
+/// They are initialised, and nobody else uses them while the slice lives.
+unsafe fn at_mut<'a>(address: u64, len: usize) -> &'a mut [u8] {
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts_mut(address as *mut u8, len) }
+}
+
+/// Reduces rows `rows` of a stage.
+///
+/// # Safety
+/// The operands of `launch` hold these rows, whose results nobody else uses; `scratch` is the address of scratch memory
+/// of the size that `all` asks for, which nobody else uses.
+unsafe fn reduce(all: &Rows<'_>, stage: &Stage<'_>, launch: &Launch<'_>, rows: Range<usize>, scratch: u64) {
+    let width = stage.width;
+    let batch = (TILE / width).max(1);
+    let direct = stage.sinks.iter().all(|s| s.copied.is_some_and(|operand| aligned(launch, operand)));
+    let tiles = |done: usize| -> SmallVec<[(usize, u64, isize); 4]> {
+        stage
+            .tiles
+            .iter()
+            .map(|&(i, place, size)| (i, scratch + place as u64 + (done * size) as u64, size as isize))
+            .collect()
+    };
+    for first in rows.clone().step_by(batch) {
+        let n = batch.min(rows.end - first);
+        if !direct && width <= TILE {
+            // SAFETY: the rows are the caller's; tiles hold `batch` rows.
+            unsafe { launch.flat(first * width..(first + n) * width, &tiles(0)) };
+        }
+        for sink in &stage.sinks {
+            let reduction = &sink.sink.reduction;
+            let (size, state) = (reduction.dtype().size(), reduction.state_size());
+            let per = block(reduction);
+            let blocks = width.div_ceil(per);
+            // SAFETY: `bind` made room for that many states; only this thread uses its scratch.
+            let states = unsafe { at_mut(scratch + sink.states as u64, state * blocks.max(n)) };
+            if direct {
+                // One row after another, or all at once where they lie one after another.
+                let operand = sink.copied.unwrap_or_default();
+                let address = |row: usize| launch.address(operand, row * width);
+                let base = address(first);
+                let dense = n == 1 || address(first + n - 1) == base + ((n - 1) * width * size) as u64;
+                if width <= per && dense {
+                    // SAFETY: the elements of these rows lie side by side inside the operand's memory.
+                    let data = unsafe { at(base, n * width * size) };
+                    reduction.inner_rows(data, n, width, 0, &mut states[..n * state]);
+                } else {
+                    for row in 0..n {
+                        // SAFETY: as above, for one row.
+                        let data = unsafe { at(address(first + row), width * size) };
+                        if width <= per {
+                            reduction.inner(data, 0, &mut states[row * state..(row + 1) * state]);
+                        } else {
+                            // Here `n` is 1 or the row is longer than a block: a result at a time.
+                            blockwise(reduction, data, 0, &mut states[..blocks * state]);
+                            tree(reduction, &mut states[..blocks * state], blocks);
+                            // SAFETY: the result of a row of this part.
+                            unsafe { finish(all, sink, first + row, 1, width, &states[..state], scratch) };
+                        }
+                    }
+                }
+            } else if width <= TILE {
+                let place = stage.tiles[sink.sink.tile].1;
+                // SAFETY: the kernel has just filled the tile.
+                let data = unsafe { at(scratch + place as u64, n * width * size) };
+                if width <= per {
+                    reduction.inner_rows(data, n, width, 0, &mut states[..n * state]);
+                } else {
+                    for row in 0..n {
+                        let data = &data[row * width * size..(row + 1) * width * size];
+                        blockwise(reduction, data, 0, &mut states[..blocks * state]);
+                        tree(reduction, &mut states[..blocks * state], blocks);
+                        // SAFETY: the result of a row of this part.
+                        unsafe { finish(all, sink, first + row, 1, width, &states[..state], scratch) };
+                    }
+                }
+            } else {
+                continue;
+            }
+            if width <= per {
+                // SAFETY: the results of rows of this part.
+                unsafe { finish(all, sink, first, n, width, &states[..n * state], scratch) };
+            }
+        }
+        if !direct && width > TILE {
+            // One long row, tile after tile.
+            // SAFETY: as above.
+            unsafe { long_row(all, stage, launch, first, scratch) };
+        }
+    }
+}
+
+/// Reduces a row that is longer than a tile.
+///
+/// # Safety
+/// As for [`reduce`].
+unsafe fn long_row(all: &Rows<'_>, stage: &Stage<'_>, launch: &Launch<'_>, row: usize, scratch: u64) {
+    let width = stage.width;
+    for start in (0..width).step_by(TILE) {
+        let n = TILE.min(width - start);
+        let tiles: SmallVec<[(usize, u64, isize); 4]> =
+            stage.tiles.iter().map(|&(i, place, size)| (i, scratch + place as u64, size as isize)).collect();
+        // SAFETY: a piece of a row of the caller's; a tile holds `TILE` elements.
+        unsafe { launch.flat(row * width + start..row * width + start + n, &tiles) };
+        for sink in &stage.sinks {
+            let reduction = &sink.sink.reduction;
+            let state = reduction.state_size();
+            let first = start / block(reduction);
+            // SAFETY: the kernel has just filled the tile; `bind` made room for the states of a row's blocks.
+            let (data, states) = unsafe {
+                (
+                    at(scratch + stage.tiles[sink.sink.tile].1 as u64, n * reduction.dtype().size()),
+                    at_mut(scratch + (sink.states + first * state) as u64, n.div_ceil(block(reduction)) * state),
+                )
+            };
+            blockwise(reduction, data, start as u64, states);
+        }
+    }
+    for sink in &stage.sinks {
+        let reduction = &sink.sink.reduction;
+        let blocks = width.div_ceil(block(reduction));
+        // SAFETY: the states of the row's blocks, which were just written.
+        let states = unsafe { at_mut(scratch + sink.states as u64, blocks * reduction.state_size()) };
+        tree(reduction, states, blocks);
+        // SAFETY: the result of a row of this part.
+        unsafe { finish(all, sink, row, 1, width, &states[..reduction.state_size()], scratch) };
+    }
+}
+
+/// Whether every row of an operand is aligned to its elements.
+fn aligned(launch: &Launch<'_>, operand: usize) -> bool {
+    let size = launch.code.kernel().operands[operand].dtype.size();
+    let strides = &launch.layout.operands[operand].strides;
+    launch.bases[operand].is_multiple_of(size as u64) && strides.iter().all(|s| s.unsigned_abs().is_multiple_of(size))
+}
+
+/// The states of the blocks of contiguous elements, the first of which has position `first`.
+fn blockwise(reduction: &Reduction, data: &[u8], first: u64, states: &mut [u8]) {
+    let (per, size, state) = (block(reduction), reduction.dtype().size(), reduction.state_size());
+    let positions = matches!(reduction.op(), ReduceOp::Argmin | ReduceOp::Argmax);
+    let full = if positions { 0 } else { data.len() / (per * size) };
+    let (whole, rest) = data.split_at(full * per * size);
+    if full > 0 {
+        reduction.inner_rows(whole, full, per, first, &mut states[..full * state]);
+    }
+    for (i, (data, states)) in rest.chunks(per * size).zip(states[full * state..].chunks_mut(state)).enumerate() {
+        reduction.inner(data, first + ((full + i) * per) as u64, states);
+    }
+}
+
+/// Combines `count` states into the first: neighbours at distance 1, 2, 4, …
+fn tree(reduction: &Reduction, states: &mut [u8], count: usize) {
+    let size = reduction.state_size();
+    let mut step = 1;
+    while step < count {
+        for left in (0..count - step).step_by(2 * step) {
+            let (head, tail) = states.split_at_mut((left + step) * size);
+            reduction.combine(&mut head[left * size..(left + 1) * size], &tail[..size]);
+        }
+        step *= 2;
+    }
+}
+
+/// Writes the results of `n` rows from `row` on.
+///
+/// # Safety
+/// Nobody else uses the results of these rows.
+unsafe fn finish(all: &Rows<'_>, sink: &Sink, row: usize, n: usize, count: usize, states: &[u8], scratch: u64) {
+    let size = sink.sink.reduction.result_dtype().size();
+    let start = match all.memories[sink.sink.memory] {
+        Bytes::Write { address, .. } => address + (row * size) as u64,
+        // A chunk begins at a multiple of the chunk.
+        Bytes::Scratch { offset, .. } => scratch + (offset + row % all.chunk * size) as u64,
+        Bytes::Read(_) => return,
+    };
+    // SAFETY: `bind` checked that results take one element a row of the memory; the rest is the caller's promise.
+    let out = unsafe { at_mut(start, n * size) };
+    sink.sink.reduction.finish(states, count as u64, out);
+}
+
+#[cfg(test)]
+mod tests;

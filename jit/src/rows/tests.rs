@@ -1,0 +1,159 @@
+//! What cannot be bound, and a run over several chunks; bits are compared with untiled execution in `lazuli-tests`.
+
+use super::*;
+use crate::{Backend, Builder, Target};
+use lazuli_graph::DType;
+
+/// `out = x + y` with these stride classes.
+fn add(y: Class) -> Code {
+    let mut b = Builder::new();
+    let x = b.operand(Role::Input, DType::F64, Class::Contiguous);
+    let y = b.operand(Role::Input, DType::F64, y);
+    let out = b.operand(Role::Output, DType::F64, Class::Contiguous);
+    let (x, y) = (b.load(x), b.load(y));
+    let sum = b.fadd(x, y);
+    b.store(out, sum);
+    Code::compile(&b.finish(), Backend::Interp, Target::detect()).unwrap()
+}
+
+/// A tile that is a copy of the input.
+fn copy() -> Code {
+    let mut b = Builder::new();
+    let x = b.operand(Role::Input, DType::F64, Class::Contiguous);
+    let out = b.operand(Role::Output, DType::F64, Class::Contiguous);
+    let x = b.load(x);
+    b.store(out, x);
+    Code::compile(&b.finish(), Backend::Interp, Target::detect()).unwrap()
+}
+
+fn binding(source: RowSource, strides: &[isize]) -> RowBinding {
+    RowBinding { source, offset: 0, strides: SmallVec::from_slice(strides) }
+}
+
+fn stage<'m>(code: &'m Code, extents: &[usize], bindings: &[RowBinding], sinks: &[RowSink]) -> RowStage<'m> {
+    RowStage {
+        code,
+        extents: SmallVec::from_slice(extents),
+        bindings: bindings.iter().cloned().collect(),
+        sinks: SmallVec::from_slice(sinks),
+    }
+}
+
+fn sum(memory: usize) -> RowSink {
+    RowSink { reduction: Reduction::new(lazuli_graph::ReduceOp::Sum, DType::F64, false), tile: 0, memory }
+}
+
+#[test]
+fn chunks_of_rows_go_through_all_stages() {
+    const ROWS: usize = 7;
+    const WIDTH: usize = 3;
+    let x: Vec<f64> = (0..ROWS * WIDTH).map(|i| i as f64).collect();
+    let (copy, add) = (copy(), add(Class::Broadcast));
+    for chunk in [1, 2, 3, 7, 100] {
+        for parts in [1, 2, 5, 100] {
+            let mut out = vec![0f64; ROWS * WIDTH];
+            let memories = [
+                RowMemory::Read(bytemuck::cast_slice(&x)),
+                RowMemory::Temporary { row: 8 },
+                RowMemory::Write { bytes: bytemuck::cast_slice_mut(&mut out), row: 8 * WIDTH },
+            ];
+            let m = RowSource::Memory;
+            let stages = [
+                stage(&copy, &[ROWS, WIDTH], &[binding(m(0), &[24, 8]), binding(RowSource::Tile, &[24, 8])], &[sum(1)]),
+                stage(
+                    &add,
+                    &[ROWS, WIDTH],
+                    &[binding(m(0), &[24, 8]), binding(m(1), &[8, 0]), binding(m(2), &[24, 8])],
+                    &[],
+                ),
+            ];
+            let mut rows = Rows::new(ROWS, chunk, memories, stages).unwrap();
+            let mut scratch = vec![[0u64; 8]; rows.scratch() / 64 + 2];
+            let skip = scratch.as_ptr().cast::<u8>().align_offset(64);
+            let scratch = &mut bytemuck::cast_slice_mut::<_, u8>(&mut scratch)[skip..];
+            let mut told = 0;
+            for part in rows.parts(parts) {
+                part.run(scratch, |rows| {
+                    told += rows;
+                    Ok::<(), ()>(())
+                })
+                .unwrap();
+            }
+            assert_eq!(told, ROWS);
+            let expected: Vec<f64> =
+                x.chunks(WIDTH).flat_map(|r| r.iter().map(|v| v + r.iter().sum::<f64>())).collect();
+            assert_eq!(out, expected, "chunk {chunk}, {parts} parts");
+        }
+    }
+}
+
+#[test]
+fn a_stop_stops() {
+    let x = [1f64; 8];
+    let mut out = [0f64; 8];
+    let add = add(Class::Contiguous);
+    let memories = [
+        RowMemory::Read(bytemuck::cast_slice(&x)),
+        RowMemory::Write { bytes: bytemuck::cast_slice_mut(&mut out), row: 8 },
+    ];
+    let m = RowSource::Memory;
+    let stages = [stage(&add, &[8], &[binding(m(0), &[8]), binding(m(0), &[8]), binding(m(1), &[8])], &[])];
+    let mut rows = Rows::new(8, 2, memories, stages).unwrap();
+    let mut parts = rows.parts(1);
+    assert_eq!(parts.pop().unwrap().run(&mut [], |rows| Err(rows)), Err(2));
+    drop(parts);
+    assert_eq!(out, [2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+}
+
+#[test]
+fn rows_keep_to_themselves() {
+    let x = [0f64; 12];
+    let (plain, wide) = (add(Class::Contiguous), add(Class::Broadcast));
+    let m = RowSource::Memory;
+    let fails = |code: &Code, extents: &[usize], second: RowBinding, out: RowBinding, row: usize| {
+        let mut bytes = [0f64; 12];
+        let memories = [
+            RowMemory::Read(bytemuck::cast_slice(&x)),
+            RowMemory::Temporary { row: 24 },
+            RowMemory::Write { bytes: bytemuck::cast_slice_mut(&mut bytes), row },
+        ];
+        let stages = [stage(code, extents, &[binding(m(0), &[24, 8]), second, out], &[])];
+        Rows::new(4, 1, memories, stages).map(|_| ()).is_err()
+    };
+    let good = || binding(m(1), &[24, 8]);
+    let out = || binding(m(2), &[24, 8]);
+    assert!(!fails(&plain, &[4, 3], good(), out(), 24));
+    // The next row; a row of another; beyond the end of a row; the same row of all.
+    assert!(fails(&plain, &[4, 3], RowBinding { offset: 24, ..good() }, out(), 24));
+    assert!(fails(&plain, &[4, 3], RowBinding { offset: -8, ..good() }, out(), 24));
+    assert!(fails(&plain, &[4, 3], binding(m(1), &[8, 8]), out(), 24));
+    assert!(fails(&wide, &[4, 3], binding(m(1), &[0, 0]), out(), 24));
+    // An output whose elements coincide, that is too small, that is read, that is only read.
+    assert!(fails(&plain, &[4, 3], good(), binding(m(2), &[24, 0]), 24));
+    assert!(fails(&plain, &[4, 3], good(), out(), 48));
+    assert!(fails(&plain, &[4, 3], binding(m(2), &[24, 8]), out(), 24));
+    assert!(fails(&plain, &[4, 3], good(), binding(m(0), &[24, 8]), 24));
+    // Rows that the loops do not have, and memory that there is not.
+    assert!(fails(&plain, &[3, 3], good(), out(), 24));
+    assert!(fails(&plain, &[4, 3], binding(m(9), &[24, 8]), out(), 24));
+}
+
+#[test]
+fn sinks_fit_their_tiles() {
+    let x = [0f64; 12];
+    let copy = copy();
+    let m = RowSource::Memory;
+    let fails = |sinks: &[RowSink], row: usize, out: RowSource| {
+        let memories = [RowMemory::Read(bytemuck::cast_slice(&x)), RowMemory::Temporary { row }];
+        let stages = [stage(&copy, &[4, 3], &[binding(m(0), &[24, 8]), binding(out, &[24, 8])], sinks)];
+        Rows::new(4, 1, memories, stages).map(|_| ()).is_err()
+    };
+    assert!(!fails(&[sum(1)], 8, RowSource::Tile));
+    assert!(fails(&[sum(1)], 16, RowSource::Tile));
+    assert!(fails(&[sum(0)], 8, RowSource::Tile));
+    assert!(fails(&[RowSink { tile: 1, ..sum(1) }], 8, RowSource::Tile));
+    assert!(fails(&[], 8, RowSource::Tile));
+    assert!(fails(&[sum(1)], 24, m(1)));
+    let other = Reduction::new(lazuli_graph::ReduceOp::Sum, DType::F32, false);
+    assert!(fails(&[RowSink { reduction: other, ..sum(1) }], 4, RowSource::Tile));
+}

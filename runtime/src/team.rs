@@ -1,0 +1,313 @@
+//! Worker threads for loops of a few microseconds.
+//!
+//! A loop is run by the caller's thread, and by as many workers as come in time. Invariants:
+//! - each worker has one word, its [`Desk`]: idle, asleep, running, or the address of a [`Job`] that it is offered;
+//! - only the caller of a job makes the word its address, and takes it back when its own part is done, if the worker has
+//!   not started by then: nobody ever waits for a thread to wake up;
+//! - a job lives until every worker that started it has counted itself out.
+//!
+//! A worker that has run out of work looks for more for [`SPIN`], and then sleeps: a thread that the system has to wake
+//! starts after a time in which many a loop is done.
+#![allow(unsafe_code)]
+
+use smallvec::SmallVec;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::{null_mut, without_provenance_mut};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+/// How long a worker that has just worked looks for more before it sleeps, and a caller for workers to end.
+const SPIN: Duration = Duration::from_micros(50);
+
+/// What the word of a [`Desk`] may be beside the address of a job: jobs are aligned.
+const IDLE: *mut Job<'static> = null_mut();
+const ASLEEP: *mut Job<'static> = without_provenance_mut(1);
+const RUNNING: *mut Job<'static> = without_provenance_mut(2);
+
+/// Where a worker is given work.
+struct Desk {
+    word: AtomicPtr<Job<'static>>,
+    thread: Thread,
+}
+
+/// A loop that runs.
+struct Job<'f> {
+    run: &'f (dyn Fn() + Sync),
+    caller: Thread,
+    /// Workers that started and ended.
+    ended: AtomicUsize,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// Worker threads, made as they are asked for and kept.
+pub(crate) struct Team {
+    desks: RwLock<Vec<&'static Desk>>,
+}
+
+impl Team {
+    pub(crate) const fn new() -> Team {
+        Team { desks: RwLock::new(Vec::new()) }
+    }
+
+    /// Runs `f` on the caller's thread and on up to `others` workers at the same time, and returns when all have come
+    /// back. A worker that has not started when the caller comes back does not start any more: `f` has to share out
+    /// the work itself, and must not come back before all of it is taken.
+    ///
+    /// A panic in `f` is passed on when all have come back.
+    pub(crate) fn run(&self, others: usize, f: &(dyn Fn() + Sync)) {
+        let job = Job { run: f, caller: thread::current(), ended: AtomicUsize::new(0), panic: Mutex::new(None) };
+        let address = (&raw const job).cast::<Job<'static>>().cast_mut();
+        let offered = self.offer(address, others);
+        let mine = catch_unwind(AssertUnwindSafe(f));
+        // Nothing from here to the end of the wait may panic: the job must outlive the workers that have started.
+        let back = |desk: &&&Desk| desk.take(address, IDLE);
+        let started = offered.len() - offered.iter().filter(back).count();
+        job.wait(started);
+        if let Err(panic) = mine {
+            resume_unwind(panic);
+        }
+        if let Some(panic) = job.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Offers a job to up to `others` workers: those that look for one, then those that sleep, then new ones.
+    fn offer(&self, job: *mut Job<'static>, others: usize) -> SmallVec<[&'static Desk; 8]> {
+        let mut offered = SmallVec::new();
+        let desks = self.desks.read().unwrap_or_else(PoisonError::into_inner);
+        for from in [IDLE, ASLEEP] {
+            for &desk in desks.iter() {
+                if offered.len() == others {
+                    return offered;
+                }
+                if desk.take(from, job) {
+                    offered.push(desk);
+                    if from == ASLEEP {
+                        desk.thread.unpark();
+                    }
+                }
+            }
+        }
+        let missing = desks.len() < others;
+        drop(desks);
+        if missing {
+            let mut desks = self.desks.write().unwrap_or_else(PoisonError::into_inner);
+            while desks.len() < others && offered.len() < others {
+                // Where the system gives no more threads, those there are do the work.
+                let Some(desk) = Desk::hire(desks.len(), job) else { break };
+                desks.push(desk);
+                offered.push(desk);
+            }
+        }
+        offered
+    }
+}
+
+impl Job<'_> {
+    /// Waits until as many workers have ended as started. What they wrote is then there for the caller to read.
+    fn wait(&self, started: usize) {
+        let all = || self.ended.load(Ordering::Acquire) == started;
+        if all() {
+            return;
+        }
+        let start = Instant::now();
+        while start.elapsed() < SPIN {
+            for _ in 0..32 {
+                if all() {
+                    return;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        while !all() {
+            thread::park();
+        }
+    }
+
+    /// Runs the job at an address, on a worker.
+    ///
+    /// # Safety
+    /// It is the address of a job, which lives until this has raised its `ended`.
+    unsafe fn join(job: *mut Job<'static>) {
+        // SAFETY: the caller's promise; jobs are only shared, never borrowed exclusively, while workers have them.
+        let job = unsafe { &*job };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(job.run)) {
+            *job.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+        }
+        // The last touch of the job is to count itself out: who may have to be woken must be known before.
+        let caller = job.caller.clone();
+        job.ended.fetch_add(1, Ordering::Release);
+        caller.unpark();
+    }
+}
+
+impl Desk {
+    /// Starts worker `number`, with a first offer.
+    fn hire(number: usize, job: *mut Job<'static>) -> Option<&'static Desk> {
+        let (send, receive) = std::sync::mpsc::channel::<&'static Desk>();
+        let worker = move || {
+            if let Ok(desk) = receive.recv() {
+                desk.work();
+            }
+        };
+        let handle = thread::Builder::new().name(format!("lazuli-{number}")).spawn(worker).ok()?;
+        let desk: &'static Desk =
+            Box::leak(Box::new(Desk { word: AtomicPtr::new(job), thread: handle.thread().clone() }));
+        send.send(desk).ok()?;
+        Some(desk)
+    }
+
+    /// Replaces one word by another.
+    fn take(&self, from: *mut Job<'static>, to: *mut Job<'static>) -> bool {
+        self.word.load(Ordering::Relaxed) == from
+            && self.word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// What a worker does.
+    fn work(&self) -> ! {
+        loop {
+            let job = self.next();
+            // SAFETY: the word was the address of a job whose caller, as he cannot take it back, waits until `ended`
+            // counts this worker too.
+            unsafe { Job::join(job) };
+            self.word.store(IDLE, Ordering::Release);
+        }
+    }
+
+    /// Waits for an offer, and takes it.
+    fn next(&self) -> *mut Job<'static> {
+        loop {
+            let start = Instant::now();
+            while start.elapsed() < SPIN {
+                for _ in 0..32 {
+                    let word = self.word.load(Ordering::Relaxed);
+                    if word != IDLE && self.take(word, RUNNING) {
+                        return word;
+                    }
+                    std::hint::spin_loop();
+                }
+            }
+            // An offer that comes before makes the exchange fail; one that comes after wakes the thread.
+            if self.take(IDLE, ASLEEP) {
+                while self.word.load(Ordering::Acquire) == ASLEEP {
+                    thread::park();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::sync::Barrier;
+
+    #[test]
+    fn as_many_threads_as_asked_for() {
+        static TEAM: Team = Team::new();
+        for threads in [1, 3, 2, 4] {
+            // They wait for each other, so each must have come.
+            let barrier = Barrier::new(threads);
+            let ids = Mutex::new(HashSet::new());
+            TEAM.run(threads - 1, &|| {
+                barrier.wait();
+                ids.lock().unwrap().insert(thread::current().id());
+            });
+            let ids = ids.into_inner().unwrap();
+            assert_eq!(ids.len(), threads);
+            assert!(ids.contains(&thread::current().id()));
+        }
+        assert_eq!(TEAM.desks.read().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn workers_that_sleep_are_woken() {
+        static TEAM: Team = Team::new();
+        for _ in 0..3 {
+            let barrier = Barrier::new(2);
+            TEAM.run(1, &|| {
+                barrier.wait();
+            });
+            let desk = TEAM.desks.read().unwrap()[0];
+            while desk.word.load(Ordering::Relaxed) != ASLEEP {
+                thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_busy_worker() {
+        static TEAM: Team = Team::new();
+        let (started, end) = (Barrier::new(2), Barrier::new(2));
+        thread::scope(|s| {
+            s.spawn(|| {
+                let main = thread::current().id();
+                TEAM.run(1, &|| {
+                    if thread::current().id() == main {
+                        started.wait();
+                    } else {
+                        started.wait();
+                        end.wait();
+                    }
+                });
+            });
+            // The one worker is busy once the other loop has started; this loop runs without.
+            while TEAM.desks.read().unwrap().first().is_none_or(|d| d.word.load(Ordering::Relaxed) != RUNNING) {
+                thread::yield_now();
+            }
+            let count = AtomicUsize::new(0);
+            TEAM.run(1, &|| {
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(count.into_inner(), 1);
+            end.wait();
+        });
+    }
+
+    #[test]
+    fn panics_of_either_side_are_passed_on_when_all_are_back() {
+        static TEAM: Team = Team::new();
+        let main = thread::current().id();
+        for on_caller in [true, false] {
+            let barrier = Barrier::new(2);
+            let back = AtomicUsize::new(0);
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                TEAM.run(1, &|| {
+                    barrier.wait();
+                    assert!((thread::current().id() == main) != on_caller, "one of the two");
+                    back.fetch_add(1, Ordering::Relaxed);
+                });
+            }));
+            assert!(result.is_err());
+            assert_eq!(back.load(Ordering::Relaxed), 1);
+        }
+    }
+
+    #[test]
+    fn loops_of_many_callers() {
+        static TEAM: Team = Team::new();
+        thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| {
+                    for round in 0..if cfg!(miri) { 5 } else { 500 } {
+                        let (next, sum) = (AtomicUsize::new(0), AtomicUsize::new(0));
+                        TEAM.run(2, &|| {
+                            loop {
+                                let i = next.fetch_add(1, Ordering::Relaxed);
+                                if i >= 10 {
+                                    break;
+                                }
+                                sum.fetch_add(i + round, Ordering::Relaxed);
+                            }
+                        });
+                        assert_eq!(sum.into_inner(), 45 + 10 * round);
+                    }
+                });
+            }
+        });
+    }
+}

@@ -1,0 +1,253 @@
+//! Steps that share rows, short reductions, packed operands and long scans: the bits are those of one unfused step
+//! after another, on any number of threads, interpreted or compiled.
+
+// A test that cannot go on fails.
+#![allow(clippy::unwrap_used)]
+
+use lazuli::prelude::*;
+use lazuli_engine::plan::{Plan, Step};
+use lazuli_engine::{Explanation, Level, RowRun, data, explain};
+use lazuli_graph::passes::PassSet;
+use lazuli_graph::{Scalar, UNROLL};
+
+/// Values with all signs, some special ones if the dtype has them.
+fn input(dtype: DType, shape: &[usize], special: bool) -> Array {
+    let n: usize = shape.iter().product();
+    let values: Vec<Scalar> = (0..n)
+        .map(|i| {
+            let x = ((i * 7919 + 13) % 10007) as f64 / 1000.0 - 5.0;
+            let x = match i % 97 {
+                5 if special => f64::NAN,
+                11 if special => f64::INFINITY,
+                17 if special => -0.0,
+                _ => x,
+            };
+            Scalar::from_f64(dtype, if dtype.is_float() { x } else { x * 20.0 }).cast(dtype)
+        })
+        .collect();
+    Array::from_expr(data(lazuli_tests::oracle::tensor(dtype, shape, &values).unwrap()))
+}
+
+type Make<'a> = &'a dyn Fn() -> Vec<Array>;
+
+fn results(make: Make<'_>, config: &Config) -> Vec<Tensor> {
+    lazuli::compute_all_with(&make(), config).unwrap()
+}
+
+fn explained(make: Make<'_>, config: &Config) -> Explanation {
+    let roots: Vec<_> = make().iter().map(|a| a.expr().unwrap().clone()).collect();
+    explain(&roots, config, Level::Graph).unwrap()
+}
+
+fn runs(plan: &Plan) -> Vec<&RowRun> {
+    plan.steps.iter().filter_map(|s| if let Step::Rows(r) = s { Some(r) } else { None }).collect()
+}
+
+/// Compares every way to compute with the interpreter without passes or fusion.
+fn same(name: &str, make: Make<'_>) {
+    for precision in [Precision::Standard, Precision::Precise] {
+        let plain = Config::default().precision(precision).threads(1);
+        let expected = results(make, &plain.clone().backend(BackendChoice::Interp).disable(PassSet::ALL));
+        let rows: PassSet = "rows".parse().unwrap();
+        for (way, config) in [
+            ("interp", plain.clone().backend(BackendChoice::Interp)),
+            ("clif", plain.clone().backend(BackendChoice::Clif)),
+            ("untiled", plain.clone().disable(rows)),
+            ("three threads", plain.clone().threads(3)),
+        ] {
+            for (i, (a, b)) in expected.iter().zip(&results(make, &config)).enumerate() {
+                assert_eq!((a.dtype(), a.shape()), (b.dtype(), b.shape()), "{name}, {way}, output {i}");
+                if let Some((at, x, y)) = a.first_difference(b) {
+                    panic!("{name}, {precision}, {way}: output {i}, element {at}: {x:?} against {y:?}");
+                }
+            }
+        }
+    }
+}
+
+fn softmax(x: &Array) -> Array {
+    let e = (x - x.max(Axis(1).keepdims())).exp();
+    &e / e.sum(Axis(1).keepdims())
+}
+
+fn layernorm(x: &Array) -> Array {
+    let d = x - x.mean(Axis(1).keepdims());
+    let v = (&d * &d).mean(Axis(1).keepdims());
+    d / (v + 1e-5).sqrt()
+}
+
+#[test]
+fn rows_go_through_all_steps() {
+    // Rows of less than a block, of some blocks, and of more than a tile; one row, and more than a chunk has.
+    for (r, c) in [(1, 1), (3, 1), (1, 50), (700, 7), (513, 100), (37, 1000), (5, 2049), (9, 5000)] {
+        for dtype in [DType::F64, DType::F32, DType::F16] {
+            for special in [false, true] {
+                let name = format!("{dtype}[{r}, {c}]");
+                same(&format!("softmax {name}"), &|| vec![softmax(&input(dtype, &[r, c], special))]);
+                same(&format!("layernorm {name}"), &|| vec![layernorm(&input(dtype, &[r, c], special))]);
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_that_threads_share() {
+    let make =
+        || vec![softmax(&input(DType::F64, &[3000, 300], false)), layernorm(&input(DType::F32, &[900, 1100], false))];
+    same("threads", &make);
+    // Two independent runs, each one step.
+    assert_eq!(runs(explained(&make, &Config::default()).plan()).len(), 2);
+}
+
+#[test]
+fn intermediate_results_may_leave() {
+    let make = || {
+        let x = input(DType::F64, &[200, 150], false);
+        let m = x.max(Axis(1).keepdims());
+        let e = (&x - &m).exp();
+        let s = e.sum(Axis(1).keepdims());
+        vec![&e / &s, m, e.clone(), e.sum(Axis(0)), s.sum(All), x.argmax(Axis(1))]
+    };
+    same("leaving", &make);
+}
+
+#[test]
+fn every_reduction_joins() {
+    for dtype in [DType::F64, DType::I32, DType::U8, DType::Bool, DType::BF16] {
+        let make = || {
+            let x = input(dtype, &[60, 700], false);
+            let over = || Axis(1).keepdims();
+            let (low, high) = (x.min(over()), x.max(over()));
+            let (first, last) = (x.argmin(over()), x.argmax(over()));
+            let y = where_(x.equal(&high), 3, where_(x.equal(&low), first, last));
+            vec![y.sum(Axis(1)), (&y * y.prod(over())).any(Axis(1)), y.all(Axis(1))]
+        };
+        same(&format!("{dtype}"), &make);
+    }
+}
+
+#[test]
+fn strided_inputs_and_batches() {
+    let make = || {
+        let x = input(DType::F64, &[40, 6, 130], false);
+        let slices = x.slice(s![.., 1..-1, ..;2]);
+        let e = (&slices - slices.max(Axis(2).keepdims())).exp();
+        let t = input(DType::F64, &[300, 50], false).t();
+        vec![&e / e.sum(Axis(2).keepdims()), softmax(&t), softmax(&t.flip(1))]
+    };
+    same("strided", &make);
+}
+
+#[test]
+fn temporaries_have_no_memory() {
+    let make = || vec![softmax(&input(DType::F64, &[1000, 100], false))];
+    let explanation = explained(&make, &Config::default());
+    let tiled = explanation.plan();
+    let result = 1000 * 100 * 8;
+    assert_eq!(tiled.peak, result);
+    assert_eq!(tiled.moved, 2 * result, "the input once, the output once");
+    let [run] = runs(tiled)[..] else { panic!("one step for a softmax") };
+    assert_eq!((run.steps.len(), run.temporaries.len(), run.rows), (4, 3, 1000));
+    let untiled = explained(&make, &Config::default().disable("rows".parse().unwrap()));
+    let untiled = untiled.plan();
+    assert!(untiled.peak > tiled.peak && untiled.moved > 2 * tiled.moved);
+
+    // A row that no cache holds stays in steps of its own, and explain says so.
+    let wide = || vec![softmax(&input(DType::F64, &[2, 1 << 20], false))];
+    let explanation = explained(&wide, &Config::default());
+    assert!(runs(explanation.plan()).is_empty() && explanation.plan().rejected.len() == 1);
+    assert!(explanation.to_string().contains("not row by row"));
+}
+
+#[test]
+fn short_reductions_are_elementwise() {
+    for k in 1..=UNROLL + 1 {
+        for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16, DType::I8, DType::U64, DType::Bool] {
+            for special in [false, true] {
+                let name = format!("{dtype} over {k}");
+                let make = || {
+                    let x = input(dtype, &[50, k], special);
+                    let y = input(dtype, &[k, 50], special);
+                    let z = input(dtype, &[2, k, 3], special);
+                    let all = |x: &Array, axis: i64| {
+                        let sq = x * x;
+                        [
+                            x.sum(Axis(axis)),
+                            sq.sum(Axis(axis)),
+                            sq.prod(Axis(axis)),
+                            (x + x).min(Axis(axis)),
+                            (x + x).max(Axis(axis)),
+                            sq.any(Axis(axis)),
+                            sq.all(Axis(axis)),
+                        ]
+                    };
+                    let mut out: Vec<Array> = all(&x, 1).into();
+                    out.extend(all(&y, 0));
+                    out.extend(all(&z, 1));
+                    out.push((&z * &z).sum([0, 2]));
+                    out.push((&z * &z).sum(All));
+                    out
+                };
+                same(&name, &make);
+            }
+        }
+    }
+}
+
+#[test]
+fn distances_of_pairs() {
+    for k in [1, 2, 3, 8, 16, 17, 40] {
+        for dtype in [DType::F64, DType::F32] {
+            let make = || {
+                let (a, b) = (input(dtype, &[70, k], false), input(dtype, &[90, k], false));
+                let d = a.expand_dims(1) - b.expand_dims(0);
+                vec![(&d * &d).sum(Axis(-1)).sqrt()]
+            };
+            same(&format!("{dtype} {k}"), &make);
+            if (2..=UNROLL).contains(&k) {
+                let explanation = explained(&make, &Config::default());
+                let plan = explanation.plan();
+                // The packed copy of one operand, and one kernel for everything else.
+                assert_eq!(plan.steps.len(), 2, "{k}");
+                assert!(plan.peak <= (70 * 90 + 90 * k as u64) * dtype.size() as u64, "{}", plan.peak);
+            }
+        }
+    }
+}
+
+#[test]
+fn long_scans() {
+    for dtype in [DType::F64, DType::F32, DType::F16, DType::I64] {
+        for shape in [vec![1_000_003], vec![2, 400_001], vec![5000, 130], vec![3, 2000, 60]] {
+            let make = || {
+                let x = input(dtype, &shape, false);
+                (0..shape.len() as i64).flat_map(|axis| [x.cumsum(axis), x.cumprod(axis)]).collect()
+            };
+            let expected = results(&make, &Config::default().threads(1).backend(BackendChoice::Interp));
+            for config in [Config::default().threads(2), Config::default().threads(5), Config::default().threads(1)] {
+                for (a, b) in expected.iter().zip(&results(&make, &config)) {
+                    assert_eq!(a.first_difference(b), None, "{dtype} {shape:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn statistics_share_a_pass() {
+    let make = || {
+        let x = input(DType::F64, &[500, 40], false);
+        vec![x.mean(All), x.std(All), x.min(All), x.max(All)]
+    };
+    same("statistics", &make);
+    // One pass for mean, minimum and maximum, one for the squares of what is left, and what follows from them.
+    let explanation = explained(&make, &Config::default());
+    let reductions = explanation
+        .plan()
+        .steps
+        .iter()
+        .flat_map(|s| if let Step::Rows(r) = s { r.steps.iter().collect() } else { vec![s] })
+        .filter(|s| matches!(s, Step::Reduce { .. }))
+        .count();
+    assert_eq!(reductions, 2);
+}

@@ -1,0 +1,115 @@
+//! What running a plan must not depend on, and what it must not take: threads, memory, page faults.
+
+use lazuli::compute_all_with;
+use lazuli::prelude::*;
+use lazuli_runtime::pool;
+
+/// Numbers of mixed magnitude and sign, so that another order of summation shows.
+fn numbers(n: usize) -> Vec<f64> {
+    (0..n).map(|i| ((i * 7919 % 1009) as f64 - 500.0) * 1.1f64.powi((i % 60) as i32)).collect()
+}
+
+#[test]
+fn bits_do_not_depend_on_threads() {
+    let n = 300 * 1001;
+    let x = Array::from(Tensor::from_vec(&[300, 7, 143], numbers(n)).unwrap());
+    let flat = Array::from(numbers(n));
+    let all = |x: &Array, flat: &Array| -> Vec<Array> {
+        let y = x * 1.5 - x.square();
+        let mut arrays = vec![
+            y.clone(),
+            flat.sum(All),
+            (flat * flat).sum(All),
+            flat.astype(f32).sum(All),
+            flat.argmax(All),
+            flat.min(All),
+            flat.cumsum(0),
+        ];
+        for axes in [&[0i64][..], &[1], &[2], &[0, 1], &[0, 2], &[1, 2]] {
+            arrays.extend([x.sum(axes), y.sum(axes), x.max(axes), x.argmin(axes), y.t().sum(axes)]);
+        }
+        arrays
+    };
+    for backend in [BackendChoice::Auto, BackendChoice::Interp] {
+        let run = |threads: usize| {
+            let config = Config::default().threads(threads).backend(backend);
+            compute_all_with(&all(&Array::from(x.compute().unwrap()), &flat), &config).unwrap()
+        };
+        let one = run(1);
+        for threads in [2, 5] {
+            for (i, (a, b)) in one.iter().zip(&run(threads)).enumerate() {
+                let same = a.iter_scalars().zip(b.iter_scalars()).all(|(a, b)| a.bits() == b.bits());
+                assert!(same, "array {i} on {threads} threads");
+            }
+        }
+    }
+}
+
+/// Page faults of the process so far that the system served without reading from a disk.
+fn faults() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the process, in brackets, may hold blanks.
+    text.rsplit_once(')')?.1.split_whitespace().nth(7)?.parse().ok()
+}
+
+#[test]
+fn a_repeated_computation_reuses_memory() {
+    let n = 10_000_000;
+    let (x, y) = (Tensor::from_vec(&[n], vec![1.5f64; n]).unwrap(), Tensor::from_vec(&[n], vec![0.5f64; n]).unwrap());
+    let axpy = || (Array::from(&x) * 2.0 + Array::from(&y)).compute().unwrap();
+    let f = Function::new(|[x, y]: [Array; 2]| x * 2.0 + y);
+    let mut addresses = Vec::new();
+    for _ in 0..2 {
+        addresses.push(axpy().as_ptr());
+        addresses.push(f.call([&x, &y]).unwrap().as_ptr());
+    }
+    let before = (faults(), pool::stats());
+    for _ in 0..5 {
+        addresses.push(axpy().as_ptr());
+        addresses.push(f.call([&x, &y]).unwrap().as_ptr());
+    }
+    let after = (faults(), pool::stats());
+    assert!(addresses.iter().all(|&a| a == addresses[0]), "{addresses:?}");
+    assert_eq!(after.1.fresh, before.1.fresh);
+    assert!(after.1.cached_bytes <= after.1.limit);
+    if let (Some(before), Some(after)) = (before.0, after.0) {
+        // Ten results of 80 MB are 195,000 small pages or 390 huge ones.
+        assert!(after - before < 300, "{} page faults", after - before);
+    }
+}
+
+#[test]
+fn repeated_calls_are_checked_anew() {
+    let f = Function::new(|[x, y]: [Array; 2]| x - y);
+    let call = |x: &Tensor, y: &Tensor| f.call([x, y]).unwrap().to_vec::<f64>().unwrap();
+    let base = Tensor::from_vec(&[3, 4], numbers(12)).unwrap();
+    let row = Tensor::from_vec(&[4], numbers(4)).unwrap();
+    let v = numbers(12);
+    let plain: Vec<f64> = (0..12).map(|i| v[i] - v[i % 4]).collect();
+    for _ in 0..3 {
+        assert_eq!(call(&base, &row), plain);
+    }
+    // The same shape with other strides, another offset, in a buffer of another size.
+    let turned = Array::from(&Tensor::from_vec(&[4, 3], numbers(12)).unwrap()).t().compute().unwrap();
+    let part = Array::from(Tensor::from_vec(&[5, 4], numbers(20)).unwrap());
+    let part = part.slice(s![2.., ..]).compute().unwrap();
+    for _ in 0..3 {
+        let expected: Vec<f64> = (0..12).map(|i| v[i % 4 * 3 + i / 4] - v[i % 4]).collect();
+        assert_eq!(call(&turned, &row), expected);
+        let w = numbers(20);
+        let expected: Vec<f64> = (0..12).map(|i| w[8 + i] - v[i % 4]).collect();
+        assert_eq!(call(&part, &row), expected);
+        assert_eq!(call(&base, &row), plain);
+    }
+}
+
+#[test]
+fn more_signatures_than_a_function_keeps() {
+    let f = Function::new(|[x]: [Array; 1]| x * 2.0 + 1.0);
+    for round in 0..3 {
+        for n in 1..60 {
+            let x = Tensor::from_vec(&[n], vec![round as f64; n]).unwrap();
+            assert_eq!(f.call([&x]).unwrap().to_vec::<f64>().unwrap(), vec![2.0 * round as f64 + 1.0; n]);
+        }
+    }
+}
