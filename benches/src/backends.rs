@@ -37,7 +37,9 @@ pub(crate) fn ways(config: &Config) -> Vec<(String, Config)> {
         }
         let targets = Target::available().into_iter().filter(|t| t.supported() && t.name != Backend::Interp.name());
         for target in targets {
-            if let Ok(config) = forced.clone().target_named(target.name) {
+            let Ok(config) = forced.clone().target_named(target.name) else { continue };
+            // Where vectors are narrow, `wide` is `clif`.
+            if name != Backend::Wide.name() || config.target.vector_bits() > 128 {
                 ways.push((format!("{name} {}", target.name), config));
             }
         }

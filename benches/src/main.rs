@@ -68,7 +68,7 @@ fn run(options: &Options) -> Result<(), String> {
     let workloads = workload::load(&root.join("benches").join("workloads"), &options.filter)?;
     let record = measure::everything(options, root, &workloads, start)?;
     println!("\n{:.0} s", record.machine.seconds);
-    println!("\n{}", summary::text(&summary::claims(&record)));
+    println!("\nOf what was measured:\n{}", summary::text(&summary::claims(&record)));
     if options.writes() {
         println!("written: {}", record.write(&root.join("benches").join("results"))?.display());
         write_page(root, &record, &workloads)?;

@@ -120,3 +120,35 @@ impl Record {
         toml::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let time = Time { min: 1234.5, median: 2000.1 };
+        let cell = Cell {
+            workload: "axpy".to_owned(),
+            dtype: "float64".to_owned(),
+            n: 1000,
+            bytes: 24e3,
+            flops: 2e3,
+            bound: Some(Bound::Memory),
+            times: [("call".to_owned(), time)].into(),
+            none: [("jax".to_owned(), "not installed".to_owned())].into(),
+        };
+        let mut record = Record { cells: vec![cell.clone(), Cell { bound: None, n: 10, ..cell }], ..Record::default() };
+        record.machine = Machine { date: "2026-01-02".to_owned(), commit: "abc".to_owned(), ..Machine::default() };
+        record.machine.versions = vec![("numpy".to_owned(), "2.4".to_owned())];
+        record.cold.push(Cold { first: [("clif".to_owned(), 5e5)].into(), ..Cold::default() });
+        record.overheads.push(Overhead { what: "a call".to_owned(), microseconds: 0.5 });
+        let dir = tempfile::tempdir().unwrap();
+        let path = record.write(dir.path()).unwrap();
+        assert_eq!(path.file_name().unwrap(), "2026-01-02-abc.toml");
+        assert_eq!(Record::read(&path).unwrap(), record);
+        assert_eq!(record.sizes(), [1000, 10]);
+        record.machine.dirty = true;
+        assert!(record.write(dir.path()).unwrap().ends_with("2026-01-02-abc-dirty.toml"));
+    }
+}

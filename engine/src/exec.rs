@@ -204,13 +204,14 @@ impl Plan {
         let Some(Step::Map { run: launchable, .. }) = self.steps.first() else {
             return Err(Error::Internal("a plan of one map has none".to_owned()));
         };
-        let mut buffers: SmallVec<[Buffer; 2]> = SmallVec::new();
+        let mut buffers: SmallVec<[Option<Buffer>; 2]> = SmallVec::new();
         for &output in lone {
-            buffers.push(Buffer::alloc(self.slots[self.outputs[output as usize].place.slot as usize].bytes)?);
+            let slot = self.outputs[output as usize].place.slot;
+            buffers.push(Some(Buffer::alloc(self.slots[slot as usize].bytes)?));
         }
         {
             let code = launchable.kernel.code(run.config, launchable.layout.elements())?;
-            let mut outs = buffers.iter_mut();
+            let mut outs = buffers.iter_mut().flatten();
             let memory = launchable.accesses.iter().map(|a| match a.source {
                 Source::Index | Source::Scratch => Memory::Nothing,
                 Source::Slot(slot) => match inputs.get(slot as usize) {
@@ -220,11 +221,10 @@ impl Plan {
             });
             run.launch(launchable, launchable.layout.bind(code, memory)?)?;
         }
-        // Most plans have one result, or results in the order of the outputs.
-        let mut results: SmallVec<[Tensor; 2]> = SmallVec::new();
-        let mut buffers: SmallVec<[(u32, Buffer); 2]> = lone.iter().copied().zip(buffers).collect();
-        buffers.sort_by_key(|(output, _)| *output);
-        for (o, (_, buffer)) in self.outputs.iter().zip(buffers) {
+        let mut results = SmallVec::new();
+        for (i, o) in self.outputs.iter().enumerate() {
+            let buffer = lone.iter().position(|&output| output as usize == i).and_then(|at| buffers[at].take());
+            let buffer = buffer.ok_or_else(|| Error::Internal(format!("result {i} was not computed")))?;
             results.push(o.layout.tensor(buffer, 0)?);
         }
         Ok(results)

@@ -74,6 +74,8 @@ pub struct Launchable {
     pub accesses: Vec<Access>,
     /// The loops and operands, checked.
     pub layout: lazuli_jit::Layout,
+    /// For each output, the input that it is a mere copy of, if all are.
+    pub copied: Option<SmallVec<[usize; 2]>>,
     /// What the user built that runs here.
     pub nodes: Vec<NodeId>,
 }
@@ -543,8 +545,10 @@ impl Planner<'_> {
             Accessed { home, offset: a.offset, strides: a.strides.clone() }
         });
         let layout = lazuli_jit::Layout::new(&kernel.operands, &loops.extents, accessed)?;
+        let outputs = kernel.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output);
+        let copied = outputs.map(|(i, _)| kernel.copied(i)).collect();
         let kernel = kernels::lookup(kernel, self.config.target, weight);
-        Ok((Launchable { kernel, extents: loops.extents, accesses, layout, nodes }, loops.ends))
+        Ok((Launchable { kernel, extents: loops.extents, accesses, layout, copied, nodes }, loops.ends))
     }
 
     fn group(&mut self, group: &Group) -> Result<()> {

@@ -42,7 +42,7 @@ pub(crate) struct Task<'a> {
     launchable: &'a Launchable,
     sinks: &'a [Sink<Reduction>],
     /// For each scratch output of the kernel, the input that it is a copy of, if all are.
-    copied: Option<SmallVec<[usize; 2]>>,
+    copied: Option<&'a [usize]>,
     /// Elements of a tile.
     tile: usize,
 }
@@ -97,7 +97,7 @@ impl Values<'_> {
     ) -> Result<()> {
         let task = self.task;
         let look = |&operand: &usize| task.launch.rectangle(operand, self.split, rows.clone(), columns.clone());
-        let seen: Option<SmallVec<[_; 2]>> = task.copied.as_ref().and_then(|c| c.iter().map(look).collect());
+        let seen: Option<SmallVec<[_; 2]>> = task.copied.and_then(|c| c.iter().map(look).collect());
         let count = rows.len() * columns.len();
         if let Some(seen) = seen {
             for (i, sink) in task.sinks.iter().enumerate() {
@@ -126,9 +126,9 @@ impl<'a> Task<'a> {
         sinks: &'a [Sink<Reduction>],
     ) -> Task<'a> {
         let kernel = launchable.kernel.kernel();
-        let outputs = || kernel.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output);
-        let copied = outputs().map(|(i, _)| kernel.copied(i)).collect();
-        let element: usize = outputs().map(|(_, o)| o.dtype.size()).sum();
+        let outputs = kernel.operands.iter().filter(|o| o.role == Role::Output);
+        let copied = launchable.copied.as_deref();
+        let element: usize = outputs.map(|o| o.dtype.size()).sum();
         let room = *SCRATCH / element.max(1);
         let tile = TILE.max((room / 2 + 1).next_power_of_two());
         Task { run, launch, launchable, sinks, copied, tile }
@@ -149,9 +149,10 @@ impl<'a> Task<'a> {
 
     /// Elements that are looked at together in a sequence: more, where they are read in place.
     fn stretch(&self, split: usize, row: usize, i: usize) -> usize {
-        let in_place = self.copied.as_ref().is_some_and(|c| {
-            c.iter().all(|&operand| self.launch.rectangle(operand, split, row..row + 1, 0..i).is_some())
-        });
+        let in_place = i > self.tile
+            && self.copied.is_some_and(|c| {
+                c.iter().all(|&operand| self.launch.rectangle(operand, split, row..row + 1, 0..i).is_some())
+            });
         if in_place { STRETCH } else { self.tile }
     }
 
@@ -431,8 +432,30 @@ impl<'a> Task<'a> {
         } else {
             w.div_ceil(threads * 4).next_multiple_of(64).min(STRIPE).min(w)
         };
-        // Tasks are pieces of a row of results, or many whole rows.
+        // One row of results, or a piece of it, to place `at` of `outs`.
+        let one = |row: usize, columns: Range<usize>, within: usize, at: usize, outs: &mut [&mut [u8]]| -> Result<()> {
+            let n = columns.len();
+            let states = if within <= 1 {
+                self.stripe(split, row * o, o, columns, 0..blocks)?
+            } else {
+                let mut levels = Levels::default();
+                let compute = |range| self.stripe(split, row * o, o, columns.clone(), range);
+                for mut part in self.collect(&self.subtrees(blocks, within), within, compute)? {
+                    levels.push(self.sinks, &mut part);
+                }
+                levels.fold(self.sinks).map_or_else(|| self.states(n), Ok)?
+            };
+            for ((s, state), out) in self.sinks.iter().zip(&states).zip(outs) {
+                let out = &mut out[at * n * s.result_size..(at + 1) * n * s.result_size];
+                s.op.finish(&state.bytes()[..n * s.op.state_size()], o as u64, out);
+            }
+            Ok(())
+        };
         let wide = w > width;
+        if threads <= 1 && !wide {
+            return (0..k).try_for_each(|row| one(row, 0..w, 1, row, outs));
+        }
+        // Tasks are pieces of a row of results, or many whole rows.
         let chunk = if wide { 1 } else { k.div_ceil(if k >= threads * 2 { threads * 4 } else { k }) };
         let tiles: Vec<(Range<usize>, Range<usize>)> = (0..k)
             .step_by(chunk)
@@ -442,25 +465,7 @@ impl<'a> Task<'a> {
         let across = if tiles.len() >= threads * 2 { threads } else { 1 };
         let within = if across > 1 { 1 } else { threads };
         self.run.each(across, tiles.into_iter().zip(pieces).collect(), |((rows, columns), mut outs)| {
-            let n = columns.len();
-            for (at, row) in rows.enumerate() {
-                let parts = self.collect(&self.subtrees(blocks, within), within, |range| {
-                    self.stripe(split, row * o, o, columns.clone(), range)
-                })?;
-                let mut levels = Levels::default();
-                for mut part in parts {
-                    levels.push(self.sinks, &mut part);
-                }
-                let states = match levels.fold(self.sinks) {
-                    Some(states) => states,
-                    None => self.states(n)?,
-                };
-                for ((s, state), out) in self.sinks.iter().zip(&states).zip(&mut outs) {
-                    let out = &mut out[at * n * s.result_size..(at + 1) * n * s.result_size];
-                    s.op.finish(&state.bytes()[..n * s.op.state_size()], o as u64, out);
-                }
-            }
-            Ok(())
+            rows.enumerate().try_for_each(|(at, row)| one(row, columns.clone(), within, at, &mut outs))
         })
     }
 
@@ -495,10 +500,7 @@ impl<'a> Task<'a> {
                 states = self.states(n)?;
             }
         }
-        match levels.fold(self.sinks) {
-            Some(states) => Ok(states),
-            None => self.states(n),
-        }
+        levels.fold(self.sinks).map_or_else(|| self.states(n), Ok)
     }
 }
 

@@ -178,6 +178,7 @@ fn run_run(settings: &Settings, input: &str) -> Outcome {
     let mut expected: Option<Vec<Tensor>> = None;
     for (name, config) in ways {
         let plan = Plan::new(graph.clone(), &layouts, &config, false).map_err(|e| e.to_string())?;
+        let inputs: Vec<&Tensor> = inputs.iter().collect();
         let results = plan.run(&inputs, &config).map_err(|e| format!("{name}: {e}"))?.into_vec();
         let expected = expected.get_or_insert_with(|| results.clone());
         for (i, (a, b)) in expected.iter().zip(&results).enumerate() {

@@ -29,12 +29,15 @@ fn take_compare(args: &[String]) -> Outcome<Option<(String, Vec<String>)>> {
 /// are no benchmarks without.
 fn contest(args: &[String]) -> Outcome {
     let python = python::environment(&[ORACLE]).map_err(|why| format!("the benchmarks need NumPy: {why}"))?;
-    python::each(&python, PEERS, &wanted(args))?;
+    let wanted = wanted(args);
+    python::each(&python, PEERS, &wanted)?;
     let mut command = Command::new(harness(&root(), &target())?);
     command.current_dir(root()).arg("run").arg("--python").arg(python).args(args);
-    match ndarray() {
-        Ok(program) => drop(command.arg("--ndarray").arg(program)),
-        Err(why) => println!("not installed: ndarray: {why}"),
+    if wanted.is_empty() || wanted.iter().any(|name| name == "ndarray") {
+        match ndarray() {
+            Ok(program) => drop(command.arg("--ndarray").arg(program)),
+            Err(why) => println!("not installed: ndarray: {why}"),
+        }
     }
     shell::run(&mut command)
 }

@@ -10,12 +10,18 @@ use std::rc::Rc;
 /// From this many elements on, loops are parallel: below, waking the threads costs more than the loop.
 const PARALLEL: usize = 32_768;
 
+/// 1/(2 pi).
+const DENSITY: f64 = 0.159_154_943_091_895_35;
+
+/// Fills an array.
+type Fill<T> = Box<dyn FnMut(&mut ArrayD<T>)>;
+
 /// One workload with its inputs.
 pub(crate) struct Task<T> {
     /// Gives a new array.
     pub(crate) fresh: Box<dyn FnMut() -> ArrayD<T>>,
     /// Fills the array; none where the result is a number.
-    pub(crate) reused: Option<Box<dyn FnMut(&mut ArrayD<T>)>>,
+    pub(crate) reused: Option<Fill<T>>,
 }
 
 /// The dtypes that have loops.
@@ -129,7 +135,7 @@ macro_rules! floats {
                         * x
                         + 0.8),
                     "gauss" => {
-                        elementwise!(inputs, $t, |x, y| (-(x * x + y * y) * 0.5).exp() * 0.159_154_943_091_895_35)
+                        elementwise!(inputs, $t, |x, y| (-(x * x + y * y) * 0.5).exp() * DENSITY as $t)
                     }
                     "trig" => elementwise!(inputs, $t, |x, y| x.sin() * y.cos() + (x * y).tanh()),
                     "hyp" => elementwise!(inputs, $t, |x, y| (x * x + y * y).sqrt()),
@@ -220,11 +226,11 @@ macro_rules! floats {
                         let (rows, columns) = a.dim();
                         filling((rows - 2, columns - 2), move |out| {
                             let all = Zip::from(out)
-                                .and(a.slice(s![1..-1, 1..-1]))
-                                .and(a.slice(s![1..-1, ..-2]))
-                                .and(a.slice(s![1..-1, 2..]))
-                                .and(a.slice(s![..-2, 1..-1]))
-                                .and(a.slice(s![2.., 1..-1]));
+                                .and(a.slice(s![1..rows - 1, 1..columns - 1]))
+                                .and(a.slice(s![1..rows - 1, ..columns - 2]))
+                                .and(a.slice(s![1..rows - 1, 2..]))
+                                .and(a.slice(s![..rows - 2, 1..columns - 1]))
+                                .and(a.slice(s![2.., 1..columns - 1]));
                             match a.len() < PARALLEL {
                                 true => all.for_each(|o, &c, &w, &e, &n, &s| *o = 0.2 * (c + w + e + n + s)),
                                 false => all.par_for_each(|o, &c, &w, &e, &n, &s| *o = 0.2 * (c + w + e + n + s)),

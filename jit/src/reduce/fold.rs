@@ -285,16 +285,17 @@ fn add_rows<F: Fold<L>, const L: usize>(states: &mut [F::State], data: &[F::Elem
     }
 }
 
-/// One inner block. `lanes` is `L`, in a way that the compiler does not see.
+/// One inner block. `lanes` is `L`, in a way that the compiler only knows not to be more.
 #[inline(always)]
 fn block<F: Fold<L>, const L: usize>(data: &[F::Elem], lanes: usize) -> F::State {
     let mut states = [F::IDENTITY; L];
-    if data.len() == 16 * L {
+    if let Ok(rows) = <&[[F::Elem; L]; 16]>::try_from(data.as_chunks::<L>().0) {
         // Lane by lane, each of which stays in a register for all its elements.
-        let rows: [&[F::Elem]; 16] = std::array::from_fn(|r| &data[r * L..][..lanes]);
-        for (j, s) in states[..lanes].iter_mut().enumerate() {
-            let first = F::widen(rows[0][j]);
-            *s = rows[1..].iter().fold(first, |x, row| F::join(x, F::widen(row[j])));
+        for (j, state) in states[..lanes].iter_mut().enumerate() {
+            *state = F::widen(rows[0][j]);
+            for row in &rows[1..] {
+                *state = F::join(*state, F::widen(row[j]));
+            }
         }
         return halve::<F, L, L>(states);
     }
@@ -304,6 +305,13 @@ fn block<F: Fold<L>, const L: usize>(data: &[F::Elem], lanes: usize) -> F::State
         *s = F::join(*s, F::widen(*x));
     }
     halve::<F, L, L>(states)
+}
+
+/// `L`, in a way that the compiler only knows not to be more: the loop vectorizer takes loops of a trip count it does not
+/// know.
+#[inline(always)]
+fn lanes<const L: usize>() -> usize {
+    std::hint::black_box(L).min(L)
 }
 
 struct Blocks<'a, F: Fold<L>, const L: usize> {
@@ -317,7 +325,7 @@ impl<F: Fold<L>, const L: usize> WithSimd for Blocks<'_, F, L> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let lanes = std::hint::black_box(L);
+        let lanes = lanes::<L>();
         for data in self.data.chunks(16 * L) {
             let mut state = block::<F, L>(data, lanes);
             let level = self.count.trailing_ones() as usize;
@@ -365,7 +373,7 @@ impl<F: Fold<L>, const L: usize> WithSimd for Rows<'_, F, L> {
             7 => self.short::<7, 8>(),
             8 => self.short::<8, 8>(),
             k => {
-                let lanes = std::hint::black_box(L);
+                let lanes = lanes::<L>();
                 for (s, row) in self.states.iter_mut().zip(self.data.chunks_exact(k)) {
                     *s = block::<F, L>(row, lanes);
                 }

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
     /// One state for each set bit of `count`, and room for the others: bit `i` has bytes `i * size ..`.
-    words: SmallVec<[u64; 24]>,
+    words: SmallVec<[u64; 12]>,
     count: u64,
 }
 
