@@ -18,8 +18,9 @@
 //! that does not repeat its elements is always inline.
 //!
 //! **Short reductions.** A reduction of at most [`UNROLL`] elements to each result, whose order of combination is written
-//! down, is treated as elementwise: its kernel reads all elements of a result and combines them in the lanes. So it can
-//! be inline, fuses with what reads it, and needs no loop over an inner axis of three elements.
+//! down, is treated as elementwise where there are results enough to fill vectors: its kernel reads all elements of a
+//! result and combines them in the lanes. So it can be inline, fuses with what reads it, and needs no loop over an inner
+//! axis of three elements.
 //!
 //! Kernels are bounded: a node under which more than [`MAX_WEIGHT`] would be inline is stored. Stored nodes of the
 //! same level, iteration shape and kind share a kernel. Everything here is linear in the size of the graph.
@@ -43,6 +44,8 @@ const KERNEL: u64 = 4000;
 pub const UNROLL: usize = 16;
 /// The same where the elements are only read from memory: a kernel that reads with strides must save something.
 const UNROLL_LOADS: usize = 8;
+/// The least results: fewer fill no vector, and gain nothing for a kernel that knows an extent.
+const UNROLL_RESULTS: usize = 16;
 /// The most operands that an unrolled reduction may give a kernel.
 const UNROLL_OPERANDS: u32 = 32;
 
@@ -253,6 +256,7 @@ pub fn fuse(graph: &Graph, options: FuseOptions) -> Fusion {
             if enabled
                 && ordered
                 && (1..=most).contains(&k)
+                && node.shape.elements() >= UNROLL_RESULTS
                 && n * times <= UNROLL_OPERANDS
                 && (w + 1) * times <= MAX_WEIGHT / 2
             {
