@@ -136,7 +136,7 @@ impl Code {
             Backend::Interp => Form::Interp(Box::new(Interp::new(kernel))),
             Backend::Clif => Form::Clif(Box::new(clif::Compiled::new(kernel, target)?)),
             #[cfg(target_arch = "x86_64")]
-            Backend::Wide => Form::Wide(Box::new(crate::wide::Compiled::new(kernel, target, false)?)),
+            Backend::Wide => Form::Wide(Box::new(crate::wide::Compiled::new(kernel, target)?)),
             #[cfg(not(target_arch = "x86_64"))]
             Backend::Wide => return Err(CodeError::NoCompiler { target: target.name() }),
         };

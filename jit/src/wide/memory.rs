@@ -232,8 +232,8 @@ impl Selector<'_> {
                 continue;
             }
             let (code, imm) = match bytes {
-                64 => (if self.stream { STREAM.evex } else { STORE.evex }, None),
-                32 if !self.evex => (if self.stream { STREAM.vex } else { STORE.vex }, None),
+                64 => (STORE.evex, None),
+                32 if !self.evex => (STORE.vex, None),
                 32 => (Code::VEX_Vmovupd_ymmm256_ymm, None),
                 16 => (Code::VEX_Vmovupd_xmmm128_xmm, None),
                 8 => (Code::VEX_Vmovq_xmmm64_xmm, None),

@@ -77,12 +77,12 @@ pub(crate) fn why_not(target: &Target) -> Option<String> {
 
 impl Compiled {
     /// Compiles a kernel that has been verified.
-    pub(crate) fn new(kernel: &Kernel, target: &Target, stream: bool) -> Result<Compiled, CodeError> {
+    pub(crate) fn new(kernel: &Kernel, target: &Target) -> Result<Compiled, CodeError> {
         if let Some(why) = why_not(target) {
             return Err(CodeError::Compiler(why));
         }
         let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
-        let code = assemble(kernel, target.vector_bits() == 512, stream).map_err(CodeError::Compiler)?;
+        let code = assemble(kernel, target.vector_bits() == 512).map_err(CodeError::Compiler)?;
         let mut module = JITModule::new(JITBuilder::with_isa(isa.clone(), default_libcall_names()));
         match define(&mut module, isa, &code.bytes) {
             Ok(start) => {
@@ -132,10 +132,10 @@ impl Drop for Compiled {
 }
 
 /// Makes the bytes of a kernel.
-fn assemble(kernel: &Kernel, evex: bool, stream: bool) -> Result<encode::Encoded, String> {
+fn assemble(kernel: &Kernel, evex: bool) -> Result<encode::Encoded, String> {
     let (width, registers) = if evex { (64, 32) } else { (32, 16) };
     let plan = plan::Plan::new(kernel, width, registers);
-    let mut selector = select::Selector::new(kernel, &plan, evex, stream);
+    let mut selector = select::Selector::new(kernel, &plan, evex);
     nest::build(&mut selector);
     let select::Selector { body, pool, tail_table, .. } = selector;
     if body.insts.len() > MAX_INSTRUCTIONS {
@@ -147,6 +147,18 @@ fn assemble(kernel: &Kernel, evex: bool, stream: bool) -> Result<encode::Encoded
             .map_err(|e| format!("register allocation: {e:?}"))?;
         encode::encode(&body, output, plan.rounds, &pool.bytes, tail_table)
     })
+}
+
+/// The code of a kernel for vectors of 512 bits, whatever this CPU has: its instructions, none of them invalid.
+#[cfg(test)]
+pub(crate) fn encode_512(kernel: &Kernel) -> Result<Vec<iced_x86::Instruction>, String> {
+    let code = assemble(kernel, true)?;
+    let mut decoder = iced_x86::Decoder::with_ip(64, &code.bytes[code.entry..], code.entry as u64, 0);
+    let instructions: Vec<_> = decoder.iter().collect();
+    match instructions.iter().find(|i| i.is_invalid()) {
+        Some(bad) => Err(format!("invalid instruction at {:#x}", bad.ip())),
+        None => Ok(instructions),
+    }
 }
 
 /// Puts the bytes into the module, as a function.

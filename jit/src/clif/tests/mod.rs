@@ -145,6 +145,30 @@ fn primitives_compile_for_aarch64() {
     }
 }
 
+/// Every primitive can be encoded with 512 bits, also where the CPU cannot run that.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn primitives_encode_for_512_bits() {
+    for &prim in Prim::ALL {
+        for (args, ty, imm) in signatures(prim) {
+            for class in [Class::Contiguous, Class::Broadcast, Class::Strided] {
+                let mut b = Builder::new();
+                let mut values = [ValueId(0); 3];
+                for (value, &arg) in values.iter_mut().zip(&args) {
+                    *value = input(&mut b, arg, Ty::I32, class);
+                }
+                let v = b.inst(prim, ty, values, imm);
+                output(&mut b, v, if class == Class::Strided { class } else { Class::Contiguous });
+                let kernel = b.finish();
+                match crate::wide::encode_512(&kernel) {
+                    Ok(code) => assert!(code.len() > 20),
+                    Err(e) => panic!("{e}\n{kernel}"),
+                }
+            }
+        }
+    }
+}
+
 /// Shifts by constants, all the way past the width.
 #[test]
 fn constant_shifts() {
