@@ -31,14 +31,12 @@ const PACK_REUSE: usize = 8;
 
 /// Strided operands that are copied before a kernel reads them: see [`Lowering::pack`].
 pub(crate) struct Packed {
-    /// The memory of the copies, one after another.
-    pub slot: Slot,
-    /// Its size.
-    pub bytes: usize,
     /// The axes of the loops that the copy has.
     pub axes: Vec<usize>,
-    /// What is copied where to.
+    /// What is copied where to: each to memory of its own, numbered in the order of the operands.
     pub copies: Vec<(Access, Access)>,
+    /// Bytes of each copy's memory.
+    pub bytes: usize,
     from: Source,
     strides: Strides,
     dtype: DType,
@@ -176,6 +174,7 @@ impl<'a> Lowering<'a> {
         let Some(&inner) = axes.last() else { return Vec::new() };
         let product = |axes: &[usize]| axes.iter().fold(1usize, |n, &i| n.saturating_mul(self.shape[i]));
         let mut packed: Vec<Packed> = Vec::new();
+        let mut slots = next..;
         for i in 0..self.accesses.len() {
             let access = &self.accesses[i];
             let size = access.dtype.size();
@@ -189,11 +188,10 @@ impl<'a> Lowering<'a> {
             let same = |p: &Packed| p.from == from.source && p.strides == from.strides && p.dtype == from.dtype;
             let known = packed.iter().position(same).unwrap_or_else(|| {
                 packed.push(Packed {
-                    slot: next + packed.len() as Slot,
                     from: from.source,
                     strides: from.strides.clone(),
                     dtype: from.dtype,
-                    bytes: 0,
+                    bytes,
                     axes: moving.clone(),
                     copies: Vec::new(),
                 });
@@ -206,9 +204,8 @@ impl<'a> Lowering<'a> {
                 strides[axis] = step;
                 step *= self.shape[axis] as isize;
             }
-            let to =
-                Access { source: Source::Slot(pack.slot), offset: pack.bytes as isize, strides, dtype: from.dtype };
-            pack.bytes += bytes;
+            let Some(slot) = slots.next() else { break };
+            let to = Access { source: Source::Slot(slot), offset: 0, strides, dtype: from.dtype };
             self.accesses[i] = to.clone();
             pack.copies.push((from, to));
         }

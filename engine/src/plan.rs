@@ -610,7 +610,8 @@ impl Planner<'_> {
         let first = self.slots.len() as Slot;
         let packed = lowering.pack(&order, first);
         let mut places = Vec::new();
-        let slots = first + packed.len() as Slot..;
+        let copies: usize = packed.iter().map(|p| p.copies.len()).sum();
+        let slots = first + copies as Slot..;
         for ((&id, value), slot) in group.roots.iter().zip(values).zip(slots) {
             let dtype = self.graph.node(id).dtype;
             let mut strides: Strides = SmallVec::from_elem(0, shape.rank());
@@ -628,12 +629,18 @@ impl Planner<'_> {
         }
         let lowered = lowering.finish(&[&order]);
         let (run, _) = self.launchable(lowered, group.weight, group.roots.clone())?;
+        self.slots.resize(self.slots.len() + copies, SlotInfo::default());
         for pack in packed {
             let mut lowering = self.lowering(shape);
             let weight = pack.copies.len() as u32;
+            let slots: Vec<Source> = pack.copies.iter().map(|(_, to)| to.source).collect();
             pack.copies.into_iter().for_each(|(from, to)| lowering.copy(from, to));
             let lowered = lowering.finish(&[&pack.axes]);
-            self.slots.push(SlotInfo { bytes: pack.bytes });
+            for slot in slots {
+                if let Source::Slot(slot) = slot {
+                    self.slots[slot as usize].bytes = pack.bytes;
+                }
+            }
             let (run, _) = self.launchable(lowered, weight, group.roots.clone())?;
             self.steps.push(Step::Map { run, in_place: SmallVec::new() });
         }

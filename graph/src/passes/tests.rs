@@ -119,7 +119,7 @@ fn a_graph_that_comes_wrong_is_nobodys_fault() {
 
 #[test]
 fn sets_of_passes_print_and_parse() {
-    assert_eq!(PassSet::ALL.to_string(), "fold, simplify, views, cse, dce, fuse");
+    assert_eq!(PassSet::ALL.to_string(), "fold, simplify, views, cse, dce, fuse, rows");
     assert_eq!(PassSet::ALL.to_string().parse(), Ok(PassSet::ALL));
     assert_eq!("".parse(), Ok(PassSet::NONE));
     assert_eq!(
