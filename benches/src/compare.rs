@@ -47,7 +47,10 @@ pub(crate) fn compare(options: &CompareOptions) -> Result<(), String> {
         }
     }
     match slower.is_empty() {
-        true => Ok(println!("nothing is slower beyond noise")),
+        true => {
+            println!("nothing is slower beyond noise");
+            Ok(())
+        }
         false => Err(format!("slower beyond noise, twice: {}", slower.join(", "))),
     }
 }

@@ -327,7 +327,7 @@ fn what_has_been_computed_is_a_leaf() {
     let (before, after) = (y(1), y(2));
     let early = z(&after);
     after.complete(Arc::new(7u8));
-    assert_eq!(recognised(&[z(&before)], &[early.clone()]), None);
+    assert_eq!(recognised(&[z(&before)], std::slice::from_ref(&early)), None);
     assert_eq!(recognised(&[early], &[z(&before)]), None);
     let plain = z(&leaf(3, DType::F64, &[3]));
     assert_eq!(z(&after).fingerprint(), plain.fingerprint());

@@ -193,7 +193,10 @@ impl Scan {
     }
 }
 
+/// Two slices that lie next to each other.
+type Two<'a, T> = (&'a [T], &'a [T]);
+
 /// Both halves of each half, where a half has two blocks.
-fn halves<'a, T>((left, right): (&'a [T], &'a [T])) -> ((&'a [T], &'a [T]), (&'a [T], &'a [T])) {
+fn halves<'a, T>((left, right): Two<'a, T>) -> (Two<'a, T>, Two<'a, T>) {
     (left.split_at(Scan::BLOCK), right.split_at(Scan::BLOCK))
 }

@@ -12,7 +12,8 @@ fn repeated_calls_hardly_allocate() {
     let axpy = Function::new(|[x, y]: [Array; 2]| x * 2.0 + y);
     let sum = Function::new(|[x, y]: [Array; 2]| (x - y).square().sum(All));
     let both = Function::new(|[x, y]: [Array; 2]| [x.exp() + &y, x * y]);
-    let functions: [(&str, Box<dyn Fn()>, u64); 4] = [
+    type Case<'a> = (&'a str, Box<dyn Fn() + 'a>, u64);
+    let functions: [Case<'_>; 4] = [
         // The handle of the result's memory; the memory comes from the pool.
         ("axpy", Box::new(|| drop(axpy.call_with([&x, &y], &config).unwrap())), 1),
         // The same for the tile of scratch.
@@ -25,7 +26,7 @@ fn repeated_calls_hardly_allocate() {
         for _ in 0..3 {
             call();
         }
-        let count = measure(|| call()).count_total;
+        let count = measure(&call).count_total;
         assert!(count <= most, "{name}: {count} allocations");
     }
 }

@@ -100,7 +100,7 @@ fn a_stop_stops() {
     let stages = [stage(&add, &[8], &[binding(m(0), &[8]), binding(m(0), &[8]), binding(m(1), &[8])], &[])];
     let mut rows = Rows::new(8, 2, memories, stages).unwrap();
     let mut parts = rows.parts(1);
-    assert_eq!(parts.pop().unwrap().run(&mut [], |rows| Err(rows)), Err(2));
+    assert_eq!(parts.pop().unwrap().run(&mut [], Err), Err(2));
     drop(parts);
     assert_eq!(out, [2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
 }

@@ -99,7 +99,7 @@ impl Selector<'_> {
         }
         let at = p * length;
         let part = self.part(a, (at / 16) as u8);
-        if at % 16 == 0 {
+        if at.is_multiple_of(16) {
             return part;
         }
         let code = Code::VEX_Vpsrldq_xmm_xmm_imm8;
