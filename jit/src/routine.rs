@@ -88,11 +88,19 @@ routines! {
     Sinh "sinh" sinh, pxfm::f_sinhf;
     Cosh "cosh" pxfm::f_cosh, pxfm::f_coshf;
     Tanh "tanh" pxfm::f_tanh, pxfm::f_tanhf;
+    Cbrt "cbrt" pxfm::f_cbrt, pxfm::f_cbrtf;
+    Asinh "asinh" pxfm::f_asinh, pxfm::f_asinhf;
+    Acosh "acosh" pxfm::f_acosh, pxfm::f_acoshf;
+    Atanh "atanh" pxfm::f_atanh, pxfm::f_atanhf;
+    Sigmoid "sigmoid" pxfm::f_logistic, pxfm::f_logisticf;
+    Erf "erf" pxfm::f_erf, pxfm::f_erff;
+    Erfc "erfc" pxfm::f_erfc, pxfm::f_erfcf;
     }
     two {
     Atan2 "atan2" atan2, pxfm::f_atan2f;
     Hypot "hypot" crate::hypot::hypot, hypotf;
     Pow "pow" pow, powf;
+    Logaddexp "logaddexp" logaddexp, logaddexpf;
     Fmod "fmod" fmod, fmodf;
     }
 }
@@ -136,6 +144,22 @@ fn powf(a: f32, b: f32) -> f32 {
     // Odd: an integer that halves to none. Beyond 2^24 all floats are even.
     let odd = b.trunc() == b && (b * 0.5).trunc() != b * 0.5;
     if a == 0.0 && odd { power.copysign(a) } else { power }
+}
+
+/// Composed, so within a unit in the last place of the larger of the result and the operands.
+fn logaddexp(a: f64, b: f64) -> f64 {
+    if a == b {
+        a + std::f64::consts::LN_2
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else {
+        a.max(b) + pxfm::f_log1p(pxfm::f_exp(-(a - b).abs()))
+    }
+}
+
+/// Through `f64`, whose other bits leave little to round wrongly.
+fn logaddexpf(a: f32, b: f32) -> f32 {
+    logaddexp(a as f64, b as f64) as f32
 }
 
 /// The remainder of `a / b` with the sign of `a`. Always exact.
