@@ -56,7 +56,10 @@ fn main() -> ExitCode {
     }
     print!("{HALVES}");
     for f in chosen.iter().filter(|f| f.arity() == 1) {
-        let (half, brain) = (halves(f, f16::from_bits, f16::to_f32, f16::from_f64), halves(f, bf16::from_bits, bf16::to_f32, bf16::from_f64));
+        let (half, brain) = (
+            halves(f, f16::from_bits, f16::to_f32, f16::from_f64),
+            halves(f, bf16::from_bits, bf16::to_f32, bf16::from_f64),
+        );
         println!("| `{}` | {half} | {brain} |", f.name);
     }
     if right { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -92,7 +92,7 @@ routines! {
     Asinh "asinh" pxfm::f_asinh, pxfm::f_asinhf;
     Acosh "acosh" pxfm::f_acosh, pxfm::f_acoshf;
     Atanh "atanh" pxfm::f_atanh, pxfm::f_atanhf;
-    Sigmoid "sigmoid" pxfm::f_logistic, pxfm::f_logisticf;
+    Sigmoid "sigmoid" sigmoid, sigmoidf;
     Erf "erf" pxfm::f_erf, pxfm::f_erff;
     Erfc "erfc" pxfm::f_erfc, pxfm::f_erfcf;
     }
@@ -110,6 +110,15 @@ routines! {
 /// `pxfm` loses the sign of zero.
 fn sinh(a: f64) -> f64 {
     pxfm::f_sinh(a).copysign(a)
+}
+
+/// `pxfm` gives one below -745, and loses subnormal results. Far below zero, the denominator is one.
+fn sigmoid(a: f64) -> f64 {
+    if a < -45.0 { pxfm::f_exp(a) } else { pxfm::f_logistic(a) }
+}
+
+fn sigmoidf(a: f32) -> f32 {
+    sigmoid(a as f64) as f32
 }
 
 /// `pxfm` loses the sign of a result that underflows to zero.

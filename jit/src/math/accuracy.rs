@@ -51,8 +51,8 @@ const fn two(
 
 /// Every function of the library.
 pub const FUNCTIONS: &[Function] = &[
-    one("exp", super::exp, Routine::Exp, (-750.0, 715.0), [[0.95, 0.99], [1.5, 1.5]]),
-    one("exp2", super::exp2, Routine::Exp2, (-1080.0, 1030.0), [[0.95, 0.95], [1.5, 1.5]]),
+    one("exp", super::exp, Routine::Exp, (-750.0, 715.0), [[0.95, 0.95], [4.0, 1.5]]),
+    one("exp2", super::exp2, Routine::Exp2, (-1080.0, 1030.0), [[0.95, 0.95], [4.0, 1.5]]),
     one("expm1", super::expm1, Routine::Expm1, (-40.0, 715.0), [[0.99, 0.99], [1.5, 1.5]]),
     one("log", super::log, Routine::Log, (0.0, 10.0), [[0.99, 0.99], [2.0, 2.0]]),
     one("log2", super::log2, Routine::Log2, (0.0, 10.0), [[0.99, 0.99], [2.0, 2.0]]),

@@ -145,7 +145,7 @@ TABLES = {
         lambda z: series(lambda i: (-1) ** i / mp.factorial(2 * i + 4), z, 30),
         lambda z: z * z, (0, PIO4_2), (57.5, 52), (28, 24)),
     "ASIN": (asin_tail, lambda z: z, (0, mpf("0.25")), (57.5, 52), (28, 24)),
-    "ERF": (erf_tail, lambda z: mpf(1), (0, mpf(1)), (56.5, 52), (28, 24)),
+    "ERF": (erf_tail, lambda z: mpf(1), (0, mpf("0.5626")), (56.5, 52), (28, 24)),
     # in binary32 with another center; the weights are the errors that count beside 5/4
     "ERFC": ((erfc_scaled("3.5"), erfc_scaled("2.5")), lambda t: mpf(1), (centered("3.5", 27.5), centered("2.5", 10.5)), (57, 52), (28.5, 24)),
     "ATAN": (atan_tail, lambda z: z, (0, mpf("0.25")), (57.5, 52), (28, 24)),

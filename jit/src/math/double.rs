@@ -43,10 +43,10 @@ impl<'a> Pair<'a> {
 
     /// The quotient, with one division; its error beyond the rounding grows with the low parts' share in the sums.
     ///
-    /// The first guess leaves a remainder, which is exact but for the low parts; one more step divides that too.
+    /// The first guess leaves a remainder; one more step divides that too.
     pub(super) fn over(self, y: Pair<'a>) -> Lane<'a> {
         let inverse = 1.0 / y.sum();
-        let q = self.hi * inverse;
+        let q = self.sum() * inverse;
         let minus = -q;
         let rest = minus.fma(y.hi, self.hi) + minus.fma(y.lo, self.lo);
         rest.fma(inverse, q)

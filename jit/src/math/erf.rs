@@ -14,11 +14,10 @@ use crate::{Builder, Precision, ValueId};
 pub fn erf(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
     emit(b, precision, [x], |[x]| {
         let m = x.abs();
-        // The complement is small, so its errors are too.
         let far = Far::of(m);
-        let complement = exp_of(-(far.x * far.x)) * ((far.g + 1.25) * far.w);
+        let far = if x.is_fast() { exp_of(-(far.x * far.x)) * ((far.g + 1.25) * far.w) } else { far.complement() };
         let near = m.fma((m * m).poly(&ERF), m);
-        m.lt(1.0).select(near, 1.0 - complement).copysign(x)
+        m.lt(0.75).select(near, 1.0 - far).copysign(x)
     })
 }
 

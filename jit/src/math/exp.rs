@@ -1,7 +1,7 @@
 //! `exp`, `exp2`, `expm1`.
 //!
-//! `x = k ln 2 + r` with `|r| <= ln(2) / 2`; `e^x = 2^k e^r`, and `e^r = 1 + (r + r^2 p(r))`. The sum in brackets is
-//! rounded at less than half a unit of the result, `r` at less than a quarter. The power of two is multiplied in two
+//! `x = k ln 2 + r` with `|r| <= ln(2) / 2`; `e^x = 2^k e^r`, and `e^r = 1 + (r + r^2 p(r))`. Rounding the sum in brackets
+//! costs at most a quarter of a unit of the result. The power of two is multiplied in two
 //! halves, so that results that are subnormal, zero or infinite take no instruction of their own.
 
 use super::coefficients::{EXP, EXP2, EXPM1, LN2, LN2_F32, LN2_SHORT, LN2_SHORT_F32};
@@ -45,8 +45,15 @@ pub(super) fn exp_of(x: Lane<'_>) -> Lane<'_> {
     let held = hold(x, x.pick((-746.0, 710.0), (-104.0, 89.0)));
     let (shifted, k) = multiples(held, LOG2_E);
     let ln2 = ln2(x);
-    let r = k.fma(-ln2[1], k.fma(-ln2[0], held));
-    let q = (r * r).fma(r.poly(&EXP), r);
+    let hi = k.fma(-ln2[0], held);
+    let q = if x.is_fast() {
+        let r = k.fma(-ln2[1], hi);
+        (r * r).fma(r.poly(&EXP), r)
+    } else {
+        let rest = k * -ln2[1];
+        let r = hi + rest;
+        hi + (r * r).fma(r.poly(&EXP), rest)
+    };
     finish(x, q, k, shifted, x.pick(-708.0, -86.9))
 }
 

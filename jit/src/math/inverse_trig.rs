@@ -27,10 +27,8 @@ pub fn acos(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
         let negative = x.lt(0.0);
         let low = half_pi_low(x);
         let far = |pi: f64| negative.choose(x, pi, 0.0);
-        let base = Pair {
-            hi: big.select(far(PI), x.constant(FRAC_PI_2)),
-            lo: big.select(far(2.0 * low), x.constant(low)),
-        };
+        let base =
+            Pair { hi: big.select(far(PI), x.constant(FRAC_PI_2)), lo: big.select(far(2.0 * low), x.constant(low)) };
         let factor = big.choose(x, 2.0, -1.0).flip(x.sign_bit());
         on_base(base, Some(factor), u)
     })

@@ -225,11 +225,6 @@ impl<'a> Lane<'a> {
         self.build(|b| b.iadd(self.id, x.id))
     }
 
-    /// Of integers: the sum, wrapping.
-    pub(super) fn iadd(self, y: Lane<'a>) -> Lane<'a> {
-        self.build(|b| b.iadd(self.id, y.id))
-    }
-
     /// Of integers: the difference, wrapping.
     pub(super) fn isub(self, y: Lane<'a>) -> Lane<'a> {
         self.build(|b| b.isub(self.id, y.id))

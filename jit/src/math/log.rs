@@ -5,7 +5,7 @@
 //! polynomial takes fewer instructions than the quotient: `log m = f + f^2 (-1/2 + f P(f))`.
 
 use super::coefficients::{LN2, LN2_F32, LN2_SHORT, LN2_SHORT_F32, LOG, LOG2_E, LOG2_E_F32, LOG10_2, LOG10_2_F32};
-use super::coefficients::{LOG10_E, LOG10_E_F32, LOG_F};
+use super::coefficients::{LOG_F, LOG10_E, LOG10_E_F32};
 use super::double::{Pair, fast_two_sum, two_sum};
 use super::lanes::{Lane, emit};
 use crate::{Builder, Precision, ValueId};

@@ -2,7 +2,7 @@
 
 use super::double::{Pair, fast_two_sum, two_sum};
 use super::exp::{Reduced, finish, power};
-use super::lanes::{Lane, emit};
+use super::lanes::emit;
 use super::log::of_pair;
 use crate::{Builder, Precision, ValueId};
 

@@ -3,7 +3,7 @@
 //! `x^y = 2^(y log2 x)`, where the logarithm is a pair that is good to about 2^-66 (2^-35 in `F32`): of the product's at
 //! most 1074 (149), an error of 2^-56 (2^-28) remains, so that the result is off by little more than its rounding.
 
-use super::coefficients::{LN2, LN2_F32, EXP2, POW, POW_1, POW_1_F32, POW_3, POW_3_F32};
+use super::coefficients::{EXP2, LN2, LN2_F32, POW, POW_1, POW_1_F32, POW_3, POW_3_F32};
 use super::double::{Pair, fast_two_sum, two_prod};
 use super::exp::finish;
 use super::lanes::{Lane, emit};
@@ -23,8 +23,7 @@ pub fn pow(b: &mut Builder, x: ValueId, y: ValueId, precision: Precision) -> Val
         // NaN for negative bases that have no power, then bases of zero, infinity and NaN.
         let sum = product.hi + lo;
         let sum = x.lt(exponent.whole.choose(x, f64::NEG_INFINITY, 0.0)).select(x.constant(f64::NAN), sum);
-        let zero = if x.is_fast() { magnitude.lt(x.format().least) } else { x.eq(0.0) };
-        let sum = zero.select(held * f64::NEG_INFINITY, sum);
+        let sum = x.eq(0.0).select(held * f64::NEG_INFINITY, sum);
         let sum = magnitude.lt(f64::INFINITY).select(sum, held * magnitude);
         let r = power(sum, product.hi, lo).flip(exponent.odd.choose(x, -0.0, 0.0).bits().and(x.bits()));
         (x.eq(1.0) | y.eq(0.0)).select(x.constant(1.0), r)
@@ -48,7 +47,7 @@ impl<'a> Exponent<'a> {
 
 /// `log2 x` for positive finite `x`, as a pair that is not normalized.
 fn log2(x: Lane<'_>) -> Pair<'_> {
-    let (k, m) = split(x, !x.is_fast());
+    let (k, m) = split(x, true);
     // s = f / (2 + f) as a pair: f is exact, and so is what the rounding of 2 + f took.
     let f = m - 1.0;
     let d = m + 1.0;
@@ -59,13 +58,13 @@ fn log2(x: Lane<'_>) -> Pair<'_> {
     let z = two_prod(s, s);
     let z_lo = (s + s).fma(s_lo, z.lo);
     let z = z.hi;
-    // log2 m = s (c1 + z (c3 + z p(z))); the two constants are pairs, and the last term needs no care.
+    // log2 m = s (c1 + z (c3 + z p(z))); the two constants are pairs, and only the last term is rounded to one float.
     let (c1, c3) = (x.pick(POW_1, POW_1_F32), x.pick(POW_3, POW_3_F32));
-    let v = two_prod(z, x.constant(c3[0]));
-    let rest = z.fma(z.fma(z.poly(&POW), c3[1]), c1[1]);
-    let rest = z_lo.fma(c3[0], rest) + v.lo;
+    let t = fast_two_sum(x.constant(c3[0]), z * z.poly(&POW));
+    let v = two_prod(z, t.hi);
+    let v_lo = z.fma(t.lo + c3[1], z_lo.fma(t.hi, v.lo));
     let g = fast_two_sum(x.constant(c1[0]), v.hi);
-    let g_lo = g.lo + rest;
+    let g_lo = g.lo + (v_lo + c1[1]);
     let l = two_prod(s, g.hi);
     let l_lo = s_lo.fma(g.hi, s.fma(g_lo, l.lo));
     let sum = fast_two_sum(k, l.hi);

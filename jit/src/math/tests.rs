@@ -78,7 +78,10 @@ fn compositions() {
     let short: Vec<f32> = minus.iter().map(|&x| x as f32).collect();
     for (x, e) in short.iter().zip(exp.eval32(standard, &short, &[])) {
         let (got, right) = ((1.0 / (1.0 + e)) as f64, sigmoid.right64(-x as f64, 0.0));
-        assert!((got - right).abs() <= right * 2.5 * f32::EPSILON as f64 || right < 4.0 / f32::MAX as f64, "{x}: {got:e}");
+        assert!(
+            (got - right).abs() <= right * 2.5 * f32::EPSILON as f64 || right < 4.0 / f32::MAX as f64,
+            "{x}: {got:e}"
+        );
     }
 }
 
@@ -142,7 +145,11 @@ fn reference_f64() {
             let unit =
                 2f64.powi((exponent - below as i32).max(-1022)) * 2f64.powi((exponent - below as i32 + 1022).min(0));
             let error = ((got - nearest) / unit - lacks).abs();
-            assert!(error <= f.bound(Ty::F64, Precision::Standard), "{}({x:e}, {y:e}) = {got:e}, off by {error}", f.name);
+            assert!(
+                error <= f.bound(Ty::F64, Precision::Standard),
+                "{}({x:e}, {y:e}) = {got:e}, off by {error}",
+                f.name
+            );
         }
     }
 }
@@ -214,6 +221,12 @@ fn special_values_of_one() {
         ("sinh", &[(0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, -INF)]),
         ("cosh", &[(0.0, 1.0), (-0.0, 1.0), (INF, INF), (-INF, INF)]),
         ("tanh", &[(0.0, 0.0), (-0.0, -0.0), (INF, 1.0), (-INF, -1.0), (50.0, 1.0)]),
+        ("asinh", &[(0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, -INF)]),
+        ("acosh", &[(1.0, 0.0), (0.5, NAN), (-3.0, NAN), (INF, INF), (-INF, NAN)]),
+        ("atanh", &[(0.0, 0.0), (-0.0, -0.0), (1.0, INF), (-1.0, -INF), (1.5, NAN), (-INF, NAN)]),
+        ("sigmoid", &[(0.0, 0.5), (-0.0, 0.5), (INF, 1.0), (-INF, 0.0), (-1e9, 0.0), (60.0, 1.0)]),
+        ("erf", &[(0.0, 0.0), (-0.0, -0.0), (INF, 1.0), (-INF, -1.0), (7.0, 1.0)]),
+        ("erfc", &[(0.0, 1.0), (-0.0, 1.0), (INF, 0.0), (-INF, 2.0), (-7.0, 2.0), (30.0, 0.0)]),
         ("cbrt", &[(0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, -INF), (27.0, 3.0), (-8.0, -2.0), (1.0, 1.0)]),
     ];
     for (name, rows) in cases {
@@ -299,6 +312,31 @@ fn special_values_of_pow() {
     let (xs, _) = FUNCTIONS[0].sample(10_000, 8);
     let got = Function::named("pow").unwrap().eval64(Precision::Standard, &xs, &vec![1.0; xs.len()]);
     assert!(xs.iter().zip(&got).all(|(&x, &z)| same(x, z)));
+}
+
+#[test]
+fn special_values_of_logaddexp() {
+    for (x, y, expected) in [
+        (INF, INF, INF),
+        (INF, -INF, INF),
+        (-INF, INF, INF),
+        (-INF, -INF, -INF),
+        (-INF, 3.0, 3.0),
+        (3.0, -INF, 3.0),
+        (1e9, -1e9, 1e9),
+        (NAN, 1.0, NAN),
+        (-INF, NAN, NAN),
+        (NAN, INF, NAN),
+    ] {
+        for got in value("logaddexp", x, y) {
+            assert!(same(got, expected), "logaddexp({x:?}, {y:?}) = {got:?}, not {expected:?}");
+        }
+    }
+    let got = value("logaddexp", 0.0, 0.0);
+    assert_eq!(got, [std::f64::consts::LN_2, std::f32::consts::LN_2 as f64]);
+    // Far apart, the smaller one still counts where the larger one is zero.
+    let right = Function::named("exp").unwrap().right64(-80.0, 0.0);
+    assert!(steps64(value("logaddexp", 0.0, -80.0)[0], right) <= 1);
 }
 
 #[test]

@@ -34,7 +34,8 @@ pub fn cos(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
 pub fn tan(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
     emit(b, precision, [x], |[x]| {
         let (n, r) = reduce(x.abs());
-        let (sin, cos, odd) = (sine(r), cosine(r), odd(n));
+        let (cos, odd) = (cosine(r), odd(n));
+        let sin = sine(if x.is_fast() { r } else { Pair { lo: r.lo * cos.hi, ..r } });
         let y = if x.is_fast() {
             let (sin, cos) = (sin.sum(), cos.sum());
             odd.select(cos, sin) / odd.select(sin, cos)
@@ -78,7 +79,7 @@ fn sine(r: Pair<'_>) -> Pair<'_> {
     if r.hi.is_fast() {
         return Pair { hi: r.hi, lo: (r.hi * z) * p };
     }
-    // What the low part adds is the cosine times it: the cosine is near enough to one.
+    // What the low part adds is the cosine times it: near enough to one, unless a quotient follows.
     Pair { hi: r.hi, lo: (r.hi * z).fma(p, r.lo) }
 }
 

@@ -249,9 +249,10 @@ fn function(op: MapOp, x: f64, y: f64) -> f64 {
         MapOp::Atanh => libm::atanh(x),
         MapOp::Erf => libm::erf(x),
         MapOp::Erfc => libm::erfc(x),
-        MapOp::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+        MapOp::Sigmoid => crate::Routine::Sigmoid.f64_1()(x),
         MapOp::Logaddexp if x == y => x + std::f64::consts::LN_2,
-        MapOp::Logaddexp => (x - y).abs().mul_add(0.0, x.max(y)) + (-(x - y).abs()).exp().ln_1p(),
+        MapOp::Logaddexp if x.is_nan() || y.is_nan() => f64::NAN,
+        MapOp::Logaddexp => x.max(y) + (-(x - y).abs()).exp().ln_1p(),
         _ => panic!("{op} takes no float"),
     }
 }
