@@ -1,9 +1,10 @@
 //! Measures the vector math library, and prints the page `docs/accuracy.md`; `cargo xtask accuracy` runs it.
 //!
-//! usage: accuracy [--quick] [--cost] [--filter NAME]
+//! usage: accuracy [--quick] [--cost] [--filter NAME] [--at X [Y]]
 //!
 //! Functions of one `float32` are measured at every argument (`--quick`: at every 1009th), those of one 16-bit float
-//! too, the rest at samples. `--cost` prints nothing but the numbers of instructions. The exit code is 1 where an error
+//! too, the rest at samples. `--cost` prints nothing but the numbers of instructions, `--at`
+//! nothing but the results at one place. The exit code is 1 where an error
 //! is above its bound in `math::accuracy`.
 
 use half::{bf16, f16};
@@ -20,6 +21,16 @@ fn main() -> ExitCode {
     let flag = |name: &str| args.iter().any(|a| a == name);
     let filter = args.iter().position(|a| a == "--filter").and_then(|i| args.get(i + 1));
     let chosen: Vec<_> = FUNCTIONS.iter().filter(|f| filter.is_none_or(|t| f.name.contains(t.as_str()))).collect();
+    if let Some(at) = args.iter().position(|a| a == "--at") {
+        let x: Vec<f64> = args[at + 1..].iter().filter_map(|a| a.parse().ok()).collect();
+        let (x, y) = (x.first().copied().unwrap_or(0.0), x.get(1).copied().unwrap_or(0.0));
+        for (f, precision) in chosen.iter().flat_map(|f| PRECISIONS.map(|p| (*f, p))) {
+            let (short_x, short_y) = (x as f32, y as f32);
+            let (long, short) = (f.eval64(precision, &[x], &[y])[0], f.eval32(precision, &[short_x], &[short_y])[0]);
+            println!("{} {precision}: {long:e}, right {:e}; float32 {short:e}, right {:e}", f.name, f.right64(x, y), f.right32(short_x, short_y));
+        }
+        return ExitCode::SUCCESS;
+    }
     if flag("--cost") {
         costs(&chosen);
         return ExitCode::SUCCESS;
@@ -44,7 +55,7 @@ fn main() -> ExitCode {
                 right = false;
                 eprintln!("{} of {dtype} in {precision}: {found}, bound {bound}", f.name);
             }
-            let mean = if ty == Ty::F32 { format!("{:.3}", m.sum / m.count as f64) } else { String::new() };
+            let mean = if ty == Ty::F32 { format!("{:.3}", m.mean.value()) } else { String::new() };
             println!(
                 "| `{}` | {dtype} | {precision} | {bound} | {found} | {} | {mean} | {:.2} % | {} |",
                 f.name,

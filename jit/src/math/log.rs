@@ -95,7 +95,7 @@ pub(super) fn tail(f: Lane<'_>) -> Lane<'_> {
 
 /// `log(1 + f)` times a constant of two parts.
 fn times(f: Lane<'_>, factor: [f64; 2]) -> Lane<'_> {
-    f.fma(factor[0], f.fma(factor[1], tail(f) * factor[0]))
+    f.fma(factor[0], tail(f).fma(factor[0], f * factor[1]))
 }
 
 /// What a logarithm is where its argument is not positive and finite.

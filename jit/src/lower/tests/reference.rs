@@ -245,6 +245,7 @@ fn function(op: MapOp, x: f64, y: f64) -> f64 {
         MapOp::Tanh => x.tanh(),
         MapOp::Cbrt => x.cbrt(),
         MapOp::Asinh => libm::asinh(x),
+        MapOp::Acosh if x < 1.0 => f64::NAN,
         MapOp::Acosh => libm::acosh(x),
         MapOp::Atanh => libm::atanh(x),
         MapOp::Erf => libm::erf(x),
