@@ -8,7 +8,7 @@ use crate::cost;
 use crate::error::{Error, Result};
 use crate::plan::{Launchable, Plan, Source, Step};
 use crate::{reduce, scan};
-use lazuli_jit::{Launch, Memory, Role};
+use lazuli_jit::{Launch, Memory, Role, Tiles};
 use lazuli_runtime::matmul::matmul;
 use lazuli_runtime::threads::{Threads, together};
 use lazuli_runtime::{Buffer, Tensor};
@@ -55,8 +55,12 @@ impl Run<'_> {
     }
 
     /// Runs a map.
-    fn launch(&self, run: &Launchable, mut launch: Launch<'_>) -> Result<()> {
+    fn launch(&self, run: &Launchable, launch: Launch<'_>) -> Result<()> {
         let threads = self.threads(run.work());
+        let mut launch = match launch.tiles() {
+            Ok(tiles) => return self.tiles(threads, &tiles),
+            Err(launch) => launch,
+        };
         if threads <= 1 && !self.watched() {
             launch.run();
             return Ok(());
@@ -71,6 +75,19 @@ impl Run<'_> {
                 let n = part.elements();
                 part.run();
                 self.advance(n)
+            },
+        )
+    }
+
+    /// Runs a map in tiles.
+    fn tiles(&self, threads: usize, tiles: &Tiles<'_>) -> Result<()> {
+        let count = tiles.count().div_ceil(if threads <= 1 { 1 } else { threads * cost::PARTS });
+        self.share(
+            threads.min(tiles.count().div_ceil(count.max(1))),
+            || tiles.next(count),
+            |part| {
+                let mut scratch = Buffer::alloc(tiles.scratch())?;
+                part.run(scratch.bytes_mut().unwrap_or_default(), |n| self.advance(n))
             },
         )
     }

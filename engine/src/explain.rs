@@ -165,6 +165,17 @@ impl Explanation {
             };
             writeln!(f, "  operand {i}: {role} {} {class}, {source}, strides {:?}", o.dtype, a.strides.as_slice())?;
         }
+        if let Some(tiling) = &run.tiling {
+            let staged: Vec<String> =
+                (0..tiling.staged.len()).filter(|&i| tiling.staged[i]).map(|i| i.to_string()).collect();
+            writeln!(
+                f,
+                "  tiles of {} by {}, for which operands {} are copied to lie side by side",
+                tiling.rows,
+                tiling.columns,
+                staged.join(", ")
+            )?;
+        }
         writeln!(f, "  kernel: {} lane instructions, cost {} an element", kernel.insts.len(), run.kernel.weight())?;
         if self.level >= Level::Kernel {
             indented(f, "lane program", &kernel.to_string())?;

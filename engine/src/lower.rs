@@ -1,8 +1,8 @@
 //! From a fused group to a kernel and the accesses it is bound with.
 
 use crate::plan::{Access, Place, Slot, Source};
-use lazuli_graph::{DType, Fusion, Graph, Home, NodeId, Op, Scalar, Shape, View, terms};
-use lazuli_jit::{Builder, Class, Kernel, Precision, Role, Strides, ValueId, lower};
+use lazuli_graph::{Fusion, Graph, Home, NodeId, Op, Scalar, Shape, View, terms};
+use lazuli_jit::{Builder, Class, Kernel, Precision, Role, Strides, Tiling, ValueId, lower};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -31,17 +31,12 @@ const PACK_REUSE: usize = 8;
 
 /// Strided operands that are copied before a kernel reads them: see [`Lowering::pack`].
 pub(crate) struct Packed {
-    /// The memory of the copies, one after another.
-    pub slot: Slot,
-    /// Its size.
+    /// The size of each copy.
     pub bytes: usize,
-    /// The axes of the loops that the copy has.
+    /// The axes of the loops that the copies have.
     pub axes: Vec<usize>,
-    /// What is copied where to.
+    /// What is copied where to, each to memory of its own.
     pub copies: Vec<(Access, Access)>,
-    from: Source,
-    strides: Strides,
-    dtype: DType,
 }
 
 impl<'a> Lowering<'a> {
@@ -170,14 +165,14 @@ impl<'a> Lowering<'a> {
     }
 
     /// Lets operands that the innermost loop reads with a stride, and outer loops read again, read copies instead that
-    /// lie side by side. `order` lists the axes of the loops; the memory of copies is numbered from `next`.
+    /// lie side by side. `order` lists the axes of the loops; the memory of copies is numbered from `next` on, in order.
     pub fn pack(&mut self, order: &[usize], next: Slot) -> Vec<Packed> {
         let axes: Vec<usize> = order.iter().copied().filter(|&i| self.shape[i] > 1).collect();
         let Some(&inner) = axes.last() else { return Vec::new() };
         let product = |axes: &[usize]| axes.iter().fold(1usize, |n, &i| n.saturating_mul(self.shape[i]));
         let mut packed: Vec<Packed> = Vec::new();
-        for i in 0..self.accesses.len() {
-            let access = &self.accesses[i];
+        let mut found: Vec<SmallVec<[usize; 8]>> = Vec::new();
+        for (i, access) in self.accesses.iter().enumerate() {
             let size = access.dtype.size();
             let Source::Slot(slot) = access.source else { continue };
             let (moving, fixed): (Vec<usize>, Vec<usize>) = axes.iter().partition(|&&a| access.strides[a] != 0);
@@ -185,32 +180,31 @@ impl<'a> Lowering<'a> {
             if slot >= next || step == 0 || step == size as isize || product(&fixed) < PACK_REUSE {
                 continue;
             }
-            let (from, bytes) = (access.clone(), product(&moving) * size);
-            let same = |p: &Packed| p.from == from.source && p.strides == from.strides && p.dtype == from.dtype;
+            // What is read from one array in one way, but from other positions, is copied by one kernel.
+            let same = |p: &Packed| {
+                let (from, _) = &p.copies[0];
+                (from.source, &from.strides, from.dtype) == (access.source, &access.strides, access.dtype)
+            };
             let known = packed.iter().position(same).unwrap_or_else(|| {
-                packed.push(Packed {
-                    slot: next + packed.len() as Slot,
-                    from: from.source,
-                    strides: from.strides.clone(),
-                    dtype: from.dtype,
-                    bytes: 0,
-                    axes: moving.clone(),
-                    copies: Vec::new(),
-                });
+                packed.push(Packed { bytes: product(&moving) * size, axes: moving, copies: Vec::new() });
+                found.push(SmallVec::new());
                 packed.len() - 1
             });
-            let pack = &mut packed[known];
-            let mut strides = Strides::from_elem(0, self.shape.rank());
-            let mut step = size as isize;
-            for &axis in moving.iter().rev() {
-                strides[axis] = step;
-                step *= self.shape[axis] as isize;
+            packed[known].copies.push((access.clone(), access.clone()));
+            found[known].push(i);
+        }
+        let mut slots = next..;
+        for (pack, found) in packed.iter_mut().zip(found) {
+            for (((from, to), i), slot) in pack.copies.iter_mut().zip(found).zip(&mut slots) {
+                let mut strides = Strides::from_elem(0, self.shape.rank());
+                let mut step = from.dtype.size() as isize;
+                for &axis in pack.axes.iter().rev() {
+                    strides[axis] = step;
+                    step *= self.shape[axis] as isize;
+                }
+                *to = Access { source: Source::Slot(slot), offset: 0, strides, dtype: from.dtype };
+                self.accesses[i] = to.clone();
             }
-            let to =
-                Access { source: Source::Slot(pack.slot), offset: pack.bytes as isize, strides, dtype: from.dtype };
-            pack.bytes += bytes;
-            self.accesses[i] = to.clone();
-            pack.copies.push((from, to));
         }
         packed
     }
@@ -261,6 +255,49 @@ impl<'a> Lowering<'a> {
         }
         (kernel, accesses, loops)
     }
+}
+
+/// A map whose last loop has fewer elements is run over several of its rows at once, if operands can be copied for it.
+const NARROW: usize = 32;
+/// Elements of a tile of such rows.
+const TILE: usize = 2048;
+/// The tile in which transposed operands are turned: some cache lines of either side.
+const TURN: (usize, usize) = (32, 64);
+
+/// How a map should be tiled, if tiling gains: see [`Tiling`]. Operands to be staged become contiguous.
+pub(crate) fn tiling(kernel: &mut Kernel, accesses: &[Access], loops: &Loops) -> Option<Tiling> {
+    let &[.., height, width] = loops.extents.as_slice() else { return None };
+    let operands = || {
+        accesses.iter().zip(&kernel.operands).map(|(a, o)| {
+            let &[.., s1, s0] = a.strides.as_slice() else { return (o.role, 0, 0, 1) };
+            (o.role, s1, s0, o.dtype.size() as isize)
+        })
+    };
+    let flat = |(role, s1, s0, size): (Role, isize, isize, isize)| {
+        s1 == s0 * width as isize && (role == Role::Index || s0 == size)
+    };
+    let turned = |(role, s1, s0, size): (Role, isize, isize, isize)| {
+        let (near, far) = (s1.unsigned_abs(), s0.unsigned_abs());
+        role == Role::Input && s1 != 0 && near < far && near <= 4 * size as usize && far * width > 4096
+    };
+    let (rows, columns, staged): (usize, usize, SmallVec<[bool; 8]>) = if width < NARROW {
+        if height < 2 * NARROW || operands().any(|o| o.0 != Role::Input && !flat(o)) {
+            return None;
+        }
+        (TILE / width, width, operands().map(|o| !flat(o)).collect())
+    } else {
+        if height < TURN.0 / 2 || operands().any(|(role, _, s0, size)| role == Role::Output && s0 != size) {
+            return None;
+        }
+        (TURN.0, TURN.1, operands().map(turned).collect())
+    };
+    if !staged.contains(&true) {
+        return None;
+    }
+    for (operand, _) in kernel.operands.iter_mut().zip(&staged).filter(|(_, staged)| **staged) {
+        operand.class = Class::Contiguous;
+    }
+    Some(Tiling { rows, columns, staged })
 }
 
 /// Offset and strides of a view of something with `offset` and `strides`.

@@ -11,7 +11,7 @@ use crate::lower::{self, Loops, Lowering};
 use crate::rows::{self, Rejected, RowRun};
 use lazuli_graph::passes::{self, Options, Report};
 use lazuli_graph::{DType, FuseOptions, Fusion, Graph, Group, GroupKind, Home, NodeId, Op, Shape, fuse};
-use lazuli_jit::{Accessed, Precision, Reduction, Role, Scan, Strides};
+use lazuli_jit::{Accessed, Precision, Reduction, Role, Scan, Strides, Tiling};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -78,6 +78,8 @@ pub struct Launchable {
     pub copied: Option<SmallVec<[usize; 2]>>,
     /// What the user built that runs here.
     pub nodes: Vec<NodeId>,
+    /// The tiles that a map runs in, where operands are copied for it.
+    pub tiling: Option<Tiling>,
 }
 
 impl Launchable {
@@ -516,14 +518,15 @@ impl Planner<'_> {
         );
         let axes: Vec<usize> = (0..shape.rank()).collect();
         let lowered = lowering.finish(&[&axes]);
-        let (run, _) = self.launchable(lowered, 1, vec![id])?;
-        self.steps.push(Step::Map { run, in_place: SmallVec::new() });
+        let step = self.map_step(lowered, 1, vec![id])?;
+        self.steps.push(step);
         Ok(place)
     }
 
     fn launchable(
         &self,
         (mut kernel, accesses, loops): (lazuli_jit::Kernel, Vec<Access>, Loops),
+        tiling: Option<Tiling>,
         weight: u32,
         nodes: Vec<NodeId>,
     ) -> Result<(Launchable, SmallVec<[usize; 3]>)> {
@@ -544,11 +547,23 @@ impl Planner<'_> {
             };
             Accessed { home, offset: a.offset, strides: a.strides.clone() }
         });
-        let layout = lazuli_jit::Layout::new(&kernel.operands, &loops.extents, accessed)?;
+        let layout = lazuli_jit::Layout::tiled(&kernel.operands, &loops.extents, accessed, tiling.clone())?;
         let outputs = kernel.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output);
         let copied = outputs.map(|(i, _)| kernel.copied(i)).collect();
         let kernel = kernels::lookup(kernel, self.config.target, weight);
-        Ok((Launchable { kernel, extents: loops.extents, accesses, layout, copied, nodes }, loops.ends))
+        Ok((Launchable { kernel, extents: loops.extents, accesses, layout, copied, nodes, tiling }, loops.ends))
+    }
+
+    /// A kernel that stores what it computes.
+    fn map_step(
+        &self,
+        (mut kernel, accesses, loops): (lazuli_jit::Kernel, Vec<Access>, Loops),
+        weight: u32,
+        nodes: Vec<NodeId>,
+    ) -> Result<Step> {
+        let tiling = lower::tiling(&mut kernel, &accesses, &loops);
+        let (run, _) = self.launchable((kernel, accesses, loops), tiling, weight, nodes)?;
+        Ok(Step::Map { run, in_place: SmallVec::new() })
     }
 
     fn group(&mut self, group: &Group) -> Result<()> {
@@ -610,7 +625,8 @@ impl Planner<'_> {
         let first = self.slots.len() as Slot;
         let packed = lowering.pack(&order, first);
         let mut places = Vec::new();
-        let slots = first + packed.len() as Slot..;
+        let copies: usize = packed.iter().map(|p| p.copies.len()).sum();
+        let slots = first + copies as Slot..;
         for ((&id, value), slot) in group.roots.iter().zip(values).zip(slots) {
             let dtype = self.graph.node(id).dtype;
             let mut strides: Strides = SmallVec::from_elem(0, shape.rank());
@@ -627,17 +643,17 @@ impl Planner<'_> {
             places.push((id, place, shape.elements() * dtype.size()));
         }
         let lowered = lowering.finish(&[&order]);
-        let (run, _) = self.launchable(lowered, group.weight, group.roots.clone())?;
+        let step = self.map_step(lowered, group.weight, group.roots.clone())?;
         for pack in packed {
             let mut lowering = self.lowering(shape);
-            let weight = pack.copies.len() as u32;
+            let count = pack.copies.len();
             pack.copies.into_iter().for_each(|(from, to)| lowering.copy(from, to));
             let lowered = lowering.finish(&[&pack.axes]);
-            self.slots.push(SlotInfo { bytes: pack.bytes });
-            let (run, _) = self.launchable(lowered, weight, group.roots.clone())?;
-            self.steps.push(Step::Map { run, in_place: SmallVec::new() });
+            self.slots.extend(std::iter::repeat_n(SlotInfo { bytes: pack.bytes }, count));
+            let step = self.map_step(lowered, count as u32, group.roots.clone())?;
+            self.steps.push(step);
         }
-        self.steps.push(Step::Map { run, in_place: SmallVec::new() });
+        self.steps.push(step);
         self.slots.extend(places.iter().map(|(_, _, bytes)| SlotInfo { bytes: *bytes }));
         for (id, place, _) in places {
             self.place(id, place)?;
@@ -676,7 +692,7 @@ impl Planner<'_> {
             lowering.store(value, Access { source: Source::Scratch, offset: 0, strides, dtype });
         }
         let lowered = lowering.finish(&[&segments[0], &segments[1], &segments[2]]);
-        let (run, ends) = self.launchable(lowered, group.weight, group.roots.clone())?;
+        let (run, ends) = self.launchable(lowered, None, group.weight, group.roots.clone())?;
         let mut sinks = Vec::new();
         for (id, scratch, dtype) in made {
             let node = self.graph.node(id);

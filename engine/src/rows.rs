@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::exec::Run;
 use crate::plan::{Access, Launchable, Slot, SlotInfo, Source, Step};
-use lazuli_jit::{Role, RowBinding, RowMemory, RowSink, RowSource, RowStage, Rows, row_local};
+use lazuli_jit::{Code, Role, RowBinding, RowMemory, RowPlan, RowSink, RowSource, RowStage, RowUse, row_local};
 use lazuli_runtime::{Buffer, cpu};
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
@@ -34,6 +34,12 @@ pub struct RowRun {
     pub written: Vec<(Slot, usize)>,
     /// Those of the written slots that have no memory but scratch.
     pub temporaries: Vec<Slot>,
+    /// What is only read, in the order in which `plan` numbers it, behind what is written.
+    read: Vec<Slot>,
+    plan: RowPlan,
+    /// Elements that all steps compute, and what that costs, in picoseconds.
+    elements: usize,
+    work: u64,
 }
 
 /// Steps that share rows but do not fit the cache.
@@ -75,7 +81,7 @@ fn elements(run: &Launchable) -> usize {
 impl Open {
     /// Whether `step`, a map or a reduction of rows, can be the next.
     fn takes(&self, step: &Step, slots: &[SlotInfo]) -> bool {
-        let Some(run) = step.run() else { return false };
+        let Some(run) = step.run().filter(|r| r.tiling.is_none()) else { return false };
         match (self.rows, rows_of(step)) {
             (Some(rows), Some(other)) => rows == other && self.fits(step, rows, slots),
             (Some(rows), None) => matches!(step, Step::Map { .. }) && self.fits(step, rows, slots),
@@ -156,7 +162,7 @@ pub(crate) fn form(steps: Vec<Step>, slots: &[SlotInfo], inputs: usize, needed: 
         }
         let starts = rows_of(&step).is_some() || matches!(step, Step::Map { .. });
         match step.run() {
-            Some(run) if starts && elements(run) > 0 => {
+            Some(run) if starts && run.tiling.is_none() && elements(run) > 0 => {
                 if open.len() == OPEN {
                     out.close(open.remove(0));
                 }
@@ -218,13 +224,24 @@ impl Former<'_> {
         let mut written: Vec<(Slot, usize)> =
             open.written.iter().map(|&s| (s, self.slots[s as usize].bytes / rows)).collect();
         written.sort_unstable();
-        let temporaries = written
+        let temporaries: Vec<Slot> = written
             .iter()
             .map(|w| w.0)
             .filter(|s| self.readers[*s as usize] == inside.get(s).copied().unwrap_or(0))
             .collect();
         let chunk = (cache / SHARE / row).clamp(1, MOST_ROWS).min(rows);
-        self.out.push(Step::Rows(RowRun { rows, chunk, steps: open.steps, written, temporaries }));
+        match RowRun::new(rows, chunk, &open.steps, &written, &temporaries) {
+            Ok((plan, read)) => {
+                let kernels = || open.steps.iter().filter_map(Step::run);
+                let work = kernels().map(Launchable::work).fold(0, u64::saturating_add);
+                let elements = kernels().map(elements).sum();
+                let steps = open.steps;
+                let run = RowRun { rows, chunk, steps, written, temporaries, read, plan, elements, work };
+                self.out.push(Step::Rows(run));
+            }
+            // `fits` looked at the same accesses; what it let through and the plan does not is run step by step.
+            Err(_) => self.out.extend(open.steps),
+        }
     }
 }
 
@@ -274,9 +291,48 @@ impl RowRun {
         read.values().fold(bytes, |sum, b| sum.saturating_add(*b))
     }
 
-    /// What it costs to run, in picoseconds.
-    fn work(&self) -> u64 {
-        self.steps.iter().filter_map(Step::run).map(Launchable::work).fold(0, u64::saturating_add)
+    /// Numbers memory and binds the steps to it: what is written first, then what is read.
+    fn new(
+        rows: usize,
+        chunk: usize,
+        steps: &[Step],
+        written: &[(Slot, usize)],
+        temporaries: &[Slot],
+    ) -> std::result::Result<(RowPlan, Vec<Slot>), lazuli_jit::LaunchError> {
+        let mut numbers: FxHashMap<Slot, usize> = FxHashMap::default();
+        let mut uses = Vec::new();
+        let mut read = Vec::new();
+        for &(slot, row) in written {
+            numbers.insert(slot, uses.len());
+            let temporary = temporaries.contains(&slot);
+            uses.push(if temporary { RowUse::Temporary { row } } else { RowUse::Write { row } });
+        }
+        let mut stages = Vec::with_capacity(steps.len());
+        for step in steps {
+            let Some(run) = step.run() else { continue };
+            let bindings = run.accesses.iter().map(|a| {
+                let source = match a.source {
+                    Source::Index => RowSource::Index,
+                    Source::Scratch => RowSource::Tile,
+                    Source::Slot(slot) => RowSource::Memory(*numbers.entry(slot).or_insert_with(|| {
+                        uses.push(RowUse::Read);
+                        read.push(slot);
+                        uses.len() - 1
+                    })),
+                };
+                RowBinding { source, offset: a.offset, strides: a.strides.clone() }
+            });
+            let bindings = bindings.collect();
+            let sinks = match step {
+                Step::Reduce { sinks, .. } => sinks
+                    .iter()
+                    .map(|s| RowSink { reduction: s.op, tile: s.scratch, memory: numbers[&s.slot] })
+                    .collect(),
+                _ => Vec::new(),
+            };
+            stages.push(RowStage { kernel: run.kernel.kernel(), extents: run.extents.clone(), bindings, sinks });
+        }
+        Ok((RowPlan::new(rows, chunk, &uses, stages)?, read))
     }
 
     /// Runs all steps. `read` gives an input's bytes and where it starts; `outs` are the buffers of the slots that
@@ -288,53 +344,27 @@ impl RowRun {
         read: impl Fn(Slot) -> (&'m [u8], isize),
         outs: SmallVec<[&'m mut [u8]; 2]>,
     ) -> Result<()> {
-        let mut numbers: FxHashMap<Slot, usize> = FxHashMap::default();
-        let mut memories: Vec<RowMemory<'m>> = Vec::new();
+        let codes: SmallVec<[&Code; 6]> = self
+            .steps
+            .iter()
+            .filter_map(Step::run)
+            .map(|r| r.kernel.code(config, elements(r)))
+            .collect::<Result<_>>()?;
         let mut outs = outs.into_iter();
-        for &(slot, row) in &self.written {
-            numbers.insert(slot, memories.len());
-            memories.push(match self.is_temporary(slot) {
-                true => RowMemory::Temporary { row },
-                false => RowMemory::Write { bytes: outs.next().unwrap_or_default(), row },
-            });
-        }
-        let mut stages = Vec::with_capacity(self.steps.len());
-        for step in &self.steps {
-            let Some(run) = step.run() else { continue };
-            let mut bindings = SmallVec::new();
-            for a in &run.accesses {
-                let mut offset = a.offset;
-                let source = match a.source {
-                    Source::Index => RowSource::Index,
-                    Source::Scratch => RowSource::Tile,
-                    Source::Slot(slot) => {
-                        if !self.written.iter().any(|w| w.0 == slot) {
-                            offset += read(slot).1;
-                        }
-                        RowSource::Memory(*numbers.entry(slot).or_insert_with(|| {
-                            memories.push(RowMemory::Read(read(slot).0));
-                            memories.len() - 1
-                        }))
-                    }
-                };
-                bindings.push(RowBinding { source, offset, strides: a.strides.clone() });
-            }
-            let sinks = match step {
-                Step::Reduce { sinks, .. } => sinks
-                    .iter()
-                    .map(|s| RowSink { reduction: s.op, tile: s.scratch, memory: numbers[&s.slot] })
-                    .collect(),
-                _ => SmallVec::new(),
-            };
-            let code = run.kernel.code(config, elements(run))?;
-            stages.push(RowStage { code, extents: run.extents.clone(), bindings, sinks });
-        }
-        let mut rows = Rows::new(self.rows, self.chunk, memories, stages)?;
-        let per_row = self.steps.iter().filter_map(Step::run).map(elements).sum::<usize>() / self.rows.max(1);
-        let threads = state.threads(self.work());
-        let scratch = rows.scratch();
+        let written = self.written.iter().map(|(slot, _)| match self.is_temporary(*slot) {
+            true => RowMemory::Temporary,
+            false => RowMemory::Write(outs.next().unwrap_or_default()),
+        });
+        let inputs = self.read.iter().map(|&slot| {
+            let (bytes, start) = read(slot);
+            RowMemory::Read(bytes, start)
+        });
+        let mut rows = self.plan.bind(codes, written.chain(inputs))?;
+        let threads = state.threads(self.work);
+        let per_row = self.elements / self.rows.max(1);
+        let scratch = self.plan.scratch();
         let parts = rows.parts(if threads <= 1 { 1 } else { threads * 4 });
-        state.each(threads, parts, |part| {
+        state.each(threads, parts.into_vec(), |part| {
             let mut buffer = Buffer::alloc(scratch)?;
             part.run(buffer.bytes_mut().unwrap_or_default(), |rows| state.advance(rows * per_row))
         })

@@ -14,6 +14,7 @@
 
 use crate::code::Code;
 use crate::kernel::{Class, Operand, Role, Slab};
+use crate::tiles::Tiling;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -103,6 +104,8 @@ pub struct Layout {
     pub(crate) operands: SmallVec<[Bound; 4]>,
     /// The slab of the whole iteration space but for the addresses, where one slab is enough.
     whole: Option<Slab>,
+    /// The tiles it must run in, as operands have strides that do not suit the kernel ([`Launch::tiles`]).
+    pub(crate) tiling: Option<Tiling>,
 }
 
 impl Layout {
@@ -116,6 +119,24 @@ impl Layout {
         extents: &[usize],
         accesses: impl IntoIterator<Item = Accessed>,
     ) -> Result<Layout, LaunchError> {
+        Layout::tiled(operands, extents, accesses, None)
+    }
+
+    /// As [`Layout::new`], for launches that run in tiles: the strides of the inputs that `tiling` stages need not suit
+    /// their class.
+    ///
+    /// # Errors
+    /// As [`Layout::new`]; fewer than two dimensions, a staged operand that is no input.
+    pub fn tiled(
+        operands: &[Operand],
+        extents: &[usize],
+        accesses: impl IntoIterator<Item = Accessed>,
+        tiling: Option<Tiling>,
+    ) -> Result<Layout, LaunchError> {
+        let staged = |i: usize| tiling.as_ref().is_some_and(|t| t.staged.get(i) == Some(&true));
+        if tiling.is_some() && extents.len() < 2 {
+            return Err(LaunchError::Extents);
+        }
         let empty = extents.contains(&0);
         fits(extents)?;
         let mut bound: SmallVec<[Bound; 4]> = SmallVec::new();
@@ -125,7 +146,10 @@ impl Layout {
                 return Err(LaunchError::Count { expected: operands.len(), given: i + 1 });
             };
             let size = operand.dtype.size();
-            suits(&operand, extents, &strides, home == Home::Scratch).map_err(fail)?;
+            suits(&operand, extents, &strides, home == Home::Scratch || staged(i)).map_err(fail)?;
+            if staged(i) && operand.role != Role::Input || tiling.is_some() && home == Home::Scratch {
+                return Err(fail("only inputs are staged, and nothing is scratch"));
+            }
             let (mut low, mut high) = (0, 0);
             match (home, operand.role) {
                 (Home::Memory, Role::Input | Role::Output) => {
@@ -147,7 +171,11 @@ impl Layout {
             return Err(LaunchError::Count { expected: operands.len(), given: bound.len() });
         }
         let mut layout = Layout::of(extents, bound);
-        if layout.extents.len() <= 2 && layout.operands.iter().all(|o| o.home != Home::Scratch) {
+        layout.tiling = tiling;
+        if layout.tiling.is_none()
+            && layout.extents.len() <= 2
+            && layout.operands.iter().all(|o| o.home != Home::Scratch)
+        {
             layout.whole = Some(layout.slab(layout.row(), layout.extents.iter().rev().nth(1).copied().unwrap_or(1)));
         }
         Ok(layout)
@@ -155,7 +183,8 @@ impl Layout {
 
     /// A layout of operands that have been checked.
     pub(crate) fn of(extents: &[usize], operands: SmallVec<[Bound; 4]>) -> Layout {
-        Layout { extents: SmallVec::from_slice(extents), elements: extents.iter().product(), operands, whole: None }
+        let elements = extents.iter().product();
+        Layout { extents: SmallVec::from_slice(extents), elements, operands, whole: None, tiling: None }
     }
 
     /// Binds memory, one for each operand, and code of a kernel with these operands.
@@ -229,7 +258,7 @@ impl Layout {
     }
 
     /// A slab of `rows` rows of `columns` elements along the two innermost loops, without addresses.
-    fn slab(&self, columns: usize, rows: usize) -> Slab {
+    pub(crate) fn slab(&self, columns: usize, rows: usize) -> Slab {
         let mut slab = Slab::new(self.operands.len());
         slab.set_extents(columns, rows);
         for (i, o) in self.operands.iter().enumerate() {
@@ -262,7 +291,7 @@ pub struct Launch<'m> {
     pub(crate) layout: Cow<'m, Layout>,
     /// Address or first value of the element at index zero; for scratch, unused.
     pub(crate) bases: SmallVec<[u64; 8]>,
-    pub(crate) memory: PhantomData<&'m mut [u8]>,
+    memory: PhantomData<&'m mut [u8]>,
 }
 
 // SAFETY: a launch only holds addresses of memory borrowed for 'm, inputs shared and outputs exclusively; `&self`
@@ -281,7 +310,7 @@ impl<'m> Launch<'m> {
     /// a part. Parts may run in any order, on any thread.
     ///
     /// # Panics
-    /// If an output is scratch.
+    /// If an output is scratch, or the launch has to run in tiles.
     pub fn parts(&mut self, count: usize, grain: usize) -> Parts<'_> {
         self.assert_memory();
         let total = self.elements();
@@ -294,7 +323,7 @@ impl<'m> Launch<'m> {
     /// Runs everything on the caller's thread.
     ///
     /// # Panics
-    /// If an output is scratch.
+    /// If an output is scratch, or the launch has to run in tiles.
     #[inline]
     pub fn run(&mut self) {
         if self.elements() == 0 {
@@ -318,6 +347,7 @@ impl<'m> Launch<'m> {
     fn assert_memory(&self) {
         let mut operands = self.layout.operands.iter();
         assert!(operands.all(|o| o.home != Home::Scratch), "a launch into scratch is filled, not cut");
+        assert!(self.layout.tiling.is_none(), "a launch in tiles is cut into tiles");
     }
 
     /// Computes a rectangle of the iteration space into scratch memory, row after row.
@@ -449,7 +479,7 @@ impl<'m> Launch<'m> {
     /// # Safety
     /// The range lies inside the space; no other call writes the same outputs at the same time; `scratch` gives the
     /// address for each scratch output with room for the range.
-    pub(crate) unsafe fn flat(&self, range: Range<usize>, scratch: &[(usize, u64, isize)]) {
+    unsafe fn flat(&self, range: Range<usize>, scratch: &[(usize, u64, isize)]) {
         let extents = &self.layout.extents;
         let n0 = self.layout.row();
         if range.end <= n0 {
@@ -552,13 +582,8 @@ pub(crate) fn fits(extents: &[usize]) -> Result<(), LaunchError> {
     if bytes.is_none_or(|n| n > isize::MAX as usize) { Err(LaunchError::Extents) } else { Ok(()) }
 }
 
-/// What is wrong with these strides for the operand, if anything.
-pub(crate) fn suits(
-    operand: &Operand,
-    extents: &[usize],
-    strides: &[isize],
-    scratch: bool,
-) -> Result<(), &'static str> {
+/// What is wrong with these strides for the operand, if anything; `free` asks only for their number.
+pub(crate) fn suits(operand: &Operand, extents: &[usize], strides: &[isize], free: bool) -> Result<(), &'static str> {
     if strides.len() != extents.len() {
         return Err("wrong number of strides");
     }
@@ -570,13 +595,7 @@ pub(crate) fn suits(
         Class::Broadcast => inner == 0 || unit,
         Class::Strided => true,
     };
-    if suits || scratch { Ok(()) } else { Err("stride does not suit the kernel's class") }
-}
-
-/// Whether every access lies in `0..len`.
-pub(crate) fn check(len: usize, size: usize, extents: &[usize], offset: isize, strides: &[isize]) -> Option<()> {
-    let (low, high) = reach(size, extents, offset, strides)?;
-    (low >= 0 && high as usize <= len).then_some(())
+    if suits || free { Ok(()) } else { Err("stride does not suit the kernel's class") }
 }
 
 /// The bytes that all accesses together reach: from the first of the lowest element to the end of the highest; none if

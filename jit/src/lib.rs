@@ -4,7 +4,7 @@
 //! op of the graph -> lane program            lower, math/*
 //!                 -> Kernel (verified)       kernel, build, text
 //!                 -> code for a Target       interp | clif
-//!                 -> run over a Slab         code, launch; reduce, scan
+//!                 -> run over a Slab         code, launch, rows, tiles; reduce, scan
 //! ```
 //! All backends run the same lane program and give the same bits. Nothing here knows of the graph's passes or threads.
 
@@ -29,6 +29,7 @@ mod target;
 #[cfg(test)]
 mod testing;
 mod text;
+mod tiles;
 mod verify;
 #[cfg(target_arch = "x86_64")]
 mod wide;
@@ -41,7 +42,8 @@ pub use launch::{Accessed, Home, Launch, LaunchError, Layout, Memory, Part, Part
 pub use precision::{Precision, UnknownPrecision};
 pub use reduce::{Reduction, Tree};
 pub use routine::Routine;
-pub use rows::{RowBinding, RowMemory, RowPart, RowSink, RowSource, RowStage, Rows, row_local};
+pub use rows::{RowBinding, RowMemory, RowPart, RowPlan, RowSink, RowSource, RowStage, RowUse, Rows, row_local};
 pub use scan::Scan;
 pub use target::{Target, TargetError, TargetInfo};
 pub use text::TextError;
+pub use tiles::{TilePart, Tiles, Tiling};

@@ -251,3 +251,40 @@ fn statistics_share_a_pass() {
         .count();
     assert_eq!(reductions, 2);
 }
+
+#[test]
+fn tiles_of_operands_that_lie_across() {
+    for dtype in [DType::F64, DType::F32, DType::F16, DType::U8, DType::Bool] {
+        // Narrow rows, with a row that all share, a value for each, slices of wider rows, and other axes in front.
+        for (n, w) in [(1, 3), (64, 3), (3000, 3), (700, 1), (5000, 2), (100, 31)] {
+            let make = || {
+                let x = input(dtype, &[n, w], false);
+                let (row, column) = (input(dtype, &[w], false), input(dtype, &[n, 1], false));
+                let wide = input(dtype, &[n, w + 4], false).slice(s![.., 2..-2]);
+                let batch = input(dtype, &[3, n, w], false);
+                vec![
+                    &x * &row,
+                    &x * &column,
+                    &x + &row.flip(Axis(0)) * &column,
+                    &wide + &x,
+                    &batch + &row,
+                    &batch * &column,
+                ]
+            };
+            same(&format!("{dtype}[{n}, {w}]"), &make);
+        }
+        // Transposed, whole and in part, beside what is not.
+        for (n, w) in [(40, 40), (33, 129), (257, 64), (16, 100)] {
+            let make = || {
+                let (x, y) = (input(dtype, &[w, n], false), input(dtype, &[n, w], false));
+                let batch = input(dtype, &[2, w, n], false).swapaxes(1, 2);
+                vec![x.t() + &y, x.t().flip(Axis(0)) * &y, &y + x.t() * &y.flip(Axis(1)), &batch + &y, x.t() + 0]
+            };
+            same(&format!("{dtype}[{n}, {w}].T"), &make);
+        }
+    }
+    let make = || vec![input(DType::F64, &[1500, 1000], false).t() + input(DType::F64, &[1000, 1500], false)];
+    same("threads", &make);
+    let explanation = explained(&make, &Config::default());
+    assert!(explanation.to_string().contains("tiles of 32 by 64, for which operands 0 are copied"));
+}

@@ -32,10 +32,10 @@ fn binding(source: RowSource, strides: &[isize]) -> RowBinding {
 
 fn stage<'m>(code: &'m Code, extents: &[usize], bindings: &[RowBinding], sinks: &[RowSink]) -> RowStage<'m> {
     RowStage {
-        code,
+        kernel: code.kernel(),
         extents: SmallVec::from_slice(extents),
-        bindings: bindings.iter().cloned().collect(),
-        sinks: SmallVec::from_slice(sinks),
+        bindings: bindings.to_vec(),
+        sinks: sinks.to_vec(),
     }
 }
 
@@ -52,10 +52,11 @@ fn chunks_of_rows_go_through_all_stages() {
     for chunk in [1, 2, 3, 7, 100] {
         for parts in [1, 2, 5, 100] {
             let mut out = vec![0f64; ROWS * WIDTH];
+            let uses = [RowUse::Read, RowUse::Temporary { row: 8 }, RowUse::Write { row: 8 * WIDTH }];
             let memories = [
-                RowMemory::Read(bytemuck::cast_slice(&x)),
-                RowMemory::Temporary { row: 8 },
-                RowMemory::Write { bytes: bytemuck::cast_slice_mut(&mut out), row: 8 * WIDTH },
+                RowMemory::Read(bytemuck::cast_slice(&x), 0),
+                RowMemory::Temporary,
+                RowMemory::Write(bytemuck::cast_slice_mut(&mut out)),
             ];
             let m = RowSource::Memory;
             let stages = [
@@ -67,8 +68,9 @@ fn chunks_of_rows_go_through_all_stages() {
                     &[],
                 ),
             ];
-            let mut rows = Rows::new(ROWS, chunk, memories, stages).unwrap();
-            let mut scratch = vec![[0u64; 8]; rows.scratch() / 64 + 2];
+            let plan = RowPlan::new(ROWS, chunk, &uses, stages).unwrap();
+            let mut rows = plan.bind([&copy, &add], memories).unwrap();
+            let mut scratch = vec![[0u64; 8]; plan.scratch() / 64 + 2];
             let skip = scratch.as_ptr().cast::<u8>().align_offset(64);
             let scratch = &mut bytemuck::cast_slice_mut::<_, u8>(&mut scratch)[skip..];
             let mut told = 0;
@@ -79,6 +81,7 @@ fn chunks_of_rows_go_through_all_stages() {
                 })
                 .unwrap();
             }
+            drop(rows);
             assert_eq!(told, ROWS);
             let expected: Vec<f64> =
                 x.chunks(WIDTH).flat_map(|r| r.iter().map(|v| v + r.iter().sum::<f64>())).collect();
@@ -92,33 +95,26 @@ fn a_stop_stops() {
     let x = [1f64; 8];
     let mut out = [0f64; 8];
     let add = add(Class::Contiguous);
-    let memories = [
-        RowMemory::Read(bytemuck::cast_slice(&x)),
-        RowMemory::Write { bytes: bytemuck::cast_slice_mut(&mut out), row: 8 },
-    ];
+    let memories = [RowMemory::Read(bytemuck::cast_slice(&x), 0), RowMemory::Write(bytemuck::cast_slice_mut(&mut out))];
     let m = RowSource::Memory;
     let stages = [stage(&add, &[8], &[binding(m(0), &[8]), binding(m(0), &[8]), binding(m(1), &[8])], &[])];
-    let mut rows = Rows::new(8, 2, memories, stages).unwrap();
+    let plan = RowPlan::new(8, 2, &[RowUse::Read, RowUse::Write { row: 8 }], stages).unwrap();
+    let mut rows = plan.bind([&add], memories).unwrap();
     let mut parts = rows.parts(1);
     assert_eq!(parts.pop().unwrap().run(&mut [], |rows| Err(rows)), Err(2));
     drop(parts);
+    drop(rows);
     assert_eq!(out, [2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
 }
 
 #[test]
 fn rows_keep_to_themselves() {
-    let x = [0f64; 12];
     let (plain, wide) = (add(Class::Contiguous), add(Class::Broadcast));
     let m = RowSource::Memory;
     let fails = |code: &Code, extents: &[usize], second: RowBinding, out: RowBinding, row: usize| {
-        let mut bytes = [0f64; 12];
-        let memories = [
-            RowMemory::Read(bytemuck::cast_slice(&x)),
-            RowMemory::Temporary { row: 24 },
-            RowMemory::Write { bytes: bytemuck::cast_slice_mut(&mut bytes), row },
-        ];
+        let uses = [RowUse::Read, RowUse::Temporary { row: 24 }, RowUse::Write { row }];
         let stages = [stage(code, extents, &[binding(m(0), &[24, 8]), second, out], &[])];
-        Rows::new(4, 1, memories, stages).map(|_| ()).is_err()
+        RowPlan::new(4, 1, &uses, stages).is_err()
     };
     let good = || binding(m(1), &[24, 8]);
     let out = || binding(m(2), &[24, 8]);
@@ -128,7 +124,7 @@ fn rows_keep_to_themselves() {
     assert!(fails(&plain, &[4, 3], RowBinding { offset: -8, ..good() }, out(), 24));
     assert!(fails(&plain, &[4, 3], binding(m(1), &[8, 8]), out(), 24));
     assert!(fails(&wide, &[4, 3], binding(m(1), &[0, 0]), out(), 24));
-    // An output whose elements coincide, that is too small, that is read, that is only read.
+    // An output whose elements coincide, whose rows are longer, that is read, that is only read.
     assert!(fails(&plain, &[4, 3], good(), binding(m(2), &[24, 0]), 24));
     assert!(fails(&plain, &[4, 3], good(), out(), 48));
     assert!(fails(&plain, &[4, 3], binding(m(2), &[24, 8]), out(), 24));
@@ -140,13 +136,11 @@ fn rows_keep_to_themselves() {
 
 #[test]
 fn sinks_fit_their_tiles() {
-    let x = [0f64; 12];
     let copy = copy();
     let m = RowSource::Memory;
     let fails = |sinks: &[RowSink], row: usize, out: RowSource| {
-        let memories = [RowMemory::Read(bytemuck::cast_slice(&x)), RowMemory::Temporary { row }];
         let stages = [stage(&copy, &[4, 3], &[binding(m(0), &[24, 8]), binding(out, &[24, 8])], sinks)];
-        Rows::new(4, 1, memories, stages).map(|_| ()).is_err()
+        RowPlan::new(4, 1, &[RowUse::Read, RowUse::Temporary { row }], stages).is_err()
     };
     assert!(!fails(&[sum(1)], 8, RowSource::Tile));
     assert!(fails(&[sum(1)], 16, RowSource::Tile));
@@ -156,4 +150,30 @@ fn sinks_fit_their_tiles() {
     assert!(fails(&[sum(1)], 24, m(1)));
     let other = Reduction::new(lazuli_graph::ReduceOp::Sum, DType::F32, false);
     assert!(fails(&[RowSink { reduction: other, ..sum(1) }], 4, RowSource::Tile));
+}
+
+#[test]
+fn memory_is_what_was_planned() {
+    let (x, mut out) = ([0f64; 12], [0f64; 12]);
+    let add = add(Class::Contiguous);
+    let m = RowSource::Memory;
+    let b = |k: usize| binding(m(k), &[24, 8]);
+    let stages = [stage(&add, &[4, 3], &[b(0), RowBinding { offset: -24, ..b(0) }, b(1)], &[])];
+    let plan = RowPlan::new(4, 2, &[RowUse::Read, RowUse::Write { row: 24 }], stages).unwrap();
+    let x = bytemuck::cast_slice::<f64, u8>(&x);
+    let mut fails = |read: RowMemory<'_>, bytes: usize, codes: &[&Code]| {
+        let out = &mut bytemuck::cast_slice_mut(&mut out)[..bytes];
+        plan.bind(codes.iter().copied(), [read, RowMemory::Write(out)]).is_err()
+    };
+    // Twelve elements from the start, and three before it.
+    assert!(fails(RowMemory::Read(x, 24), 96, &[&add]));
+    assert!(fails(RowMemory::Read(x, 0), 96, &[&add]));
+    let long = [0f64; 15];
+    let long = bytemuck::cast_slice::<f64, u8>(&long);
+    assert!(!fails(RowMemory::Read(long, 24), 96, &[&add]));
+    assert!(fails(RowMemory::Read(long, 32), 96, &[&add]));
+    assert!(fails(RowMemory::Read(long, 24), 95, &[&add]));
+    assert!(fails(RowMemory::Temporary, 96, &[&add]));
+    assert!(fails(RowMemory::Read(long, 24), 96, &[]));
+    assert!(fails(RowMemory::Read(long, 24), 96, &[&copy()]));
 }
