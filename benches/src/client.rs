@@ -15,6 +15,15 @@ pub(crate) struct Client {
     name: String,
 }
 
+/// Who is there.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Greeting {
+    /// In the order in which to show them.
+    pub(crate) contestants: Vec<String>,
+    /// What is installed: names and versions.
+    pub(crate) versions: Vec<(String, String)>,
+}
+
 /// What a process says about a contestant: its answer, or why it has no part.
 pub(crate) type Answer<T> = Result<T, String>;
 
@@ -47,15 +56,14 @@ impl Client {
         }
     }
 
-    /// The greeting: the versions of what is installed, in the order in which to show them.
+    /// Asks who is there.
     ///
     /// # Errors
     /// The process does not speak this version of the protocol.
-    pub(crate) fn hello(&mut self) -> Result<Vec<(String, String)>, String> {
+    pub(crate) fn hello(&mut self) -> Result<Greeting, String> {
         let answer = self.ask(&["hello"])?;
-        let rest = answer.strip_prefix(PROTOCOL);
-        let rest = rest.ok_or_else(|| format!("{} does not speak '{PROTOCOL}': '{answer}'", self.name))?;
-        Ok(rest.split_whitespace().filter_map(pair).collect())
+        let greeting = greeting(&answer);
+        greeting.ok_or_else(|| format!("{} does not speak '{PROTOCOL}': '{answer}'", self.name))
     }
 
     /// Has the inputs made, and written into `folder` with NumPy's result; gives the inputs' names.
@@ -88,9 +96,12 @@ impl Client {
     }
 }
 
-/// `name=version`.
-fn pair(word: &str) -> Option<(String, String)> {
-    word.split_once('=').map(|(name, version)| (name.to_owned(), version.to_owned()))
+/// Parses the answer to `hello`.
+fn greeting(answer: &str) -> Option<Greeting> {
+    let mut rest = answer.strip_prefix(PROTOCOL)?.strip_prefix(' ')?.split(' ');
+    let contestants = rest.next()?.strip_prefix("contestants=")?.split(',').map(str::to_owned).collect();
+    let pair = |word: &str| word.split_once('=').map(|(name, version)| (name.to_owned(), version.to_owned()));
+    Some(Greeting { contestants, versions: rest.map(pair).collect::<Option<_>>()? })
 }
 
 /// The samples of an answer.
@@ -117,7 +128,20 @@ mod tests {
         for bad in ["ns", "ns ", "ns x", "ns 1 nan", "ns 0", "ms 1", ""] {
             assert_eq!(numbers(bad), None, "{bad}");
         }
-        assert_eq!(pair("numpy=2.4"), Some(("numpy".to_owned(), "2.4".to_owned())));
-        assert_eq!(pair("numpy"), None);
+        let numpy = Greeting {
+            contestants: vec!["numpy".to_owned(), "numba_out".to_owned()],
+            versions: vec![("numpy".to_owned(), "2.4".to_owned())],
+        };
+        assert_eq!(greeting("lazuli-bench 1 contestants=numpy,numba_out numpy=2.4"), Some(numpy));
+        for bad in [
+            "",
+            "lazuli-bench 2 contestants=a",
+            "lazuli-bench 10 contestants=a",
+            "lazuli-bench 1",
+            "lazuli-bench 1 numpy=2",
+            "lazuli-bench 1 contestants=a b",
+        ] {
+            assert_eq!(greeting(bad), None, "{bad}");
+        }
     }
 }

@@ -1,8 +1,7 @@
 //! The contest: Lazuli and its peers by turns, so that the machine's noise hits all alike.
 
-use crate::client::Client;
 use crate::flops;
-use crate::options::Options;
+use crate::peers::{Peer, Peers};
 use crate::record::{Cell, Time};
 use crate::stats;
 use crate::subject::{self, Subject};
@@ -10,8 +9,6 @@ use crate::timing;
 use crate::workload::Workload;
 use lazuli_engine::Config;
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// How long everyone may run before the next one's turn, and how often.
@@ -43,83 +40,6 @@ impl Ours {
             Ours::Call => "call",
             Ours::CallOne => "call_1",
         }
-    }
-}
-
-/// The peers' processes.
-pub(crate) struct Peers {
-    python: Client,
-    ndarray: Option<Client>,
-    /// Those in Python, then those in Rust.
-    contestants: Vec<Peer>,
-    /// What is installed.
-    pub(crate) versions: Vec<(String, String)>,
-}
-
-#[derive(Clone)]
-struct Peer {
-    name: String,
-    in_python: bool,
-}
-
-/// The package of a contestant.
-pub(crate) fn package(contestant: &str) -> &str {
-    contestant.split('_').next().unwrap_or(contestant)
-}
-
-impl Peers {
-    /// Starts them.
-    pub(crate) fn start(options: &Options, root: &Path, threads: usize) -> Result<Peers, String> {
-        let count = ["--threads".to_owned(), threads.to_string()];
-        let mut command = Command::new(&options.python);
-        command.arg(root.join("benches").join("peers.py")).args(&count);
-        let mut python = Client::start(&mut command)?;
-        let ndarray = options.ndarray.as_ref().map(|program| Client::start(Command::new(program).args(&count)));
-        let mut peers =
-            Peers { versions: python.hello()?, python, ndarray: ndarray.transpose()?, contestants: Vec::new() };
-        let mut found: Vec<(String, bool)> = vec![(peers.take_contestants()?, true)];
-        if let Some(ndarray) = &mut peers.ndarray {
-            let more = ndarray.hello()?;
-            peers.versions.extend(more);
-            found.push((peers.take_contestants()?, false));
-        }
-        let asked = |name: &str| options.peers.is_empty() || options.peers.iter().any(|p| p == package(name));
-        for (names, in_python) in &found {
-            let names = names.split(',').filter(|name| asked(name));
-            peers.contestants.extend(names.map(|name| Peer { name: name.to_owned(), in_python: *in_python }));
-        }
-        let known = |p: &&String| !found.iter().any(|(names, _)| names.split(',').any(|name| package(name) == *p));
-        match options.peers.iter().find(known) {
-            Some(unknown) => Err(format!("no peer '{unknown}'; known are those of {found:?}")),
-            None => Ok(peers),
-        }
-    }
-
-    fn take_contestants(&mut self) -> Result<String, String> {
-        let at = self.versions.iter().position(|(name, _)| name == "contestants");
-        Ok(self.versions.remove(at.ok_or("a peer's process does not name its contestants")?).1)
-    }
-
-    /// The names of all.
-    pub(crate) fn names(&self) -> Vec<String> {
-        self.contestants.iter().map(|p| p.name.clone()).collect()
-    }
-
-    fn client(&mut self, peer: &Peer) -> Result<&mut Client, String> {
-        match (&mut self.ndarray, peer.in_python) {
-            (_, true) => Ok(&mut self.python),
-            (Some(ndarray), false) => Ok(ndarray),
-            (None, false) => Err(format!("{} has no process", peer.name)),
-        }
-    }
-
-    /// Has inputs made and loaded by all, with NumPy's result; gives the inputs' names.
-    pub(crate) fn load(&mut self, w: &Workload, dtype: &str, n: usize, folder: &Path) -> Result<Vec<String>, String> {
-        let names = self.python.make(&w.path, dtype, n, folder)?;
-        if let Some(ndarray) = &mut self.ndarray {
-            ndarray.load(&w.name, dtype, n, folder)?;
-        }
-        Ok(names)
     }
 }
 
@@ -167,7 +87,7 @@ pub(crate) fn cell(
     }
     drop(expected);
     let mut first = BTreeMap::new();
-    for peer in peers.contestants.clone() {
+    for peer in peers.contestants().to_vec() {
         match peers.client(&peer)?.prepare(&peer.name)? {
             Ok(ns) => {
                 first.insert(peer.name.clone(), ns);
@@ -228,11 +148,5 @@ mod tests {
                 assert_eq!(places, (0..n).collect::<Vec<_>>());
             }
         }
-    }
-
-    #[test]
-    fn contestants_are_of_packages() {
-        assert_eq!(package("numba_out"), "numba");
-        assert_eq!(package("numpy"), "numpy");
     }
 }

@@ -1,7 +1,7 @@
 //! The harness of the benchmarks: times Lazuli and its peers by turns, on the workloads of `benches/workloads/`.
 //!
 //! ```text
-//! workload -> inputs, NumPy's result   client (peers.py, lazuli-bench-ndarray), subject (Lazuli)
+//! workload -> inputs, NumPy's result   peers, client (peers.py, lazuli-bench-ndarray); subject (Lazuli)
 //!          -> checked, timed by turns  contest, timing, stats
 //!          -> record                   measure; beside it roofline, cold, backends, shared, incache, overhead
 //!          -> what it shows            summary, table, page, svg
@@ -26,6 +26,7 @@ mod noise;
 mod options;
 mod overhead;
 mod page;
+mod peers;
 mod record;
 mod roofline;
 mod serve;
@@ -69,6 +70,10 @@ fn run(options: &Options) -> Result<(), String> {
     let record = measure::everything(options, root, &workloads, start)?;
     println!("\n{:.0} s", record.machine.seconds);
     println!("\nOf what was measured:\n{}", summary::text(&summary::claims(&record)));
+    if let Some(path) = &options.record {
+        record.write_to(path)?;
+        println!("written: {}", path.display());
+    }
     if options.writes() {
         println!("written: {}", record.write(&root.join("benches").join("results"))?.display());
         write_page(root, &record, &workloads)?;

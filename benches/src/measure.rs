@@ -1,7 +1,8 @@
 //! A run: every measurement in its order.
 
-use crate::contest::{self, Peers};
+use crate::contest;
 use crate::options::Options;
+use crate::peers::Peers;
 use crate::record::Record;
 use crate::roofline::{self, Roof};
 use crate::workload::Workload;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 pub(crate) const USAGE: &str = "\
 usage, from the root of the project (`cargo xtask bench` builds and runs it):
   lazuli-bench run --python PYTHON [--ndarray PROGRAM] [--peers LIST] [--filter LIST] [--sizes LIST]
-                   [--threads N] [--quick] [--no-write]
+                   [--threads N] [--quick] [--no-write] [--record FILE]
   lazuli-bench compare --old PROGRAM [--filter LIST] [--sizes LIST] [--quick]
   lazuli-bench serve [speaks the protocol that benches/README.md describes]
   lazuli-bench page FILE [makes docs/benchmarks.md from a file of benches/results/]
@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) quick: bool,
     /// Prints only.
     pub(crate) no_write: bool,
+    /// Where the record goes, of any run.
+    pub(crate) record: Option<PathBuf>,
 }
 
 impl Options {
@@ -48,6 +50,7 @@ impl Options {
                 "--sizes" => options.sizes = sizes(value()?)?,
                 "--threads" => options.threads = number(value()?)?,
                 "--quick" => options.quick = true,
+                "--record" => options.record = Some(value()?.into()),
                 "--no-write" => options.no_write = true,
                 _ => return Err(format!("unknown option '{arg}'\n{USAGE}")),
             }

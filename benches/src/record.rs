@@ -105,13 +105,17 @@ impl Record {
 
     /// Writes the record into a folder, under its date and commit; gives the path.
     pub(crate) fn write(&self, folder: &Path) -> Result<PathBuf, String> {
-        let text = toml::to_string(self).map_err(|e| e.to_string())?;
         let dirty = if self.machine.dirty { "-dirty" } else { "" };
         let path = folder.join(format!("{}-{}{dirty}.toml", self.machine.date, self.machine.commit));
-        let fail = |e: std::io::Error| format!("{}: {e}", path.display());
-        std::fs::create_dir_all(folder).map_err(fail)?;
-        std::fs::write(&path, text).map_err(fail)?;
+        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        self.write_to(&path)?;
         Ok(path)
+    }
+
+    /// Writes the record to a file.
+    pub(crate) fn write_to(&self, path: &Path) -> Result<(), String> {
+        let text = toml::to_string(self).map_err(|e| e.to_string())?;
+        std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
     }
 
     /// Reads a record.

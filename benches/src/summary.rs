@@ -1,8 +1,9 @@
 //! What the figures of a run say about what Lazuli promises of its speed: each promise with its target.
 
 use crate::cold;
-use crate::contest::{Ours, package};
+use crate::contest::Ours;
 use crate::incache;
+use crate::peers::{RUST, package};
 use crate::record::{Cell, Record};
 use crate::stats;
 use crate::workload::Bound;
@@ -73,9 +74,6 @@ impl Claim {
 const SIZES: [(usize, Ours, f64, f64); 3] =
     [(10_000_000, Ours::Compute, 2.5, 1.0), (100_000, Ours::Compute, 1.6, 0.9), (1000, Ours::Call, 2.0, 1.0)];
 
-/// The peer that needs no Python: promises are shown without it and with it.
-const RUST: &str = "ndarray";
-
 /// A ratio of a cell, and the peer that it is to.
 pub(crate) struct Ratio {
     pub(crate) label: String,
@@ -119,6 +117,7 @@ fn worst<T>(items: impl IntoIterator<Item = (f64, T)>) -> Option<(f64, T)> {
     items.into_iter().min_by(|a, b| a.0.total_cmp(&b.0))
 }
 
+/// Promises are shown without the peer in Rust, which has no call from Python to pay, and with it.
 fn against_peers(record: &Record, n: usize, ours: Ours, targets: (f64, f64), with_rust: bool, out: &mut Vec<Claim>) {
     let counts = |c: &str| with_rust || package(c) != RUST;
     let cells = record.cells.iter().filter(|c| c.n == n);

@@ -36,6 +36,7 @@ Usage: cargo xtask <command> [options]
                     --quick         short runs, to see that all works
                     --no-write      the whole run
                     --threads N     in place of one for each core
+                    --record FILE   keep the record, of such runs too
                     --compare REV   in place of peers, the commit REV: fails where this one is slower beyond noise
   ops-json          print the op table as JSON
   help, --help      this text
