@@ -124,7 +124,7 @@ fn sets_of_passes_print_and_parse() {
     assert_eq!("".parse(), Ok(PassSet::NONE));
     assert_eq!(
         "cse,inline".parse::<PassSet>().unwrap_err().to_string(),
-        "unknown pass 'inline'; known are fold, simplify, views, cse, dce, fuse"
+        "unknown pass 'inline'; known are fold, simplify, views, cse, dce, fuse, rows"
     );
 }
 
