@@ -136,6 +136,8 @@ macro_rules! for_each_map_op {
             Log2 log2 [] None, 1, Float, PLAIN, 25, (1e-3, 1e3), 1.0, "The logarithm to base 2.";
             Log10 log10 [] None, 1, Float, PLAIN, 25, (1e-3, 1e3), 1.0, "The logarithm to base 10.";
             Log1p log1p [] None, 1, Float, PLAIN, 30, (-0.9, 1e3), 1.0, "`log(1 + x)`, accurate near zero.";
+            Cbrt cbrt [] None, 1, Float, PLAIN, 30, ALL, 1.0, "The cube root.";
+            Logaddexp logaddexp [] None, 2, Float, COMMUTES, 80, (-20.0, 20.0), 1.0, "`log(exp(x) + exp(y))` without overflow; the error is that of the larger operand where the two parts of the sum cancel.";
             // trigonometry
             Sin sin [] None, 1, Float, PLAIN, 30, (-1e2, 1e2), 1.0, "The sine of `x` radians.";
             Cos cos [] None, 1, Float, PLAIN, 30, (-1e2, 1e2), 1.0, "The cosine of `x` radians.";
@@ -147,6 +149,13 @@ macro_rules! for_each_map_op {
             Sinh sinh [] None, 1, Float, PLAIN, 40, (-20.0, 20.0), 1.0, "The hyperbolic sine.";
             Cosh cosh [] None, 1, Float, PLAIN, 40, (-20.0, 20.0), 1.0, "The hyperbolic cosine.";
             Tanh tanh [] None, 1, Float, PLAIN, 40, (-5.0, 5.0), 1.0, "The hyperbolic tangent.";
+            Asinh asinh [arcsinh] None, 1, Float, PLAIN, 55, ALL, 1.0, "The inverse hyperbolic sine.";
+            Acosh acosh [arccosh] None, 1, Float, PLAIN, 55, (1.0, 1e3), 1.0, "The inverse hyperbolic cosine; NaN below 1.";
+            Atanh atanh [arctanh] None, 1, Float, PLAIN, 55, (-1.0, 1.0), 1.0, "The inverse hyperbolic tangent; NaN beyond -1 and 1.";
+            // functions of statistics
+            Sigmoid sigmoid [expit] None, 1, Float, PLAIN, 35, (-20.0, 20.0), 1.0, "The logistic function `1 / (1 + exp(-x))`.";
+            Erf erf [] None, 1, Float, PLAIN, 60, (-5.0, 5.0), 1.0, "The error function.";
+            Erfc erfc [] None, 1, Float, PLAIN, 80, (-5.0, 10.0), 1.0, "`1 - erf(x)`, accurate where that is small.";
             // comparison
             Equal equal [] Some("=="), 2, Compare, COMMUTES, 1, ALL, 0.0, "Whether `x` equals `y`.";
             NotEqual not_equal [] Some("!="), 2, Compare, COMMUTES, 1, ALL, 0.0, "Whether `x` differs from `y`.";

@@ -75,7 +75,8 @@ fn results_have_the_dtypes_numpy_gives_them() {
             wrong.push(format!("{name} of {dtype}: {ours}, NumPy {numpy}"));
         }
     }
-    assert_eq!(seen.len(), MAP_OPS.len());
+    let missing: Vec<_> = MAP_OPS.iter().filter(|row| !seen.contains(&row.op)).map(|row| row.name).collect();
+    assert_eq!(missing, ["sigmoid", "erf", "erfc"], "these NumPy lacks");
     // NumPy's floor, ceil and trunc leave bool as it is, its round does not. Here, all four do.
     assert_eq!(wrong, ["round of bool: bool, NumPy float16"]);
 }

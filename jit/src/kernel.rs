@@ -345,6 +345,20 @@ impl Kernel {
     pub fn ty(&self, value: ValueId) -> Ty {
         self.insts[value.0 as usize].ty
     }
+
+    /// Which values a store depends on.
+    pub(crate) fn live(&self) -> Vec<bool> {
+        let mut live = vec![false; self.insts.len()];
+        for s in &self.stores {
+            live[s.value.0 as usize] = true;
+        }
+        for (i, inst) in self.insts.iter().enumerate().rev() {
+            if live[i] {
+                inst.args().iter().for_each(|a| live[a.0 as usize] = true);
+            }
+        }
+        live
+    }
 }
 
 /// Bounds and addresses of one call: `n1` rows of `n0` elements.

@@ -72,7 +72,7 @@ macro_rules! routines {
 
 routines! {
     one {
-    Exp "exp" pxfm::f_exp, pxfm::f_expf;
+    Exp "exp" exp, pxfm::f_expf;
     Exp2 "exp2" pxfm::f_exp2, pxfm::f_exp2f;
     Expm1 "expm1" pxfm::f_expm1, pxfm::f_expm1f;
     Log "log" pxfm::f_log, pxfm::f_logf;
@@ -88,11 +88,19 @@ routines! {
     Sinh "sinh" sinh, pxfm::f_sinhf;
     Cosh "cosh" pxfm::f_cosh, pxfm::f_coshf;
     Tanh "tanh" pxfm::f_tanh, pxfm::f_tanhf;
+    Cbrt "cbrt" pxfm::f_cbrt, pxfm::f_cbrtf;
+    Asinh "asinh" pxfm::f_asinh, pxfm::f_asinhf;
+    Acosh "acosh" pxfm::f_acosh, pxfm::f_acoshf;
+    Atanh "atanh" pxfm::f_atanh, pxfm::f_atanhf;
+    Sigmoid "sigmoid" sigmoid, sigmoidf;
+    Erf "erf" pxfm::f_erf, pxfm::f_erff;
+    Erfc "erfc" pxfm::f_erfc, pxfm::f_erfcf;
     }
     two {
     Atan2 "atan2" atan2, pxfm::f_atan2f;
     Hypot "hypot" crate::hypot::hypot, hypotf;
     Pow "pow" pow, powf;
+    Logaddexp "logaddexp" logaddexp, logaddexpf;
     Fmod "fmod" fmod, fmodf;
     }
 }
@@ -102,6 +110,27 @@ routines! {
 /// `pxfm` loses the sign of zero.
 fn sinh(a: f64) -> f64 {
     pxfm::f_sinh(a).copysign(a)
+}
+
+/// `pxfm` is far off for some results that are subnormal, such as that of -710.7302344691526.
+fn exp(a: f64) -> f64 {
+    let power = pxfm::f_exp(a);
+    if a >= -708.0 {
+        return power;
+    }
+    let root = pxfm::f_exp(0.5 * a);
+    // The square is a few steps off at most.
+    let square = root * root;
+    if (power - square).abs() > 64.0 * f64::from_bits(1) { square } else { power }
+}
+
+/// `pxfm` gives one below -745, and loses subnormal results. Far below zero, the denominator is one.
+fn sigmoid(a: f64) -> f64 {
+    if a < -45.0 { exp(a) } else { pxfm::f_logistic(a) }
+}
+
+fn sigmoidf(a: f32) -> f32 {
+    sigmoid(a as f64) as f32
 }
 
 /// `pxfm` loses the sign of a result that underflows to zero.
@@ -136,6 +165,22 @@ fn powf(a: f32, b: f32) -> f32 {
     // Odd: an integer that halves to none. Beyond 2^24 all floats are even.
     let odd = b.trunc() == b && (b * 0.5).trunc() != b * 0.5;
     if a == 0.0 && odd { power.copysign(a) } else { power }
+}
+
+/// Composed, so within a unit in the last place of the larger of the result and the operands.
+fn logaddexp(a: f64, b: f64) -> f64 {
+    if a == b {
+        a + std::f64::consts::LN_2
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else {
+        a.max(b) + pxfm::f_log1p(pxfm::f_exp(-(a - b).abs()))
+    }
+}
+
+/// Through `f64`, whose other bits leave little to round wrongly.
+fn logaddexpf(a: f32, b: f32) -> f32 {
+    logaddexp(a as f64, b as f64) as f32
 }
 
 /// The remainder of `a / b` with the sign of `a`. Always exact.
@@ -174,9 +219,18 @@ mod tests {
     }
 
     #[test]
+    fn subnormal_powers() {
+        for r in [Exp, Sigmoid] {
+            let steps = r.f64_1()(-710.7302344691526).to_bits() as i64 - 2.156656845580155e-309f64.to_bits() as i64;
+            assert!(steps.abs() <= 1, "{} is {steps} steps off", r.name());
+        }
+        assert!(Sigmoid.f64_1()(-800.0) == 0.0 && Exp.f64_1()(f64::NEG_INFINITY) == 0.0);
+    }
+
+    #[test]
     fn special_values_of_one_argument() {
         let (inf, nan) = (f64::INFINITY, f64::NAN);
-        let odd = [Expm1, Log1p, Sin, Tan, Asin, Atan, Sinh, Tanh];
+        let odd = [Expm1, Log1p, Sin, Tan, Asin, Atan, Sinh, Tanh, Cbrt, Asinh, Atanh, Erf];
         let zeros = odd.into_iter().flat_map(|r| [(r, 0.0, 0.0), (r, -0.0, -0.0)]);
         let mut cases: Vec<(Routine, f64, f64)> = zeros.collect();
         cases.extend([
@@ -204,6 +258,19 @@ mod tests {
             (Sinh, -inf, -inf),
             (Cosh, -inf, inf),
             (Tanh, -inf, -1.0),
+            (Cbrt, -inf, -inf),
+            (Asinh, -inf, -inf),
+            (Acosh, 1.0, 0.0),
+            (Acosh, 0.5, nan),
+            (Acosh, inf, inf),
+            (Atanh, -1.0, -inf),
+            (Atanh, 2.0, nan),
+            (Sigmoid, -inf, 0.0),
+            (Sigmoid, inf, 1.0),
+            (Sigmoid, 0.0, 0.5),
+            (Erf, -inf, -1.0),
+            (Erfc, inf, 0.0),
+            (Erfc, -inf, 2.0),
         ]);
         cases.extend(Routine::ALL.iter().filter(|r| r.arity() == 1).map(|&r| (r, nan, nan)));
         for (r, x, y) in cases {

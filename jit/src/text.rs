@@ -309,7 +309,7 @@ mod tests {
             ("v0 = fadd.f64 v0", "line 1: 'fadd' wants more arguments"),
             ("v0 = fneg.f64 v0, v1", "line 1: 'fneg' does not want 'v1'"),
             ("v0 = fneg.f64 x", "line 1: expected a value such as v0, found 'x'"),
-            ("v0 = call1.f64 erf, v1", "line 1: there is no routine 'erf'"),
+            ("v0 = call1.f64 gamma, v1", "line 1: there is no routine 'gamma'"),
             ("store out0 v1", "line 1: expected 'store OUTPUT, VALUE'"),
             ("store out0, v1", "line 1: there is no operand 'out0'"),
             ("nonsense", "line 1: expected an operand, an instruction or a store"),

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `test` | `test`, `bless`: the oracle, then every test |
 //! | `bench` | `bench`: the benchmarks beside their peers, or another commit |
+//! | `accuracy` | `accuracy`: the errors and the cost of the vector math library |
 //! | `docs` | `docs`: the reference generated from the op table |
 //! | `ops` | `ops-json`: the op table for other languages |
 //! | `python` | the virtual environment the others use |
 
 use std::process::ExitCode;
 
+mod accuracy;
 mod bench;
 mod docs;
 mod ops;
@@ -28,6 +30,13 @@ Usage: cargo xtask <command> [options]
   oracle            only write NumPy's results into target/oracle/
   bless [args]      rewrite the expectations of the text tests; look at the difference before you commit
   docs [--check]    write docs/reference.md from the op table; --check fails where it is stale
+  accuracy [options]
+                    measure the errors of the functions, and write docs/accuracy.md
+                    --filter NAME   only functions whose name contains NAME (writes no page)
+                    --quick         few arguments, in seconds (writes no page)
+                    --step N        one of N float32 values; all of them take three quarters of an hour
+                    --cost          only count instructions (writes no page)
+                    --check         write nothing; fail where the page is stale or a bound is broken
   bench [options]   time Lazuli and its peers by turns; write benches/results/ and docs/benchmarks.md
                     With any of these it prints only:
                     --peers LIST    only these: numpy,numexpr,jax,torch,numba,ndarray
@@ -56,6 +65,7 @@ fn main() -> ExitCode {
         Some("oracle") => test::oracle_only(&rest),
         Some("bless") => test::bless(&rest),
         Some("docs") => docs::run(&rest),
+        Some("accuracy") => accuracy::run(&rest),
         Some("bench") => bench::run(&rest),
         Some("ops-json") => ops::print(&rest),
         Some("help" | "--help" | "-h") => {

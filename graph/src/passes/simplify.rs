@@ -209,6 +209,14 @@ fn map(graph: &mut Graph, op: MapOp, operands: &[NodeId]) -> Rule {
         | MapOp::Sinh
         | MapOp::Cosh
         | MapOp::Tanh
+        | MapOp::Cbrt
+        | MapOp::Logaddexp
+        | MapOp::Asinh
+        | MapOp::Acosh
+        | MapOp::Atanh
+        | MapOp::Sigmoid
+        | MapOp::Erf
+        | MapOp::Erfc
         | MapOp::Equal
         | MapOp::NotEqual
         | MapOp::Less

@@ -11,10 +11,11 @@ warnings.simplefilter("ignore")
 DTYPES = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()
 # By number of operands. `rint` is not in the list: `round` leaves integers alone, as NumPy's function of that name.
 OPS = {
-    1: """negative abs sign square reciprocal round floor ceil trunc sqrt exp exp2 expm1 log log2 log10 log1p sin cos
-        tan asin acos atan sinh cosh tanh isnan isinf isfinite signbit logical_not invert""".split(),
-    2: """add subtract multiply divide floor_divide remainder pow minimum maximum fmin fmax copysign hypot atan2 equal
-        not_equal less less_equal greater greater_equal logical_and logical_or logical_xor bitwise_and bitwise_or
+    1: """negative abs sign square reciprocal round floor ceil trunc sqrt exp exp2 expm1 log log2 log10 log1p cbrt sin
+        cos tan asin acos atan sinh cosh tanh asinh acosh atanh isnan isinf isfinite signbit logical_not
+        invert""".split(),
+    2: """add subtract multiply divide floor_divide remainder pow minimum maximum fmin fmax copysign hypot atan2 logaddexp
+        equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor bitwise_and bitwise_or
         bitwise_xor left_shift right_shift""".split(),
     3: ["where"],
 }

@@ -68,25 +68,11 @@ fn op(kernel: &Kernel, i: usize, dst: Reg, reg: impl Fn(ValueId) -> Reg) -> Op {
     Op { prim: inst.prim, ty: inst.ty, from, dst, args, imm: inst.imm }
 }
 
-/// Which values a store depends on.
-fn live(kernel: &Kernel) -> Vec<bool> {
-    let mut live = vec![false; kernel.insts.len()];
-    for s in &kernel.stores {
-        live[s.value.0 as usize] = true;
-    }
-    for (i, inst) in kernel.insts.iter().enumerate().rev() {
-        if live[i] {
-            inst.args().iter().for_each(|a| live[a.0 as usize] = true);
-        }
-    }
-    live
-}
-
 impl Consts {
     pub(super) fn new(kernel: &Kernel) -> Consts {
         let mut regs: Vec<Option<Reg>> = vec![None; kernel.insts.len()];
         let mut bytes = 0;
-        let live = live(kernel);
+        let live = kernel.live();
         for (i, inst) in kernel.insts.iter().enumerate() {
             let source = matches!(inst.prim, Prim::Load | Prim::Index);
             if live[i] && !source && inst.args().iter().all(|a| regs[a.0 as usize].is_some()) {
@@ -154,7 +140,7 @@ impl Plan {
     /// `broadcast`: whether `Broadcast` operands are uniform in a tile.
     pub(super) fn new(kernel: &Kernel, consts: &Consts, broadcast: bool) -> Plan {
         let n = kernel.insts.len();
-        let live = live(kernel);
+        let live = kernel.live();
         // The last user of a value; `n` where it is stored.
         let mut last = vec![0; n];
         for (i, inst) in kernel.insts.iter().enumerate().filter(|(i, _)| live[*i]) {

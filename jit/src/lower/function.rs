@@ -12,26 +12,28 @@ use lazuli_graph::{DType, Kind};
 const NONE: ValueId = ValueId(0);
 
 /// A program of the math library.
-type Program = fn(&mut Builder, ValueId) -> ValueId;
+type Program = fn(&mut Builder, ValueId, Precision) -> ValueId;
 /// The same, of two arguments.
-type Program2 = fn(&mut Builder, ValueId, ValueId) -> ValueId;
+type Program2 = fn(&mut Builder, ValueId, ValueId, Precision) -> ValueId;
 
 impl Lower<'_> {
     /// A function of one float: `program`, or in `Precise` the correctly rounded `routine`.
     pub(super) fn function(&mut self, routine: Routine, program: Program, x: ValueId) -> ValueId {
-        match self.precision {
+        let precision = self.precision;
+        match precision {
             Precision::Precise => self.call([x], |b, [x]| b.inst(Prim::Call1, b.ty(x), [x, NONE, NONE], routine.imm())),
-            Precision::Standard | Precision::Fast => self.float([x], |b, [x]| program(b, x)),
+            Precision::Standard | Precision::Fast => self.float([x], |b, [x]| program(b, x, precision)),
         }
     }
 
     /// A function of two floats.
     pub(super) fn function2(&mut self, routine: Routine, program: Program2, x: ValueId, y: ValueId) -> ValueId {
-        match self.precision {
+        let precision = self.precision;
+        match precision {
             Precision::Precise => {
                 self.call([x, y], |b, [x, y]| b.inst(Prim::Call2, b.ty(x), [x, y, NONE], routine.imm()))
             }
-            Precision::Standard | Precision::Fast => self.float([x, y], |b, [x, y]| program(b, x, y)),
+            Precision::Standard | Precision::Fast => self.float([x, y], |b, [x, y]| program(b, x, y, precision)),
         }
     }
 

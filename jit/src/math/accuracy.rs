@@ -2,16 +2,16 @@
 //! results.
 
 use crate::kernel::{Class, Role, Slab};
-use crate::{Builder, Interp, Kernel, Routine, Ty, ValueId};
+use crate::{Builder, Interp, Kernel, Precision, Prim, Routine, Ty, ValueId};
 use lazuli_graph::DType;
 
 /// Appends a function to a program.
 #[derive(Clone, Copy, Debug)]
 pub enum Emit {
     /// Of one argument.
-    One(fn(&mut Builder, ValueId) -> ValueId),
+    One(fn(&mut Builder, ValueId, Precision) -> ValueId),
     /// Of two arguments.
-    Two(fn(&mut Builder, ValueId, ValueId) -> ValueId),
+    Two(fn(&mut Builder, ValueId, ValueId, Precision) -> ValueId),
 }
 
 /// A function of the library.
@@ -21,55 +21,64 @@ pub struct Function {
     pub name: &'static str,
     /// How it is emitted.
     pub emit: Emit,
-    /// The correctly rounded function; none for `cbrt`, which has no routine.
-    pub routine: Option<Routine>,
+    /// The correctly rounded function.
+    pub routine: Routine,
     /// Where its arguments are interesting: uniform samples are drawn from there, besides those from all numbers.
     pub range: (f64, f64),
-    /// The largest errors that any sample has shown, in ULP, in `F64` and `F32`, rounded up: the tests hold us to them.
-    pub bound: (f64, f64),
+    /// The largest errors that any sample has shown, in ULP, rounded up: the tests hold us to them. In `Standard`, in `F64`
+    /// and `F32`; then in `Fast`.
+    pub bounds: [[f64; 2]; 2],
 }
 
 const fn one(
     name: &'static str,
-    emit: fn(&mut Builder, ValueId) -> ValueId,
-    routine: Option<Routine>,
+    emit: fn(&mut Builder, ValueId, Precision) -> ValueId,
+    routine: Routine,
     range: (f64, f64),
-    bound: (f64, f64),
+    bounds: [[f64; 2]; 2],
 ) -> Function {
-    Function { name, emit: Emit::One(emit), routine, range, bound }
+    Function { name, emit: Emit::One(emit), routine, range, bounds }
 }
 
 const fn two(
     name: &'static str,
-    emit: fn(&mut Builder, ValueId, ValueId) -> ValueId,
+    emit: fn(&mut Builder, ValueId, ValueId, Precision) -> ValueId,
     routine: Routine,
-    bound: (f64, f64),
+    bounds: [[f64; 2]; 2],
 ) -> Function {
-    Function { name, emit: Emit::Two(emit), routine: Some(routine), range: (-10.0, 10.0), bound }
+    Function { name, emit: Emit::Two(emit), routine, range: (-10.0, 10.0), bounds }
 }
 
 /// Every function of the library.
 pub const FUNCTIONS: &[Function] = &[
-    one("exp", super::exp, Some(Routine::Exp), (-750.0, 715.0), (0.78, 0.501)),
-    one("exp2", super::exp2, Some(Routine::Exp2), (-1080.0, 1030.0), (0.77, 0.501)),
-    one("expm1", super::expm1, Some(Routine::Expm1), (-40.0, 715.0), (0.92, 0.501)),
-    one("log", super::log, Some(Routine::Log), (0.0, 10.0), (0.78, 0.501)),
-    one("log2", super::log2, Some(Routine::Log2), (0.0, 10.0), (0.72, 0.501)),
-    one("log10", super::log10, Some(Routine::Log10), (0.0, 10.0), (0.63, 0.501)),
-    one("log1p", super::log1p, Some(Routine::Log1p), (-1.0, 10.0), (0.79, 0.501)),
-    one("sin", super::sin, Some(Routine::Sin), (-10.0, 10.0), (0.78, 0.502)),
-    one("cos", super::cos, Some(Routine::Cos), (-10.0, 10.0), (0.79, 0.502)),
-    one("tan", super::tan, Some(Routine::Tan), (-10.0, 10.0), (0.90, 0.503)),
-    one("asin", super::asin, Some(Routine::Asin), (-1.0, 1.0), (0.64, 0.501)),
-    one("acos", super::acos, Some(Routine::Acos), (-1.0, 1.0), (0.63, 0.501)),
-    one("atan", super::atan, Some(Routine::Atan), (-3.0, 3.0), (0.65, 0.501)),
-    two("atan2", super::atan2, Routine::Atan2, (0.78, 0.501)),
-    one("sinh", super::sinh, Some(Routine::Sinh), (-20.0, 20.0), (0.86, 0.501)),
-    one("cosh", super::cosh, Some(Routine::Cosh), (-20.0, 20.0), (0.83, 0.501)),
-    one("tanh", super::tanh, Some(Routine::Tanh), (-10.0, 10.0), (0.78, 0.501)),
-    one("cbrt", super::cbrt, None, (-10.0, 10.0), (0.501, 0.501)),
-    two("hypot", super::hypot, Routine::Hypot, (0.501, 0.501)),
-    two("pow", super::pow, Routine::Pow, (0.74, 0.501)),
+    one("exp", super::exp, Routine::Exp, (-750.0, 715.0), [[0.88, 0.88], [3.6, 1.1]]),
+    one("exp2", super::exp2, Routine::Exp2, (-1080.0, 1030.0), [[0.87, 0.92], [3.6, 1.11]]),
+    one("expm1", super::expm1, Routine::Expm1, (-40.0, 715.0), [[0.94, 0.99], [0.94, 1.2]]),
+    one("log", super::log, Routine::Log, (0.0, 10.0), [[0.77, 0.86], [2.2, 1.24]]),
+    one("log2", super::log2, Routine::Log2, (0.0, 10.0), [[0.9, 0.999], [2.4, 1.5]]),
+    one("log10", super::log10, Routine::Log10, (0.0, 10.0), [[0.92, 0.96], [2.3, 1.5]]),
+    one("log1p", super::log1p, Routine::Log1p, (-1.0, 10.0), [[0.69, 0.95], [2.2, 1.3]]),
+    one("sin", super::sin, Routine::Sin, (-10.0, 10.0), [[0.79, 0.89], [1.9, 1.55]]),
+    one("cos", super::cos, Routine::Cos, (-10.0, 10.0), [[0.83, 0.89], [1.9, 1.6]]),
+    one("tan", super::tan, Routine::Tan, (-10.0, 10.0), [[0.86, 0.999], [3.6, 3.31]]),
+    one("asin", super::asin, Routine::Asin, (-1.0, 1.0), [[0.63, 0.65], [1.2, 1.2]]),
+    one("acos", super::acos, Routine::Acos, (-1.0, 1.0), [[0.999, 0.999], [1.2, 1.2]]),
+    one("atan", super::atan, Routine::Atan, (-3.0, 3.0), [[0.68, 0.77], [1.6, 1.41]]),
+    two("atan2", super::atan2, Routine::Atan2, [[0.74, 0.999], [2.2, 1.52]]),
+    one("sinh", super::sinh, Routine::Sinh, (-20.0, 20.0), [[0.78, 0.91], [0.78, 0.97]]),
+    one("cosh", super::cosh, Routine::Cosh, (-20.0, 20.0), [[0.78, 0.76], [0.78, 0.8]]),
+    one("tanh", super::tanh, Routine::Tanh, (-10.0, 10.0), [[0.83, 0.85], [2.6, 3.0]]),
+    one("asinh", super::asinh, Routine::Asinh, (-10.0, 10.0), [[0.79, 0.91], [2.2, 1.3]]),
+    one("acosh", super::acosh, Routine::Acosh, (1.0, 10.0), [[0.75, 0.86], [2.2, 1.2]]),
+    one("atanh", super::atanh, Routine::Atanh, (-1.0, 1.0), [[0.82, 0.91], [2.3, 1.3]]),
+    one("sigmoid", super::sigmoid, Routine::Sigmoid, (-740.0, 40.0), [[0.67, 0.7], [1.6, 1.6]]),
+    one("erf", super::erf, Routine::Erf, (-5.0, 5.0), [[0.83, 0.87], [2.1, 2.2]]),
+    one("erfc", super::erfc, Routine::Erfc, (-5.0, 28.0), [[0.9, 0.97], [1.5, 1.6]]),
+    one("cbrt", super::cbrt, Routine::Cbrt, (-10.0, 10.0), [[0.502, 0.51], [3.9, 0.51]]),
+    two("hypot", super::hypot, Routine::Hypot, [[0.502, 0.51], [1.0, 0.51]]),
+    two("pow", super::pow, Routine::Pow, [[0.9, 0.96], [3.6, 2.2]]),
+    // In units of the largest of the result and the operands, as the sum may cancel.
+    two("logaddexp", super::logaddexp, Routine::Logaddexp, [[1.7, 1.7], [2.0, 2.0]]),
 ];
 
 impl Function {
@@ -80,44 +89,42 @@ impl Function {
 
     /// The number of its arguments.
     pub fn arity(&self) -> usize {
-        match self.emit {
-            Emit::One(_) => 1,
-            Emit::Two(_) => 2,
-        }
+        self.routine.arity() as usize
+    }
+
+    /// The largest error allowed, in ULP, for a float type and a precision other than `Precise`.
+    pub fn bound(&self, ty: Ty, precision: Precision) -> f64 {
+        self.bounds[(precision == Precision::Fast) as usize][(ty == Ty::F32) as usize]
     }
 
     /// The correctly rounded result, but for the rare arguments where the routine is a step off.
     pub fn right64(&self, x: f64, y: f64) -> f64 {
-        match (self.routine, self.emit) {
-            (None, _) => pxfm::f_cbrt(x),
-            // The inverse square of a large number overflows within the routine; the platform's own is nearly as good.
-            (Some(Routine::Pow), _) if y == -2.0 => x.powf(y),
-            (Some(r), Emit::One(_)) => r.f64_1()(x),
-            (Some(r), Emit::Two(_)) => r.f64_2()(x, y),
+        match self.arity() {
+            1 => self.routine.f64_1()(x),
+            _ => self.routine.f64_2()(x, y),
         }
     }
 
     /// The correctly rounded result in `f32`.
     pub fn right32(&self, x: f32, y: f32) -> f32 {
-        match (self.routine, self.emit) {
-            (None, _) => pxfm::f_cbrtf(x),
-            (Some(r), Emit::One(_)) => r.f32_1()(x),
-            (Some(r), Emit::Two(_)) => r.f32_2()(x, y),
+        match self.arity() {
+            1 => self.routine.f32_1()(x),
+            _ => self.routine.f32_2()(x, y),
         }
     }
 
     /// A kernel that applies the function, in `F32` or `F64`, to contiguous operands; the last is the result.
-    pub fn kernel(&self, ty: Ty) -> Kernel {
+    pub fn kernel(&self, ty: Ty, precision: Precision) -> Kernel {
         let dtype = if ty == Ty::F32 { DType::F32 } else { DType::F64 };
         let mut b = Builder::new();
         let x = b.operand(Role::Input, dtype, Class::Contiguous);
         let x = b.load(x);
         let y = match self.emit {
-            Emit::One(f) => f(&mut b, x),
+            Emit::One(f) => f(&mut b, x, precision),
             Emit::Two(f) => {
                 let y = b.operand(Role::Input, dtype, Class::Contiguous);
                 let y = b.load(y);
-                f(&mut b, x, y)
+                f(&mut b, x, y, precision)
             }
         };
         let out = b.operand(Role::Output, dtype, Class::Contiguous);
@@ -125,27 +132,45 @@ impl Function {
         b.finish()
     }
 
-    /// The number of instructions that one result takes, constants aside.
-    pub fn cost(&self, ty: Ty) -> usize {
-        let free = |p| matches!(p, crate::Prim::Const | crate::Prim::Load);
-        self.kernel(ty).insts.iter().filter(|i| !free(i.prim)).count()
+    /// The number of vector instructions that as many results take as fit a vector of the type: constants, loads and
+    /// casts of bits are free, as is a negation that an FMA takes in; what an `F32` function computes in 64-bit lanes
+    /// counts twice.
+    pub fn cost(&self, ty: Ty, precision: Precision) -> usize {
+        let kernel = self.kernel(ty, precision);
+        let live = kernel.live();
+        let mut absorbed = vec![true; kernel.insts.len()];
+        for (inst, _) in kernel.insts.iter().zip(&live).filter(|(i, live)| **live && i.prim != Prim::Fma) {
+            inst.args().iter().for_each(|a| absorbed[a.0 as usize] = false);
+        }
+        let width = |i: usize| {
+            let inst = &kernel.insts[i];
+            // Of a comparison, that of what is compared.
+            let ty = |v: ValueId| kernel.ty(v).size();
+            inst.args().iter().map(|a| ty(*a)).chain([inst.ty.size()]).max().unwrap_or(0)
+        };
+        let counted = |i: &usize| match kernel.insts[*i].prim {
+            Prim::Const | Prim::Load | Prim::Bitcast => false,
+            Prim::FNeg => live[*i] && !absorbed[*i],
+            _ => live[*i],
+        };
+        (0..kernel.insts.len()).filter(counted).map(|i| (width(i) / ty.size()).max(1)).sum()
     }
 
     /// The results for arguments in `f64`, by the interpreter. `ys` is not looked at for functions of one argument.
-    pub fn eval64(&self, xs: &[f64], ys: &[f64]) -> Vec<f64> {
-        self.eval(Ty::F64, xs, ys)
+    pub fn eval64(&self, precision: Precision, xs: &[f64], ys: &[f64]) -> Vec<f64> {
+        self.eval(Ty::F64, precision, xs, ys)
     }
 
     /// The results for arguments in `f32`, by the interpreter. `ys` is not looked at for functions of one argument.
-    pub fn eval32(&self, xs: &[f32], ys: &[f32]) -> Vec<f32> {
-        self.eval(Ty::F32, xs, ys)
+    pub fn eval32(&self, precision: Precision, xs: &[f32], ys: &[f32]) -> Vec<f32> {
+        self.eval(Ty::F32, precision, xs, ys)
     }
 
     #[allow(unsafe_code)]
-    fn eval<T: bytemuck::Pod>(&self, ty: Ty, xs: &[T], ys: &[T]) -> Vec<T> {
+    fn eval<T: bytemuck::Pod>(&self, ty: Ty, precision: Precision, xs: &[T], ys: &[T]) -> Vec<T> {
         let two = self.arity() == 2;
         assert!(!two || xs.len() == ys.len(), "as many first arguments as second ones");
-        let interp = Interp::new(&self.kernel(ty));
+        let interp = Interp::new(&self.kernel(ty, precision));
         let mut out = vec![T::zeroed(); xs.len()];
         let size = size_of::<T>() as isize;
         let mut slab = Slab::new(self.arity() + 1);
@@ -285,8 +310,15 @@ pub fn ulps32(got: f32, right: f32, exact: f64) -> f64 {
     } else if !got.is_finite() || !right.is_finite() || got == right {
         return f64::INFINITY;
     }
-    let exponent = ((exact.abs().to_bits() >> 52) as i32 - 1023).max(-126);
-    (got as f64 - exact).abs() / 2f64.powi(exponent - 23)
+    (got as f64 - exact).abs() / unit(exact, Ty::F32)
+}
+
+/// The unit in the last place of a number, in a float type.
+fn unit(x: f64, ty: Ty) -> f64 {
+    let (fraction, least) = if ty == Ty::F32 { (23, -126) } else { (52, -1022) };
+    let exponent = ((x.abs().to_bits() >> 52) as i32 - 1023).max(least);
+    let exponent = exponent - fraction;
+    if exponent < -1022 { f64::from_bits(1 << (exponent + 1074)) } else { 2f64.powi(exponent) }
 }
 
 /// What a measurement found.
@@ -296,10 +328,26 @@ pub struct Measure {
     pub count: u64,
     /// Results that are not the nearest.
     pub misrounded: u64,
-    /// The largest error: for `F32` in ULP, for `F64` the number of steps from the correctly rounded result.
+    /// The largest error in ULP; for `F64` the number of steps from the correctly rounded result.
     pub worst: f64,
     /// Where that was.
     pub at: (f64, f64),
+    /// The mean error of those looked at for it, which are some in `F32` and none in `F64`.
+    pub mean: Mean,
+}
+
+/// A running mean.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mean {
+    sum: f64,
+    count: u64,
+}
+
+impl Mean {
+    /// The mean so far; NaN of nothing.
+    pub fn value(self) -> f64 {
+        self.sum / self.count as f64
+    }
 }
 
 impl Measure {
@@ -310,29 +358,82 @@ impl Measure {
             (self.worst, self.at) = (error, (x, y));
         }
     }
+
+    /// Both measurements in one.
+    pub fn merge(self, other: Measure) -> Measure {
+        let (worst, at) = if other.worst > self.worst { (other.worst, other.at) } else { (self.worst, self.at) };
+        Measure {
+            count: self.count + other.count,
+            misrounded: self.misrounded + other.misrounded,
+            worst,
+            at,
+            mean: Mean { sum: self.mean.sum + other.mean.sum, count: self.mean.count + other.mean.count },
+        }
+    }
 }
 
 impl Function {
-    /// Measures `F64` at these arguments.
-    pub fn measure64(&self, xs: &[f64], ys: &[f64]) -> Measure {
+    /// Measures `F64` at these arguments: in steps from the correctly rounded result.
+    pub fn measure64(&self, precision: Precision, xs: &[f64], ys: &[f64]) -> Measure {
         let mut m = Measure::default();
-        for (i, got) in self.eval64(xs, ys).into_iter().enumerate() {
+        for (i, got) in self.eval64(precision, xs, ys).into_iter().enumerate() {
             let (x, y) = (xs[i], ys.get(i).copied().unwrap_or(0.0));
-            let steps = steps64(got, self.right64(x, y));
-            m.add(x, y, steps == 0, steps as f64);
+            let right = self.right64(x, y);
+            let mut steps = steps64(got, right) as f64;
+            if steps > 0.0 && self.is_flushed(precision, got, right, 2.0 * f64::MIN_POSITIVE, x, y) {
+                steps = 0.0;
+            } else if steps > 0.0 && self.routine == Routine::Logaddexp && got.is_finite() && right.is_finite() {
+                steps = (got - right).abs() / unit(largest(x, y, right), Ty::F64);
+            }
+            m.add(x, y, steps == 0.0, steps);
         }
         m
     }
 
-    /// Measures `F32` at these arguments.
-    pub fn measure32(&self, xs: &[f32], ys: &[f32]) -> Measure {
+    /// Measures `F32` at these arguments, in ULP.
+    pub fn measure32(&self, precision: Precision, xs: &[f32], ys: &[f32]) -> Measure {
         let mut m = Measure::default();
-        for (i, got) in self.eval32(xs, ys).into_iter().enumerate() {
+        for (i, got) in self.eval32(precision, xs, ys).into_iter().enumerate() {
             let (x, y) = (xs[i], ys.get(i).copied().unwrap_or(0.0));
-            let (exact, right) = (self.right64(x as f64, y as f64), self.right32(x, y));
-            let right_bits = got.to_bits() == right.to_bits() || got.is_nan() && right.is_nan();
-            m.add(x as f64, y as f64, right_bits, ulps32(got, right, exact));
+            let right = self.right32(x, y);
+            let (wide_x, wide_y) = (x as f64, y as f64);
+            let same = got.to_bits() == right.to_bits() || got.is_nan() && right.is_nan();
+            let counts = i % 64 == 0;
+            if same && !counts {
+                // Below a half in any case.
+                m.add(wide_x, wide_y, true, 0.0);
+                continue;
+            }
+            let exact = self.right64(wide_x, wide_y);
+            let mut error = ulps32(got, right, exact);
+            let least = 2.0 * f32::MIN_POSITIVE as f64;
+            if !same && self.is_flushed(precision, got as f64, right as f64, least, wide_x, wide_y) {
+                error = 0.0;
+            } else if self.routine == Routine::Logaddexp && got.is_finite() && exact.is_finite() {
+                error = (got as f64 - exact).abs() / unit(largest(wide_x, wide_y, exact), Ty::F32);
+            }
+            m.add(wide_x, wide_y, same || error == 0.0, error);
+            if counts && right != 0.0 && right.is_finite() {
+                m.mean = Mean { sum: m.mean.sum + error, count: m.mean.count + 1 };
+            }
         }
         m
     }
+
+    /// Whether a result is what `Fast` allows where arguments or results are subnormal, or nearly so: a subnormal
+    /// argument counts as zero, and such a result may be zero.
+    fn is_flushed(&self, precision: Precision, got: f64, right: f64, least: f64, x: f64, y: f64) -> bool {
+        let zero = |x: f64| if x.abs() < least { 0.0f64.copysign(x) } else { x };
+        precision == Precision::Fast
+            && (right.abs() < least && got.abs() < least || {
+                let (flushed_x, flushed_y) = (zero(x), zero(y));
+                let flushed = self.right64(flushed_x, flushed_y);
+                (flushed_x != x || flushed_y != y) && (flushed == got || flushed.is_nan() && got.is_nan())
+            })
+    }
+}
+
+fn largest(x: f64, y: f64, result: f64) -> f64 {
+    let finite = |x: f64| if x.is_finite() { x.abs() } else { 0.0 };
+    finite(x).max(finite(y)).max(result.abs())
 }

@@ -3,13 +3,16 @@
 
 Each row of TABLES asks for the minimax polynomial p of a function g on an interval, found by the exchange algorithm of
 Remez in 60-digit arithmetic: p minimizes the largest |w(t) (p(t) - g(t))|, where the weight w turns the error of p
-into the relative error of the function that p is a part of. The degree is the least that meets the wanted accuracy.
-The coefficients are then rounded to binary64, lowest first.
+into the relative error of the function that p is a part of. The degree is the least that meets the wanted accuracy,
+of which each table states four: of binary64 and binary32, in the precisions standard and fast. The coefficients are then
+rounded to the type.
 
 Needs mpmath. Usage: coefficients.py > coefficients.rs && rustfmt coefficients.rs
 """
 
+import struct
 import sys
+
 from mpmath import mp, mpf, lu_solve, matrix
 
 mp.dps = 60
@@ -82,6 +85,38 @@ def atan_tail(z):
     return (mp.atan(s) - s) / s**3
 
 
+def erf_tail(z):
+    """erf(s) / s - 1, z = s^2"""
+    return series(lambda i: (-1) ** i / (mp.factorial(i) * (2 * i + 1)), z, 60) * 2 / mp.sqrt(mp.pi) - 1
+
+
+def centered(center, top):
+    """The interval of t = (x - c) / (x + c), for x from 1/2 to the top"""
+    return tuple((x - mpf(center)) / (x + mpf(center)) for x in (mpf("0.5"), mpf(top)))
+
+
+def erfc_scaled(center):
+    """erfc(x) e^(x^2) (1 + 2 x) - 5/4, of that t"""
+
+    def scaled(t):
+        x = mpf(center) * (1 + t) / (1 - t)
+        return mp.erfc(x) * mp.exp(x * x) * (1 + 2 * x) - mpf("1.25")
+
+    return scaled
+
+
+def log_tail(f):
+    """(log(1 + f) - f + f^2/2) / f^3"""
+    if abs(f) < mpf("0.05"):
+        return series(lambda i: (-1) ** i / mpf(i + 3), f)
+    return (mp.log(1 + f) - f + f * f / 2) / f**3
+
+
+def pow_tail(z):
+    """(2 / ln 2 atanh(s) / s - its first two terms) / z^2, z = s^2"""
+    return atanh_tail(2)(z) / mp.log(2)
+
+
 def exp_tail(r):
     """(e^r - 1 - r) / r^2"""
     return series(lambda i: 1 / mp.factorial(i + 2), r, 40)
@@ -92,69 +127,107 @@ def exp2_tail(r):
     return series(lambda i: mp.log(2) ** (i + 2) / mp.factorial(i + 2), r, 40)
 
 
-# name: g, weight, interval, bits of accuracy in binary64 and of the binary32 version (None: there is none)
+ROOT_2 = mp.sqrt(2)
+# name: g, weight, interval, bits of accuracy in binary64 (standard, fast) and binary32 (None: there is none)
 TABLES = {
-    "EXP": (exp_tail, lambda r: r * r, (-LN2_2, LN2_2), 57.5, 33),
-    "EXPM1": (exp_tail, lambda r: abs(r), (-LN2_2, LN2_2), 57.5, 32),
-    "EXP2": (exp2_tail, lambda r: r * r, (-mpf("0.5"), mpf("0.5")), 57.5, 33),
-    "SINH": (lambda z: series(lambda i: 1 / mp.factorial(2 * i + 3), z, 30), lambda z: z, (0, LN2_2**2), 57.5, None),
-    "COSH": (lambda z: series(lambda i: 1 / mp.factorial(2 * i + 2), z, 30), lambda z: z, (0, LN2_2**2), 57.5, None),
-    "LOG": (atanh_tail(1), lambda z: z / 2, (0, S2), 58, 34),
-    "POW": (atanh_tail(3), lambda z: z**3 / 2, (0, S2), 70, None),
+    "EXP": (exp_tail, lambda r: r * r, (-LN2_2, LN2_2), (57.5, 51.5), (30, 23.5)),
+    "EXPM1": (exp_tail, lambda r: abs(r), (-LN2_2, LN2_2), (57.5, 51.5), (28, 24)),
+    "EXP2": (exp2_tail, lambda r: r * r, (-mpf("0.5"), mpf("0.5")), (57.5, 51.5), (28, 23.5)),
+    "SINH": (lambda z: series(lambda i: 1 / mp.factorial(2 * i + 3), z, 30), lambda z: z, (0, LN2_2**2), (57.5, 52), (28, 24)),
+    "COSH": (lambda z: series(lambda i: 1 / mp.factorial(2 * i + 2), z, 30), lambda z: z, (0, LN2_2**2), (57.5, 52), (28, 24)),
+    "LOG": (lambda z: -atanh_tail(1)(z), lambda z: z / 2, (0, S2), (57.5, 52), None),
+    "LOG_F": (log_tail, lambda f: f * f, (1 / ROOT_2 - mpf("1.0001"), ROOT_2 - mpf("0.9999")), None, (28, 24)),
+    "POW": (pow_tail, lambda z: z ** mpf("2.5"), (0, S2), (66, 62), (36, 32)),
     "SIN": (
-        lambda z: series(lambda i: (-1) ** (i + 1) / mp.factorial(2 * i + 3), z, 30), lambda z: z, (0, PIO4_2), 57.5, 31),
+        lambda z: series(lambda i: (-1) ** (i + 1) / mp.factorial(2 * i + 3), z, 30),
+        lambda z: z, (0, PIO4_2), (57.5, 52), (28, 24)),
     "COS": (
-        lambda z: series(lambda i: (-1) ** i / mp.factorial(2 * i + 4), z, 30), lambda z: z * z, (0, PIO4_2), 57.5, 31),
-    "ASIN": (asin_tail, lambda z: z, (0, mpf("0.25")), 57.5, 32),
-    "ATAN": (atan_tail, lambda z: z, (0, mpf("0.1717")), 57.5, None),  # to tan(pi/8), squared
-    "ATAN_UNIT": (atan_tail, lambda z: z, (0, mpf(1)), 32, None),
+        lambda z: series(lambda i: (-1) ** i / mp.factorial(2 * i + 4), z, 30),
+        lambda z: z * z, (0, PIO4_2), (57.5, 52), (28, 24)),
+    "ASIN": (asin_tail, lambda z: z, (0, mpf("0.25")), (57.5, 52), (28, 24)),
+    "ERF": (erf_tail, lambda z: mpf(1), (0, mpf("0.5626")), (56.5, 52), (28, 24)),
+    # in binary32 with another center; the weights are the errors that count beside 5/4
+    "ERFC": ((erfc_scaled("3.5"), erfc_scaled("2.5")), lambda t: mpf(1), (centered("3.5", 27.5), centered("2.5", 10.5)), (57, 52), (28.5, 24)),
+    "ATAN": (atan_tail, lambda z: z, (0, mpf("0.25")), (57.5, 52), (28, 24)),
+}
+
+# name: value, parts in binary64, parts in binary32; each part of so many bits
+CONSTANTS = {
+    "LN2": (mp.log(2), (53, 53), (24, 24)),
+    # the first part's products with exponents are exact
+    "LN2_SHORT": (mp.log(2), (42, 53), (16, 24)),
+    "LOG2_E": (1 / mp.log(2), (53, 53), (24, 24)),
+    "LOG10_E": (1 / mp.log(10), (53, 53), (24, 24)),
+    "LOG10_2": (mp.log(2, 10), (53, 53), (24, 24)),
+    # the second part's products with multiples are exact, up to 2^23 and 2^17
+    "PI_2": (mp.pi / 2, (53, 30, 53), (24, 7, 24, 24)),
+    "PI_2_FAST": (mp.pi / 2, (53, 53, 53), (24, 24, 24)),
+    "HALF_PI": (mp.pi / 2, (53, 53), (24, 24)),
+    # the first terms of log2 x = 2 / ln 2 (s + s^3 / 3 + ...)
+    "POW_1": (2 / mp.log(2), (53, 53), (24, 24)),
+    "POW_3": (2 / mp.log(2) / 3, (53, 53), (24, 24)),
 }
 
 
-def split(name, value, bits=(53, 53, 53)):
-    """The constant as a sum of doubles of so many bits."""
+def to_single(x):
+    return struct.unpack("<f", struct.pack("<f", x))[0]
+
+
+def split(value, bits):
+    """The constant as a sum of floats of so many bits."""
     parts, rest = [], value
     for n in bits:
         unit = mpf(2) ** (mp.frexp(rest)[1] - n)
         parts.append(float(mp.nint(rest / unit) * unit))
         rest -= parts[-1]
-    print(f"/// As a sum.\npub(super) const {name}: [f64; 3] = {parts};")
+    return parts
 
 
-HEADER = """//! Coefficients and constants of the math library, for use in `F64`. Printed by `coefficients.py`: do not edit.
+def polynomial(g, w, interval, bits):
+    """The coefficients of the least degree that is accurate to so many bits, and the bits it has."""
+    lo, hi = map(mpf, interval)
+    degree = 1
+    while True:
+        coefficients, error = remez(g, w, lo, hi, degree)
+        missing = bits + float(mp.log(error, 2))
+        if missing <= 0:
+            return coefficients, bits - missing
+        # Two bits a degree at least are gained; far from the goal, some degrees need no trial.
+        degree += max(1, int(missing / 9))
+
+
+HEADER = """//! Coefficients and constants of the math library. Printed by `coefficients.py`: do not edit.
 //!
-//! Polynomials stand lowest coefficient first. A constant of three parts is the sum of them, the largest first; those of
-//! ln 2 and log10 2 begin with one of 42 bits, whose products with exponents are exact; the second of pi/2 has 30.
+//! Polynomials stand lowest coefficient first. A constant of several parts is the sum of them, the largest first.
 
-#![allow(clippy::approx_constant)] // the first parts of sums
+#![allow(clippy::approx_constant, clippy::excessive_precision)] // the first parts of sums; digits as printed
+
+use super::lanes::Polynomial;
 """
 
 
 def main(names):
     print(HEADER)
-    for name, (g, w, (lo, hi), bits64, bits32) in TABLES.items():
+    for name, (g, w, interval, *accuracies) in TABLES.items():
         if names and name not in names:
             continue
-        for suffix, bits in (("", bits64), ("_F32", bits32)):
-            if bits is None:
-                continue
-            for degree in range(1, 30):
-                coefficients, error = remez(g, w, mpf(lo), mpf(hi), degree)
-                if error < mpf(2) ** -bits:
-                    break
-            print(f"/// Relative error 2^{float(mp.log(error, 2)):.1f}.")
-            print(f"pub(super) const {name}{suffix}: [f64; {degree + 1}] = [")
-            for c in coefficients:
-                print(f"    {float(c)!r},")
-            print("];", flush=True)
-    if not names:
-        split("LN2", mp.log(2), (42, 53, 53))
-        split("LOG2_E", 1 / mp.log(2))
-        split("LOG10_E", 1 / mp.log(10))
-        split("LOG10_2", mp.log(2, 10), (42, 53, 53))
-        split("PI_2", mp.pi / 2, (53, 30, 53))
-        split("TWO_THIRDS", mpf(2) / 3)
-        split("TWO_FIFTHS", mpf(2) / 5)
+        fields, notes = [], []
+        for which, (kind, accuracy) in enumerate(zip(("long", "short"), accuracies)):
+            function, ends = (g[which], interval[which]) if isinstance(g, tuple) else (g, interval)
+            for suffix, bits in zip(("", "_fast"), accuracy or (None, None)):
+                coefficients = []
+                if bits is not None:
+                    coefficients, reached = polynomial(function, w, ends, bits)
+                    notes.append(f"2^-{reached:.1f}")
+                    coefficients = [float(c) if kind == "long" else to_single(float(c)) for c in coefficients]
+                fields.append(f"{kind}{suffix}: &{coefficients!r},")
+        print(f"/// Relative errors {', '.join(notes)}.")
+        print(f"pub(super) const {name}: Polynomial = Polynomial {{ {' '.join(fields)} }};", flush=True)
+    if names:
+        return
+    for name, (value, long, short) in CONSTANTS.items():
+        for suffix, bits in ("", long), ("_F32", short):
+            print(f"pub(super) const {name}{suffix}: [f64; {len(bits)}] = {split(value, bits)};")
 
 
 if __name__ == "__main__":

@@ -1,74 +1,54 @@
-//! Unevaluated sums of two doubles, for what a single one is too coarse.
+//! Unevaluated sums of two floats, for what a single one is too coarse. Below, a unit is half one in the last place of
+//! one: 2^-53 in `F64`, 2^-24 in `F32`.
 
-use super::poly::c;
-use crate::{Builder, ValueId};
+use super::lanes::Lane;
 
 /// `hi + lo`, where `lo` is at most about half a unit in the last place of `hi` if normalized.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pair {
-    pub(super) hi: ValueId,
-    pub(super) lo: ValueId,
+#[derive(Clone, Copy)]
+pub(super) struct Pair<'a> {
+    pub(super) hi: Lane<'a>,
+    pub(super) lo: Lane<'a>,
 }
 
-/// `a + b`, exactly, for `|a| >= |b|` or `a = 0`.
-pub(super) fn fast_two_sum(b: &mut Builder, x: ValueId, y: ValueId) -> Pair {
-    let hi = b.fadd(x, y);
-    let rest = b.fsub(hi, x);
-    Pair { hi, lo: b.fsub(y, rest) }
+/// `x + y`, exactly, for `|x| >= |y|` or `x = 0`.
+pub(super) fn fast_two_sum<'a>(x: Lane<'a>, y: Lane<'a>) -> Pair<'a> {
+    let hi = x + y;
+    Pair { hi, lo: (x - hi) + y }
 }
 
 /// `x + y`, exactly.
-pub(super) fn two_sum(b: &mut Builder, x: ValueId, y: ValueId) -> Pair {
-    let hi = b.fadd(x, y);
-    let y1 = b.fsub(hi, x);
-    let x1 = b.fsub(hi, y1);
-    let (dx, dy) = (b.fsub(x, x1), b.fsub(y, y1));
-    Pair { hi, lo: b.fadd(dx, dy) }
+pub(super) fn two_sum<'a>(x: Lane<'a>, y: Lane<'a>) -> Pair<'a> {
+    let hi = x + y;
+    let y1 = hi - x;
+    let x1 = hi - y1;
+    Pair { hi, lo: (x - x1) + (y - y1) }
 }
 
 /// `x * y`, exactly unless it underflows.
-pub(super) fn two_prod(b: &mut Builder, x: ValueId, y: ValueId) -> Pair {
-    let hi = b.fmul(x, y);
-    let neg = b.fneg(hi);
-    Pair { hi, lo: b.fma(x, y, neg) }
+pub(super) fn two_prod<'a>(x: Lane<'a>, y: Lane<'a>) -> Pair<'a> {
+    let hi = x * y;
+    Pair { hi, lo: x.fma(y, -hi) }
 }
 
-/// `x * y` to about 2^-104.
-pub(super) fn mul(b: &mut Builder, x: Pair, y: Pair) -> Pair {
-    let p = two_prod(b, x.hi, y.hi);
-    let lo = b.fma(x.hi, y.lo, p.lo);
-    Pair { hi: p.hi, lo: b.fma(x.lo, y.hi, lo) }
-}
+impl<'a> Pair<'a> {
+    /// The nearest float.
+    pub(super) fn sum(self) -> Lane<'a> {
+        self.hi + self.lo
+    }
 
-/// `x + y` for `|x| >= |y|`, to about 2^-104 of the result if nothing cancels.
-pub(super) fn add(b: &mut Builder, x: Pair, y: Pair) -> Pair {
-    let s = fast_two_sum(b, x.hi, y.hi);
-    let lo = b.fadd(x.lo, y.lo);
-    Pair { hi: s.hi, lo: b.fadd(s.lo, lo) }
-}
+    /// The same sum with the low part as small as can be.
+    pub(super) fn normalize(self) -> Pair<'a> {
+        fast_two_sum(self.hi, self.lo)
+    }
 
-/// `a * z + x` where `a` and `z` are single and the product is smaller than the constant `x`.
-pub(super) fn fma_const(b: &mut Builder, a: ValueId, z: ValueId, x: [f64; 2]) -> Pair {
-    let (hi, lo) = (c(b, x[0]), c(b, x[1]));
-    let sum = b.fma(a, z, hi);
-    let rest = b.fsub(hi, sum);
-    let rest = b.fma(a, z, rest);
-    Pair { hi: sum, lo: b.fadd(rest, lo) }
-}
-
-/// The same sum with the low part as small as can be.
-pub(super) fn normalize(b: &mut Builder, x: Pair) -> Pair {
-    fast_two_sum(b, x.hi, x.lo)
-}
-
-/// `x / y`, rounded from a value that is good to about 2^-100; with one division.
-pub(super) fn div(b: &mut Builder, x: Pair, y: Pair) -> ValueId {
-    let one = c(b, 1.0);
-    let inverse = b.fdiv(one, y.hi);
-    let q = b.fmul(x.hi, inverse);
-    let neg = b.fneg(q);
-    let rest = b.fma(neg, y.hi, x.hi);
-    let rest = b.fadd(rest, x.lo);
-    let rest = b.fma(neg, y.lo, rest);
-    b.fma(rest, inverse, q)
+    /// The quotient, with one division; its error beyond the rounding grows with the low parts' share in the sums.
+    ///
+    /// The first guess leaves a remainder; one more step divides that too.
+    pub(super) fn over(self, y: Pair<'a>) -> Lane<'a> {
+        let inverse = 1.0 / y.sum();
+        let q = self.sum() * inverse;
+        let minus = -q;
+        let rest = minus.fma(y.hi, self.hi) + minus.fma(y.lo, self.lo);
+        rest.fma(inverse, q)
+    }
 }

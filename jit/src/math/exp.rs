@@ -1,178 +1,161 @@
 //! `exp`, `exp2`, `expm1`.
 //!
-//! `x = k ln 2 + r` with `|r| <= ln(2) / 2`; `e^x = 2^k e^r`, and `e^r = 1 + r + r^2 p(r)`. The sum `1 + r` is kept
-//! with its rounding error, so what remains is the last rounding and a few hundredths of a unit.
+//! `x = k ln 2 + r` with `|r| <= ln(2) / 2`; `e^x = 2^k e^r`, and `e^r = 1 + (r + r^2 p(r))`. Rounding the sum in brackets
+//! costs at most a quarter of a unit of the result. The power of two is multiplied in two
+//! halves, so that results that are subnormal, zero or infinite take no instruction of their own.
 
-use super::coefficients::{EXP, EXP_F32, EXP2, EXP2_F32, EXPM1, EXPM1_F32, LN2};
+use super::coefficients::{EXP, EXP2, EXPM1, LN2, LN2_F32, LN2_SHORT, LN2_SHORT_F32};
 use super::double::Pair;
-use super::poly::{add_c, c, clamp, fma_c, mul_c, poly, pow2, round, scale, widened};
-use crate::{Builder, Ty, ValueId};
+use super::lanes::{Lane, emit};
+use crate::{Builder, Precision, ValueId};
 use std::f64::consts::LOG2_E;
 
 /// `e^x`.
-pub fn exp(b: &mut Builder, x: ValueId) -> ValueId {
-    if b.ty(x) == Ty::F32 {
-        return widened(b, x, exp_short);
-    }
-    let x = clamp(b, x, -800.0, 800.0);
-    exp_of(b, x, None)
+pub fn exp(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
+    emit(b, precision, [x], |[x]| exp_of(x))
 }
 
-/// What `x` is reduced to: `x + lo = k ln 2 + hi + rest`.
-struct Reduced {
-    /// `k + MAGIC`.
-    shifted: ValueId,
-    k: ValueId,
-    /// Exactly `x - k` times the high part of ln 2.
-    hi: ValueId,
-    rest: ValueId,
-    /// `hi + rest`.
-    r: ValueId,
-}
-
-fn reduce(b: &mut Builder, x: ValueId, lo: Option<ValueId>) -> Reduced {
-    let (shifted, k) = round(b, x, LOG2_E);
-    // Exact: the high part of ln 2 has 42 bits.
-    let hi = fma_c(b, k, -LN2[0], x);
-    let rest = match lo {
-        Some(lo) => fma_c(b, k, -LN2[1], lo),
-        None => mul_c(b, k, -LN2[1]),
-    };
-    Reduced { shifted, k, hi, rest, r: b.fadd(hi, rest) }
-}
-
-/// `e^(x + lo)` for `|x| <= 800` or NaN and a small `lo`.
-pub(super) fn exp_of(b: &mut Builder, x: ValueId, lo: Option<ValueId>) -> ValueId {
-    let r = reduce(b, x, lo);
-    let one = c(b, 1.0);
-    let s = b.fadd(one, r.hi);
-    let d = b.fsub(one, s);
-    let e = b.fadd(d, r.hi);
-    let p = poly(b, r.r, &EXP);
-    let r2 = b.fmul(r.r, r.r);
-    let e = b.fadd(e, r.rest);
-    let low = b.fma(r2, p, e);
-    let y = b.fadd(s, low);
-    scale(b, y, r.shifted, r.k)
-}
-
-/// `e^x` to 2^-32, of a `binary32`.
-pub(super) fn exp_short(b: &mut Builder, x: ValueId) -> ValueId {
-    let x = clamp(b, x, -200.0, 200.0);
-    let (shifted, k) = round(b, x, LOG2_E);
-    let r = fma_c(b, k, -std::f64::consts::LN_2, x);
-    let p = poly(b, r, &EXP_F32);
-    let r2 = b.fmul(r, r);
-    let y = b.fma(r2, p, r);
-    let scale = pow2(b, shifted, 1.0);
-    b.fma(y, scale, scale)
-}
-
-/// `2^x`.
-pub fn exp2(b: &mut Builder, x: ValueId) -> ValueId {
-    if b.ty(x) == Ty::F32 {
-        return widened(b, x, |b, x| {
-            let x = clamp(b, x, -200.0, 200.0);
-            let (shifted, k) = round(b, x, 1.0);
-            let r = b.fsub(x, k);
-            let p = poly(b, r, &EXP2_F32);
-            let p = {
-                let ln2 = c(b, std::f64::consts::LN_2);
-                b.fma(r, p, ln2)
-            };
-            let y = b.fmul(r, p);
-            let scale = pow2(b, shifted, 1.0);
-            b.fma(y, scale, scale)
-        });
-    }
-    let x = clamp(b, x, -1100.0, 1100.0);
-    let (shifted, k) = round(b, x, 1.0);
-    let r = b.fsub(x, k);
-    let one = c(b, 1.0);
-    let ln2 = [std::f64::consts::LN_2, LN2_LOW];
-    let s = fma_c(b, r, ln2[0], one);
-    let d = b.fsub(one, s);
-    let e = fma_c(b, r, ln2[0], d);
-    let e = fma_c(b, r, ln2[1], e);
-    let p = poly(b, r, &EXP2);
-    let r2 = b.fmul(r, r);
-    let low = b.fma(r2, p, e);
-    let y = b.fadd(s, low);
-    scale(b, y, shifted, k)
-}
-
-/// ln 2 less its double.
-const LN2_LOW: f64 = 2.3190468138462996e-17;
-
-/// `e^x - 1` for `|x| <= 709`, halved, and the same plus one (half of `e^x + 1`): as pairs that are not normalized.
-pub(super) fn expm1_half(b: &mut Builder, x: ValueId) -> (Pair, ExpPlus) {
-    let r = reduce(b, x, None);
-    // The leading term is kept out of the polynomial, for where 2^k - 1 and the rest cancel.
-    let p = poly(b, r.r, &EXPM1[1..]);
-    let r2 = b.fmul(r.r, r.r);
-    let r3 = b.fmul(r2, r.r);
-    let low = b.fma(r3, p, r.rest);
-    let half = mul_c(b, r.r, EXPM1[0]);
-    let low = b.fma(half, r.r, low);
-    // e^x - 1 = (2^k - 1) + 2^k (hi + low); halved, so that k = 1024 does not overflow.
-    let power = pow2(b, r.shifted, 0.5);
-    let base = add_c(b, power, -0.5);
-    let base_lo = {
-        let d = b.fsub(power, base);
-        add_c(b, d, -0.5)
-    };
-    let product = b.fmul(power, r.hi);
-    let hi = b.fadd(base, product);
-    let d = b.fsub(hi, base);
-    let d = b.fsub(product, d);
-    let d = b.fadd(d, base_lo);
-    let lo = b.fma(power, low, d);
-    (Pair { hi, lo }, ExpPlus { power, product, low })
-}
-
-/// What `e^x + 1` is made of: `2^k / 2`, that times the high part of `r`, and the low part of `e^r`.
-pub(super) struct ExpPlus {
-    power: ValueId,
-    product: ValueId,
-    low: ValueId,
-}
-
-/// Half of `e^x + 1`, as a pair that is not normalized.
-pub(super) fn exp_plus_one_half(b: &mut Builder, parts: &ExpPlus) -> Pair {
-    let base = add_c(b, parts.power, 0.5);
-    let d = b.fsub(parts.power, base);
-    let base_lo = add_c(b, d, 0.5);
-    let hi = b.fadd(base, parts.product);
-    let d = b.fsub(hi, base);
-    let d = b.fsub(parts.product, d);
-    let d = b.fadd(d, base_lo);
-    Pair { hi, lo: b.fma(parts.power, parts.low, d) }
+/// `2^x`; exact for integers.
+pub fn exp2(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
+    emit(b, precision, [x], |[x]| {
+        let held = hold(x, x.pick((-1080.0, 1024.4), (-155.0, 128.4)));
+        let magic = x.format().magic;
+        let shifted = held + magic;
+        let k = shifted - magic;
+        finish(x, power_minus_one(held - k), k, shifted, x.pick(-1021.4, -125.4))
+    })
 }
 
 /// `e^x - 1`.
-pub fn expm1(b: &mut Builder, x: ValueId) -> ValueId {
-    if b.ty(x) == Ty::F32 {
-        return widened(b, x, |b, x| {
-            let y = clamp(b, x, -50.0, 200.0);
-            let y = expm1_short(b, y);
-            b.fcopysign(y, x)
-        });
-    }
-    let held = clamp(b, x, -50.0, 710.0);
-    let (half, _) = expm1_half(b, held);
-    let y = b.fadd(half.hi, half.lo);
-    let y = b.fadd(y, y);
-    super::keep_tiny(b, x, 2f64.powi(-54), y)
+pub fn expm1(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
+    emit(b, precision, [x], |[x]| {
+        let held = x.clamp(x.pick(-50.0, -25.0), x.pick(710.0, 88.9));
+        let r = Reduced::of(held);
+        // e^x - 1 = (2^k - 1) + 2^k (e^r - 1); halved, so that the largest power does not overflow.
+        let power = power(r.shifted, 0.5);
+        let base = power - 0.5;
+        let y = r.times(power, Pair { hi: base, lo: (power - base) - 0.5 }).sum();
+        // The general case loses the sign of zero and the last bit of a subnormal.
+        x.abs().lt(x.pick(2f64.powi(-54), 2f64.powi(-25))).select(x, y + y)
+    })
 }
 
-/// `e^x - 1` to 2^-31, for `|x| <= 200`. Zero comes out positive.
-pub(super) fn expm1_short(b: &mut Builder, x: ValueId) -> ValueId {
-    let (shifted, k) = round(b, x, LOG2_E);
-    let r = fma_c(b, k, -std::f64::consts::LN_2, x);
-    let p = poly(b, r, &EXPM1_F32);
-    let r2 = b.fmul(r, r);
-    let y = b.fma(r2, p, r);
-    let power = pow2(b, shifted, 1.0);
-    let base = add_c(b, power, -1.0);
-    b.fma(power, y, base)
+/// `e^x`, of lanes.
+pub(super) fn exp_of(x: Lane<'_>) -> Lane<'_> {
+    let held = hold(x, x.pick((-746.0, 710.0), (-104.0, 89.0)));
+    let (shifted, k) = multiples(held, LOG2_E);
+    let ln2 = ln2(x);
+    let hi = k.fma(-ln2[0], held);
+    let q = if x.is_fast() {
+        let r = k.fma(-ln2[1], hi);
+        (r * r).fma(r.poly(&EXP), r)
+    } else {
+        let rest = k * -ln2[1];
+        let r = hi + rest;
+        hi + (r * r).fma(r.poly(&EXP), rest)
+    };
+    finish(x, q, k, shifted, x.pick(-708.0, -86.9))
+}
+
+/// An argument held where the result is zero or infinite; in `Fast` only at the upper end.
+fn hold(x: Lane<'_>, (low, high): (f64, f64)) -> Lane<'_> {
+    if x.is_fast() { x.at_most(high) } else { x.clamp(low, high) }
+}
+
+/// ln 2 as a sum; the product of the first part with an exponent, subtracted from an argument near it, is exact.
+fn ln2(x: Lane<'_>) -> [f64; 2] {
+    x.pick(LN2_SHORT, LN2_SHORT_F32)
+}
+
+/// The integer nearest to `x scale`: with the magic number added, and itself.
+pub(super) fn multiples(x: Lane<'_>, scale: f64) -> (Lane<'_>, Lane<'_>) {
+    let magic = x.format().magic;
+    let shifted = x.fma(scale, magic);
+    (shifted, shifted - magic)
+}
+
+/// `x 2^k` for a power of two `x`, of `k` with the magic number added; the result must be a normal number.
+pub(super) fn power(shifted: Lane<'_>, x: f64) -> Lane<'_> {
+    shifted.bits().shl(shifted.format().fraction).plus(bits(shifted, x)).float()
+}
+
+/// `x / 2^k`: see [`power`].
+pub(super) fn inverse_power(shifted: Lane<'_>, x: f64) -> Lane<'_> {
+    shifted.bits().shl(shifted.format().fraction).isub_from(bits(shifted, x)).float()
+}
+
+/// The bits of a number that `F32` holds too.
+pub(super) fn bits(like: Lane<'_>, x: f64) -> u64 {
+    like.pick(x.to_bits(), (x as f32).to_bits() as u64)
+}
+
+/// `2^r - 1` for `|r| <= 1/2`.
+fn power_minus_one(r: Lane<'_>) -> Lane<'_> {
+    let p = r.poly(&EXP2);
+    let ln2 = r.pick(LN2, LN2_F32);
+    if r.is_fast() { r * p.fma(r, ln2[0]) } else { r.fma(ln2[0], r * p.fma(r, ln2[1])) }
+}
+
+/// `(1 + q) 2^k`; in `Fast`, zero where `x` is below the lowest argument with a normal result.
+pub(super) fn finish<'a>(x: Lane<'a>, q: Lane<'a>, k: Lane<'a>, shifted: Lane<'a>, lowest: f64) -> Lane<'a> {
+    if x.is_fast() {
+        let half = power(shifted, 0.5);
+        let y = q.fma(half, half);
+        return x.lt(lowest).select(x.constant(0.0), y + y);
+    }
+    let [half, rest] = halves(k, shifted);
+    q.fma(half, half) * rest
+}
+
+/// `y 2^k` for any `k` that matters.
+pub(super) fn scale<'a>(y: Lane<'a>, k: Lane<'a>, shifted: Lane<'a>) -> Lane<'a> {
+    let [half, rest] = halves(k, shifted);
+    y * half * rest
+}
+
+/// Two powers of two whose product is `2^k`.
+fn halves<'a>(k: Lane<'a>, shifted: Lane<'a>) -> [Lane<'a>; 2] {
+    let format = k.format();
+    let half = k.fma(0.5, format.magic).bits();
+    let rest = shifted.bits().isub(half);
+    [half, rest].map(|e| e.shl(format.fraction).plus(format.one).float())
+}
+
+/// What an argument of `e^x` is reduced to: `x = k ln 2 + hi + rest`.
+pub(super) struct Reduced<'a> {
+    /// `k`, and the same with the magic number added.
+    pub(super) k: Lane<'a>,
+    pub(super) shifted: Lane<'a>,
+    /// Exactly `x - k` times the first part of ln 2.
+    pub(super) hi: Lane<'a>,
+    rest: Lane<'a>,
+}
+
+impl<'a> Reduced<'a> {
+    pub(super) fn of(x: Lane<'a>) -> Reduced<'a> {
+        let (shifted, k) = multiples(x, LOG2_E);
+        let ln2 = ln2(x);
+        Reduced { k, shifted, hi: k.fma(-ln2[0], x), rest: k * -ln2[1] }
+    }
+
+    /// Of `x + lo`.
+    pub(super) fn of_pair(x: Lane<'a>, lo: Lane<'a>) -> Reduced<'a> {
+        let (shifted, k) = multiples(x, LOG2_E);
+        let ln2 = ln2(x);
+        Reduced { k, shifted, hi: k.fma(-ln2[0], x), rest: k.fma(-ln2[1], lo) }
+    }
+
+    /// `e^r - 1 - hi`.
+    pub(super) fn tail(&self) -> Lane<'a> {
+        let r = self.hi + self.rest;
+        (r * r).fma(r.poly(&EXPM1), self.rest)
+    }
+
+    /// `base + power (e^r - 1)` for a `base` whose high part is at least `power hi`, or is zero.
+    pub(super) fn times(&self, power: Lane<'a>, base: Pair<'a>) -> Pair<'a> {
+        let hi = power.fma(self.hi, base.hi);
+        // Exact: what the rounding took.
+        let lo = power.fma(self.hi, base.hi - hi);
+        Pair { hi, lo: lo + power.fma(self.tail(), base.lo) }
+    }
 }

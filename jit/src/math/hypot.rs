@@ -1,137 +1,96 @@
 //! `hypot` and `cbrt`.
 
-use super::double::{fast_two_sum, two_prod};
-use super::poly::{add_c, c, from_bits, int, mul_c, poly, to_bits, widened, widened2};
-use crate::{Builder, Ty, ValueId};
+use super::double::{Pair, fast_two_sum, two_prod};
+use super::lanes::{Lane, emit};
+use crate::{Builder, Precision, ValueId};
 
 /// `sqrt(x^2 + y^2)` without undue overflow or underflow. Infinite if either argument is, even if the other is NaN.
 ///
 /// The squares and their sum are exact pairs; one step of Newton's method adds what the rounded root lacks.
-pub fn hypot(b: &mut Builder, x: ValueId, y: ValueId) -> ValueId {
-    if b.ty(x) == Ty::F32 {
-        return widened2(b, x, y, |b, x, y| {
-            // The square of a binary32 is exact, and far from the ends of the range.
-            let x2 = b.fmul(x, x);
-            let s = b.fma(y, y, x2);
-            let r = b.fsqrt(s);
-            let (x, y) = (b.fabs(x), b.fabs(y));
-            infinite(b, x, y, r)
-        });
-    }
-    let (x, y) = (b.fabs(x), b.fabs(y));
-    // If either is NaN, these orders make one of the two NaN.
-    let (large, small) = (b.fmax(x, y), b.fmin(y, x));
-    // Scaled by a power of two, so that the squares and their rounding errors are normal numbers.
-    let (high, low) = (c(b, 2f64.powi(500)), c(b, 2f64.powi(-400)));
-    let (is_high, is_low) = (b.flt(high, large), b.flt(large, low));
-    let (down, up, one) = (c(b, 2f64.powi(-600)), c(b, 2f64.powi(600)), c(b, 1.0));
-    let pick = |b: &mut Builder, high, low| {
-        let s = b.select(is_low, low, one);
-        b.select(is_high, high, s)
-    };
-    let factor = pick(b, down, up);
-    let back = pick(b, up, down);
-    let (p, q) = (b.fmul(large, factor), b.fmul(small, factor));
-    let (p2, q2) = (two_prod(b, p, p), two_prod(b, q, q));
-    let s = fast_two_sum(b, p2.hi, q2.hi);
-    let lo = b.fadd(p2.lo, q2.lo);
-    let lo = b.fadd(s.lo, lo);
-    let h = b.fsqrt(s.hi);
-    let neg = b.fneg(h);
-    let rest = b.fma(neg, h, s.hi);
-    let rest = b.fadd(rest, lo);
-    let twice = b.fadd(h, h);
-    // 0 / 0 must not be.
-    let least = c(b, f64::MIN_POSITIVE);
-    let twice = b.fmax(twice, least);
-    let step = b.fdiv(rest, twice);
-    let h = b.fadd(h, step);
-    let r = b.fmul(h, back);
-    infinite(b, x, y, r)
+pub fn hypot(b: &mut Builder, x: ValueId, y: ValueId, precision: Precision) -> ValueId {
+    emit(b, precision, [x, y], |[x, y]| {
+        if x.is_short() {
+            // The square of a binary32 is exact in a double, and far from the ends of the range.
+            let (wide, other) = (x.widen(), y.widen());
+            let r = wide.fma(wide, other * other).sqrt().narrow();
+            return infinite(x.abs(), y.abs(), r);
+        }
+        let (x, y) = (x.abs(), y.abs());
+        // If either is NaN, these orders make one of the two NaN.
+        let (large, small) = (y.at_least(x), x.at_most(y));
+        // Scaled by a power of two, so that the squares and their rounding errors are normal numbers.
+        let (high, low) = (large.gt(2f64.powi(500)), large.lt(2f64.powi(-400)));
+        let pick = |up: f64, down: f64| high.select(x.constant(up), low.choose(x, down, 1.0));
+        let (p, q) = {
+            let factor = pick(2f64.powi(-600), 2f64.powi(600));
+            (large * factor, small * factor)
+        };
+        let h = if x.is_fast() {
+            p.fma(p, q * q).sqrt()
+        } else {
+            let (p2, q2) = (two_prod(p, p), two_prod(q, q));
+            let s = fast_two_sum(p2.hi, q2.hi);
+            let lo = s.lo + (p2.lo + q2.lo);
+            let h = s.hi.sqrt();
+            let rest = (-h).fma(h, s.hi) + lo;
+            // 0 / 0 must not be.
+            h + rest / (h + h).at_least(f64::MIN_POSITIVE)
+        };
+        infinite(x, y, h * pick(2f64.powi(600), 2f64.powi(-600)))
+    })
 }
 
 /// Infinity where one of the magnitudes is, else `r`.
-fn infinite(b: &mut Builder, x: ValueId, y: ValueId, r: ValueId) -> ValueId {
-    let inf = c(b, f64::INFINITY);
-    let (xi, yi) = (b.feq(x, inf), b.feq(y, inf));
-    let any = b.mor(xi, yi);
-    b.select(any, inf, r)
+fn infinite<'a>(x: Lane<'a>, y: Lane<'a>, r: Lane<'a>) -> Lane<'a> {
+    let any = x.eq(f64::INFINITY) | y.eq(f64::INFINITY);
+    any.select(x.constant(f64::INFINITY), r)
 }
 
-/// The cube root: `x z^2`, where `z = x^(-1/3)` comes from a third of the exponent, and two steps of
+/// The cube root: `x z^2`, where `z = x^(-1/3)` comes from a third of the exponent, and steps of
 /// `z (1 + h/3 + 2 h^2/9 + ...)`, `h = 1 - x z^3`, the binomial series of `(1 - h)^(-1/3)`. No division.
-pub fn cbrt(b: &mut Builder, x: ValueId) -> ValueId {
-    if b.ty(x) == Ty::F32 {
-        return widened(b, x, |b, x| {
-            let magnitude = b.fabs(x);
-            let z = inverse_root(b, magnitude, 1);
-            let z2 = b.fmul(z, z);
-            let y = b.fmul(magnitude, z2);
-            root_edges(b, x, magnitude, y)
-        });
-    }
-    let magnitude = b.fabs(x);
-    // Scaled away from where the residual below would be subnormal.
-    let bound = c(b, 2f64.powi(-700));
-    let small = b.flt(magnitude, bound);
-    let scaled = mul_c(b, magnitude, 2f64.powi(300));
-    let m = b.select(small, scaled, magnitude);
-    let z = inverse_root(b, m, 2);
-    let z2 = b.fmul(z, z);
-    let y = b.fmul(m, z2);
-    // One step of Newton's method: the residual m - y^3 to twice the precision, times z^2 / 3 = 1 / (3 y^2).
-    let y2 = two_prod(b, y, y);
-    let neg = b.fneg(y2.hi);
-    let rest = b.fma(neg, y, m);
-    let neg = b.fneg(y2.lo);
-    let rest = b.fma(neg, y, rest);
-    let third = mul_c(b, z2, 1.0 / 3.0);
-    let y = b.fma(rest, third, y);
-    let back = mul_c(b, y, 2f64.powi(-100));
-    let y = b.select(small, back, y);
-    root_edges(b, x, magnitude, y)
+pub fn cbrt(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
+    emit(b, precision, [x], |[x]| {
+        let magnitude = x.abs();
+        // Scaled away from where the residual below would be subnormal.
+        let (bound, up, down) = x.pick((-700, 300, -100), (-60, 60, -20));
+        let small = magnitude.lt(2f64.powi(bound));
+        let m = small.select(magnitude * 2f64.powi(up), magnitude);
+        let z = inverse_root(m);
+        let z2 = z * z;
+        let y = m * z2;
+        // One step of Newton's method: the residual m - y^3 to twice the precision, times z^2 / 3 = 1 / (3 y^2).
+        let y = if x.is_fast() && !x.is_short() {
+            y
+        } else {
+            let Pair { hi, lo } = two_prod(y, y);
+            let rest = (-lo).fma(y, (-hi).fma(y, m));
+            rest.fma(z2 * (1.0 / 3.0), y)
+        };
+        let y = small.select(y * 2f64.powi(down), y).copysign(x);
+        // Zeros, infinities and NaN are their own roots.
+        (magnitude.gt(0.0) & magnitude.lt(f64::INFINITY)).select(y, x)
+    })
 }
 
-/// `m^(-1/3)` for normal positive `m`: to 2^-37 with one term in the second step, to 2^-56 with two.
-fn inverse_root(b: &mut Builder, m: ValueId, terms: usize) -> ValueId {
-    // A double's bits, as a number, are nearly its logarithm; what is done with it is done in the high word, which a
-    // double can hold.
-    let bits = to_bits(b, m);
-    let half = int(b, 32);
-    let word = b.shr_u(bits, half);
-    let under = int(b, 0x4330_0000_0000_0000);
-    let word = b.or(word, under);
-    let word = from_bits(b, word);
-    let two52 = 2f64.powi(52);
-    let word = add_c(b, word, -two52);
-    let start = c(b, two52 + INVERSE_ROOT);
-    let third = c(b, -1.0 / 3.0);
-    let word = b.fma(word, third, start);
-    let word = to_bits(b, word);
-    let z = b.shl(word, half);
-    let z = from_bits(b, z);
-    let z = root_step(b, m, z, &[1.0 / 3.0, 2.0 / 9.0, 14.0 / 81.0, 35.0 / 243.0]);
-    root_step(b, m, z, &[1.0 / 3.0, 2.0 / 9.0][..terms])
+/// `m^(-1/3)` for normal positive `m`: to 2^-56, or 2^-20 in `F32`.
+fn inverse_root(m: Lane<'_>) -> Lane<'_> {
+    // A float's bits, as a number, are nearly its logarithm; what is done with it is done in the high bits, so few that
+    // a float can hold them as a number.
+    let drop = m.pick(32, 8);
+    let two = 2f64.powi(m.format().fraction as i32);
+    let under = super::exp::bits(m, two);
+    let word = m.bits().shr(drop).with(under).float() - two;
+    let word = word.fma(-1.0 / 3.0, two + m.pick(INVERSE_ROOT, INVERSE_ROOT_F32));
+    let z = word.bits().shl(drop).float();
+    let z = root_step(m, z, &[1.0 / 3.0, 2.0 / 9.0, 14.0 / 81.0, 35.0 / 243.0]);
+    if m.is_short() { z } else { root_step(m, z, &[1.0 / 3.0, 2.0 / 9.0]) }
 }
 
-/// The high word of the first guess for 1: makes the largest `|1 - m z^3|` least.
+/// The high bits of the first guess for 1: makes the largest `|1 - m z^3|` least.
 const INVERSE_ROOT: f64 = 1430186164.0;
+const INVERSE_ROOT_F32: f64 = 5546480.0;
 
-fn root_step(b: &mut Builder, m: ValueId, z: ValueId, series: &[f64]) -> ValueId {
-    let z2 = b.fmul(z, z);
-    let w = b.fmul(m, z2);
-    let (neg, one) = (b.fneg(w), c(b, 1.0));
-    let h = b.fma(neg, z, one);
-    let p = poly(b, h, series);
-    let zh = b.fmul(z, h);
-    b.fma(zh, p, z)
-}
-
-/// Zeros, infinities and NaN are their own roots; others take the sign of `x`.
-fn root_edges(b: &mut Builder, x: ValueId, magnitude: ValueId, y: ValueId) -> ValueId {
-    let y = b.fcopysign(y, x);
-    let (zero, inf) = (c(b, 0.0), c(b, f64::INFINITY));
-    let (positive, finite) = (b.flt(zero, magnitude), b.flt(magnitude, inf));
-    let ordinary = b.mand(positive, finite);
-    b.select(ordinary, y, x)
+fn root_step<'a>(m: Lane<'a>, z: Lane<'a>, series: &[f64]) -> Lane<'a> {
+    let h = (-(m * (z * z))).fma(z, 1.0);
+    (z * h).fma(h.horner(series), z)
 }

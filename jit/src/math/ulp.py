@@ -22,7 +22,7 @@ import gmpy2
 import numpy as np
 
 gmpy2.get_context().precision = 140
-SPECIAL_NAMES = {"pow": lambda a, b: a**b}
+SPECIAL_NAMES = {"pow": lambda a, b: a**b, "sigmoid": lambda x: 1 / (1 + gmpy2.exp(-x))}
 WORST, OTHERS = 50, 25
 
 
@@ -59,6 +59,8 @@ def measure(path, rows):
 
 def main(folder, rows, *names):
     for path in sorted(pathlib.Path(folder).glob("*.f64")):
+        if path.stem == "logaddexp":  # its sum may cancel
+            continue
         if not names or path.stem in names:
             measure(path, int(rows))
 
