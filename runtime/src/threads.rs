@@ -63,12 +63,35 @@ impl Threads {
 /// The workers of all loops.
 static TEAM: Team = Team::new();
 
+/// How many loops over several threads run at this moment.
+static LOOPS: AtomicUsize = AtomicUsize::new(0);
+
+/// A loop that is counted in [`LOOPS`] as long as this lives.
+struct Counted {
+    /// How many there are, this one included.
+    loops: usize,
+}
+
+impl Counted {
+    fn new() -> Counted {
+        Counted { loops: LOOPS.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        LOOPS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Runs `f` on the caller's thread and on up to `threads - 1` others (0: one thread for each core) at the same time,
 /// and returns when all have come back.
 ///
 /// `f` shares out the work itself, and comes back when all of it is taken. Others come if they are free and in time: a
 /// thread that has not started when the caller's is done never does, so a loop that is short, on a machine that is
-/// busy, takes no longer than on one thread. A panic in `f` is passed on when all have come back.
+/// busy, takes no longer than on one thread. Loops of several callers at a time divide the cores among them: one that
+/// had more threads than its share would wait for those that the system has put aside. A panic in `f` is passed on when
+/// all have come back.
 ///
 /// ```
 /// use lazuli_runtime::threads::together;
@@ -84,7 +107,14 @@ static TEAM: Team = Team::new();
 /// ```
 pub fn together(threads: usize, f: impl Fn() + Sync) {
     let threads = Threads::count(threads);
-    if threads <= 1 { f() } else { TEAM.run(threads - 1, &f) }
+    if threads <= 1 {
+        return f();
+    }
+    let counted = Counted::new();
+    match if counted.loops > 1 { threads.min(cpu::cores() / counted.loops) } else { threads } {
+        0 | 1 => f(),
+        share => TEAM.run(share - 1, &f),
+    }
 }
 
 /// Calls `f(0)` … `f(n_tasks - 1)`, on up to `threads` threads (0: one for each core), and returns when all are done.
@@ -161,6 +191,17 @@ mod tests {
             });
         });
         assert_eq!(sum.into_inner(), 4 * 6);
+    }
+
+    #[test]
+    fn loops_at_a_time_divide_the_cores() {
+        together(2, || {
+            let calls = AtomicUsize::new(0);
+            together(0, || {
+                calls.fetch_add(1, Ordering::Relaxed);
+            });
+            assert!(calls.into_inner() <= (cpu::cores() / 2).max(1));
+        });
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub fn tan(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
         } else {
             let above = Pair { hi: odd.select(cos.hi, sin.hi), lo: odd.select(cos.lo, sin.lo) };
             let below = Pair { hi: odd.select(sin.hi, cos.hi), lo: odd.select(sin.lo, cos.lo) };
-            above.over(below)
+            // A low part of a tenth would leave a remainder that is itself rounded too far up for 24 bits.
+            if x.is_short() { above.normalize().over(below.normalize()) } else { above.over(below) }
         };
         huge(x, Routine::Tan, flip(y, n.shl(x.pick(63, 31)).xor(x.bits())))
     })
@@ -67,9 +68,13 @@ fn reduce(x: Lane<'_>) -> (Lane<'_>, Pair<'_>) {
     let hi = n.fma(-pi[1], t);
     // Exact: the second part has so few bits that its product with n is a float, and so is what was subtracted.
     let lo = n.fma(-pi[1], t - hi);
-    let lo = pi[2..].iter().fold(lo, |lo, &part| n.fma(-part, lo));
-    let r = Pair { hi, lo };
-    (shifted.bits(), if x.is_short() { r.normalize() } else { r })
+    let mut r = Pair { hi, lo: n.fma(-pi[2], lo) };
+    if let Some(&last) = pi.get(3) {
+        // Next to a multiple of pi/2 both parts are short, and cancel without an error: before anything is rounded.
+        r = r.normalize();
+        r.lo = n.fma(-last, r.lo);
+    }
+    (shifted.bits(), r)
 }
 
 /// The sine of the remainder.
