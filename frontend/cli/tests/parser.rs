@@ -27,6 +27,11 @@ fn what_is_made_explicit_parses_to_itself() {
         let once = explicit(pair[0]);
         assert_eq!(explicit(&once), once);
     }
+    // A dot right behind a number would be a part of it.
+    for (text, once) in [("1 . x", "(1).x"), ("1e30 .sum()", "(1e30).sum()"), ("(2).T", "(2).T")] {
+        assert_eq!(explicit(text), once);
+        assert_eq!(explicit(once), once);
+    }
 }
 
 #[test]

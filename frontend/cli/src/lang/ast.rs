@@ -218,6 +218,14 @@ operators! {
 }
 
 impl Program {
+    /// A node's text as it stands before a dot, which would become part of a number.
+    fn before_dot(&self, node: NodeId, text: String) -> String {
+        match self.nodes[node.index()].kind {
+            NodeKind::Int(_) | NodeKind::Float(_) => format!("({text})"),
+            _ => text,
+        }
+    }
+
     /// The node with every operation in parentheses: the tree as text, for tests and error reports.
     ///
     /// ```
@@ -245,9 +253,10 @@ impl Program {
                 }
                 NodeKind::Call(name, arguments) => format!("{name}({})", join_arguments(arguments, &mut take)),
                 NodeKind::Method(x, name, arguments) => {
-                    format!("{}.{name}({})", take(*x), join_arguments(arguments, &mut take))
+                    let head = self.before_dot(*x, take(*x));
+                    format!("{head}.{name}({})", join_arguments(arguments, &mut take))
                 }
-                NodeKind::Attribute(x, name) => format!("{}.{name}", take(*x)),
+                NodeKind::Attribute(x, name) => format!("{}.{name}", self.before_dot(*x, take(*x))),
                 NodeKind::Subscript(x, entries) => {
                     let head = take(*x);
                     let part = |entry: &Subscript| match entry {
