@@ -137,7 +137,7 @@ macro_rules! for_each_map_op {
             Log10 log10 [] None, 1, Float, PLAIN, 25, (1e-3, 1e3), 1.0, "The logarithm to base 10.";
             Log1p log1p [] None, 1, Float, PLAIN, 30, (-0.9, 1e3), 1.0, "`log(1 + x)`, accurate near zero.";
             Cbrt cbrt [] None, 1, Float, PLAIN, 30, ALL, 1.0, "The cube root.";
-            Logaddexp logaddexp [] None, 2, Float, COMMUTES, 80, (-20.0, 20.0), 1.0, "`log(exp(x) + exp(y))` without overflow; the error is that of the larger operand where the two parts of the sum cancel.";
+            Logaddexp logaddexp [] None, 2, Float, COMMUTES, 80, (-20.0, 20.0), 2.0, "`log(exp(x) + exp(y))` without overflow; the error is in units of the largest of the operands and the result, as the sum may cancel.";
             // trigonometry
             Sin sin [] None, 1, Float, PLAIN, 30, (-1e2, 1e2), 1.0, "The sine of `x` radians.";
             Cos cos [] None, 1, Float, PLAIN, 30, (-1e2, 1e2), 1.0, "The cosine of `x` radians.";

@@ -199,6 +199,8 @@ mod tests {
             let calls = AtomicUsize::new(0);
             together(0, || {
                 calls.fetch_add(1, Ordering::Relaxed);
+                // Long enough for others to come, if they were asked.
+                thread::sleep(std::time::Duration::from_millis(20));
             });
             assert!(calls.into_inner() <= (cpu::cores() / 2).max(1));
         });

@@ -55,9 +55,11 @@ pub(super) fn of_pair<'a>(u: Pair<'a>, more: Option<Lane<'a>>) -> Lane<'a> {
     let k = more.map_or(k, |more| k + more);
     let f = m - 1.0;
     let ln2 = f.pick(LN2_SHORT, LN2_SHORT_F32);
+    // In 24 bits a rounded square would weigh too much beside the errors of the pair.
+    let tail = if f.is_short() { (f * -0.5).fma(f, f * f * (f * f.poly(&LOG_F))) } else { tail(f) };
     // The product is exact.
     let s = fast_two_sum(k * ln2[0], f);
-    s.hi + (k.fma(ln2[1], tail(f) + u.lo / u.hi) + s.lo)
+    s.hi + (k.fma(ln2[1], tail + u.lo / u.hi) + s.lo)
 }
 
 /// `x = 2^k m`, `m` in [sqrt(1/2), sqrt 2), for positive finite `x`; `(k, m)`. Others give finite nonsense.

@@ -14,7 +14,7 @@ use std::f64::consts::FRAC_2_PI;
 /// The sine.
 pub fn sin(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
     emit(b, precision, [x], |[x]| {
-        let (n, r) = reduce(x.abs());
+        let (n, r) = reduce(x.abs(), !x.is_fast());
         let y = odd(n).select(cosine(r).sum(), sine(r).sum());
         // Half-turns: bit 1 of n.
         huge(x, Routine::Sin, flip(y, n.shl(x.pick(62, 30)).xor(x.bits())))
@@ -24,7 +24,7 @@ pub fn sin(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
 /// The cosine.
 pub fn cos(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
     emit(b, precision, [x], |[x]| {
-        let (n, r) = reduce(x.abs());
+        let (n, r) = reduce(x.abs(), !x.is_fast());
         let y = odd(n).select(sine(r).sum(), cosine(r).sum());
         huge(x, Routine::Cos, flip(y, n.plus(1).shl(x.pick(62, 30))))
     })
@@ -33,7 +33,7 @@ pub fn cos(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
 /// The tangent.
 pub fn tan(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
     emit(b, precision, [x], |[x]| {
-        let (n, r) = reduce(x.abs());
+        let (n, r) = reduce(x.abs(), !x.is_fast() || x.is_short());
         let (cos, odd) = (cosine(r), odd(n));
         let sin = sine(if x.is_fast() { r } else { Pair { lo: r.lo * cos.hi, ..r } });
         let y = if x.is_fast() {
@@ -54,10 +54,10 @@ fn limit(x: Lane<'_>) -> f64 {
     x.pick(8388608.0, 131072.0)
 }
 
-/// The bits of `n` with the magic number added, and `x - n pi/2`, for positive `x`.
-fn reduce(x: Lane<'_>) -> (Lane<'_>, Pair<'_>) {
+/// The bits of `n` with the magic number added, and `x - n pi/2`, for positive `x`; its low part is zero unless `low`.
+fn reduce(x: Lane<'_>, low: bool) -> (Lane<'_>, Pair<'_>) {
     let (shifted, n) = multiples(x, FRAC_2_PI);
-    if x.is_fast() {
+    if !low {
         let pi = x.pick(PI_2_FAST, PI_2_FAST_F32);
         let hi = pi.iter().fold(x, |r, &part| n.fma(-part, r));
         return (shifted.bits(), Pair { hi, lo: x.constant(0.0) });
@@ -81,9 +81,6 @@ fn reduce(x: Lane<'_>) -> (Lane<'_>, Pair<'_>) {
 fn sine(r: Pair<'_>) -> Pair<'_> {
     let z = r.hi * r.hi;
     let p = z.poly(&SIN);
-    if r.hi.is_fast() {
-        return Pair { hi: r.hi, lo: (r.hi * z) * p };
-    }
     // What the low part adds is the cosine times it: near enough to one, unless a quotient follows.
     Pair { hi: r.hi, lo: (r.hi * z).fma(p, r.lo) }
 }

@@ -52,6 +52,18 @@ fn output(b: &mut Builder, v: ValueId, class: Class) {
     b.store(operand, v);
 }
 
+/// A kernel of one primitive, whose operands are of one class.
+fn lone(prim: Prim, args: &[Ty], ty: Ty, imm: u64, class: Class, out: Class) -> Kernel {
+    let mut b = Builder::new();
+    let mut values = [ValueId(0); 3];
+    for (value, &arg) in values.iter_mut().zip(args) {
+        *value = input(&mut b, arg, Ty::I32, class);
+    }
+    let v = b.inst(prim, ty, values, imm);
+    output(&mut b, v, out);
+    b.finish()
+}
+
 /// Every signature of a primitive: the types of its arguments, its type, its immediate.
 fn signatures(prim: Prim) -> Vec<(Vec<Ty>, Ty, u64)> {
     let ints = [Ty::I8, Ty::I16, Ty::I32, Ty::I64];
@@ -127,14 +139,7 @@ fn primitives_compile_for_aarch64() {
     for &prim in Prim::ALL {
         for (args, ty, imm) in signatures(prim) {
             for class in [Class::Contiguous, Class::Broadcast, Class::Strided] {
-                let mut b = Builder::new();
-                let mut values = [ValueId(0); 3];
-                for (value, &arg) in values.iter_mut().zip(&args) {
-                    *value = input(&mut b, arg, Ty::I32, class);
-                }
-                let v = b.inst(prim, ty, values, imm);
-                output(&mut b, v, Class::Contiguous);
-                let kernel = b.finish();
+                let kernel = lone(prim, &args, ty, imm, class, Class::Contiguous);
                 let lowered = super::lower(&kernel, Target::detect(), &isa);
                 let mut context = cranelift_codegen::Context::for_function(lowered.function);
                 if let Err(e) = context.compile(isa.as_ref(), &mut Default::default()) {
@@ -152,14 +157,8 @@ fn primitives_encode_for_512_bits() {
     for &prim in Prim::ALL {
         for (args, ty, imm) in signatures(prim) {
             for class in [Class::Contiguous, Class::Broadcast, Class::Strided] {
-                let mut b = Builder::new();
-                let mut values = [ValueId(0); 3];
-                for (value, &arg) in values.iter_mut().zip(&args) {
-                    *value = input(&mut b, arg, Ty::I32, class);
-                }
-                let v = b.inst(prim, ty, values, imm);
-                output(&mut b, v, if class == Class::Strided { class } else { Class::Contiguous });
-                let kernel = b.finish();
+                let out = if class == Class::Strided { class } else { Class::Contiguous };
+                let kernel = lone(prim, &args, ty, imm, class, out);
                 match crate::wide::encode_512(&kernel) {
                     Ok(code) => assert!(code.len() > 20),
                     Err(e) => panic!("{e}\n{kernel}"),
