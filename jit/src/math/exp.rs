@@ -22,7 +22,7 @@ pub fn exp2(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
         let magic = x.format().magic;
         let shifted = held + magic;
         let k = shifted - magic;
-        finish(x, power_minus_one(held - k), k, shifted, x.pick(-1021.4, -125.4))
+        finish(x, power_minus_one(held - k), k, shifted, lowest_power(x))
     })
 }
 
@@ -54,7 +54,7 @@ pub(super) fn exp_of(x: Lane<'_>) -> Lane<'_> {
         let r = hi + rest;
         hi + (r * r).fma(r.poly(&EXP), rest)
     };
-    finish(x, q, k, shifted, x.pick(-708.0, -86.9))
+    finish(x, q, k, shifted, lowest_exponent(x))
 }
 
 /// An argument held where the result is zero or infinite; in `Fast` only at the upper end.
@@ -96,7 +96,17 @@ fn power_minus_one(r: Lane<'_>) -> Lane<'_> {
     if r.is_fast() { r * p.fma(r, ln2[0]) } else { r.fma(ln2[0], r * p.fma(r, ln2[1])) }
 }
 
-/// `(1 + q) 2^k`; in `Fast`, zero where `x` is below the lowest argument with a normal result.
+/// The lowest `x` whose `2^x` is twice the smallest normal number: half of that is still computed with all bits.
+pub(super) fn lowest_power(x: Lane<'_>) -> f64 {
+    x.pick(-1021.0, -125.0)
+}
+
+/// The lowest `x` whose `e^x` is that.
+pub(super) fn lowest_exponent(x: Lane<'_>) -> f64 {
+    x.pick(-707.7032713517041, -86.643_394_470_214_84)
+}
+
+/// `(1 + q) 2^k`; in `Fast`, zero where `x` is below `lowest`.
 pub(super) fn finish<'a>(x: Lane<'a>, q: Lane<'a>, k: Lane<'a>, shifted: Lane<'a>, lowest: f64) -> Lane<'a> {
     if x.is_fast() {
         let half = power(shifted, 0.5);

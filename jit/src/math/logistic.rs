@@ -1,7 +1,7 @@
 //! `sigmoid` and `logaddexp`: what is made of `1 + e^x`, kept as a pair.
 
 use super::double::{Pair, fast_two_sum, two_sum};
-use super::exp::{Reduced, finish, power};
+use super::exp::{Reduced, finish, lowest_exponent, power};
 use super::lanes::emit;
 use super::log::of_pair;
 use crate::{Builder, Precision, ValueId};
@@ -33,7 +33,7 @@ pub fn logaddexp(b: &mut Builder, x: ValueId, y: ValueId, precision: Precision) 
         let held = d.at_least(x.pick(-746.0, -104.0));
         let r = Reduced::of(held);
         let tail = r.tail();
-        let small = finish(held, r.hi + tail, r.k, r.shifted, x.pick(-708.0, -86.9));
+        let small = finish(held, r.hi + tail, r.k, r.shifted, lowest_exponent(x));
         let near = Reduced::of(d.at_least(low));
         let power = power(near.shifted, 1.0);
         let u = near.times(power, fast_two_sum(x.constant(1.0), power));

@@ -5,7 +5,7 @@
 
 use super::coefficients::{EXP2, LN2, LN2_F32, POW, POW_1, POW_1_F32, POW_3, POW_3_F32};
 use super::double::{Pair, fast_two_sum, two_prod};
-use super::exp::finish;
+use super::exp::{finish, lowest_power};
 use super::lanes::{Lane, emit};
 use super::log::split;
 use crate::{Builder, Precision, ValueId};
@@ -85,5 +85,5 @@ fn power<'a>(sum: Lane<'a>, hi: Lane<'a>, lo: Lane<'a>) -> Lane<'a> {
     let p = r.poly(&EXP2);
     let ln2 = sum.pick(LN2, LN2_F32);
     let q = near.fma(ln2[0], lo.fma(ln2[0], r * p.fma(r, ln2[1])));
-    finish(sum, q, k, shifted, sum.pick(-1021.4, -125.4))
+    finish(sum, q, k, shifted, lowest_power(sum))
 }
