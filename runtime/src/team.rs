@@ -127,11 +127,11 @@ impl Job<'_> {
         }
     }
 
-    /// Runs the job at an address, on a worker.
+    /// Runs the job at an address, on the worker at `desk`.
     ///
     /// # Safety
     /// It is the address of a job, which lives until this has raised its `ended`.
-    unsafe fn join(job: *mut Job<'static>) {
+    unsafe fn join(job: *mut Job<'static>, desk: &Desk) {
         // SAFETY: the caller's promise; jobs are only shared, never borrowed exclusively, while workers have them.
         let job = unsafe { &*job };
         if let Err(panic) = catch_unwind(AssertUnwindSafe(job.run)) {
@@ -139,6 +139,8 @@ impl Job<'_> {
         }
         // The last touch of the job is to count itself out: who may have to be woken must be known before.
         let caller = job.caller.clone();
+        // Before that it is free again: a caller that has come back finds the workers of its last loop for its next.
+        desk.word.store(IDLE, Ordering::Release);
         job.ended.fetch_add(1, Ordering::Release);
         caller.unpark();
     }
@@ -172,8 +174,7 @@ impl Desk {
             let job = self.next();
             // SAFETY: the word was the address of a job whose caller, as he cannot take it back, waits until `ended`
             // counts this worker too.
-            unsafe { Job::join(job) };
-            self.word.store(IDLE, Ordering::Release);
+            unsafe { Job::join(job, self) };
         }
     }
 
@@ -222,6 +223,19 @@ mod tests {
             assert!(ids.contains(&thread::current().id()));
         }
         assert_eq!(TEAM.desks.read().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_worker_that_is_back_is_free() {
+        static TEAM: Team = Team::new();
+        for _ in 0..if cfg!(miri) { 50 } else { 5000 } {
+            // The worker of the round before is there at once: without it the barrier would never open.
+            let barrier = Barrier::new(2);
+            TEAM.run(1, &|| {
+                barrier.wait();
+            });
+        }
+        assert_eq!(TEAM.desks.read().unwrap().len(), 1);
     }
 
     #[test]
