@@ -13,6 +13,11 @@ pub const PARTS: usize = 4;
 /// A multiplication and addition of a matrix product.
 pub const PRODUCT: u64 = 100;
 
+/// Bytes of outputs from which they are written around the caches: they would push one another out of the last one.
+pub fn around() -> usize {
+    lazuli_runtime::cpu::caches().l3
+}
+
 /// A cost unit of an operation, for each byte of an element.
 const UNIT: u64 = 8;
 /// A byte loaded from or stored to the caches.

@@ -56,6 +56,9 @@ impl Run<'_> {
 
     /// Runs a map.
     fn launch(&self, run: &Launchable, mut launch: Launch<'_>) -> Result<()> {
+        if run.around {
+            launch.around_caches();
+        }
         let threads = self.threads(run.work());
         if threads <= 1 && !self.watched() {
             launch.run();

@@ -5,6 +5,7 @@
 //! works in place where an operand of the same layout dies in it. The peak is known before anything runs.
 
 use crate::config::Config;
+use crate::cost;
 use crate::error::{Error, Result};
 use crate::kernels::{self, CachedKernel};
 use crate::lower::{self, Loops, Lowering};
@@ -76,6 +77,8 @@ pub struct Launchable {
     pub layout: lazuli_jit::Layout,
     /// For each output, the input that it is a mere copy of, if all are.
     pub copied: Option<SmallVec<[usize; 2]>>,
+    /// Whether its outputs are too large for the caches, and written around them.
+    pub around: bool,
     /// What the user built that runs here.
     pub nodes: Vec<NodeId>,
 }
@@ -548,7 +551,10 @@ impl Planner<'_> {
         let outputs = kernel.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output);
         let copied = outputs.map(|(i, _)| kernel.copied(i)).collect();
         let kernel = kernels::lookup(kernel, self.config.target, weight);
-        Ok((Launchable { kernel, extents: loops.extents, accesses, layout, copied, nodes }, loops.ends))
+        let outputs = kernel.kernel().operands.iter().filter(|o| o.role == Role::Output);
+        let element: usize = outputs.map(|o| o.dtype.size()).sum();
+        let around = layout.elements().saturating_mul(element) >= cost::around();
+        Ok((Launchable { kernel, extents: loops.extents, accesses, layout, copied, around, nodes }, loops.ends))
     }
 
     fn group(&mut self, group: &Group) -> Result<()> {

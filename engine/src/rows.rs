@@ -330,6 +330,9 @@ impl RowRun {
             stages.push(RowStage { code, extents: run.extents.clone(), bindings, sinks });
         }
         let mut rows = Rows::new(self.rows, self.chunk, memories, stages)?;
+        if self.steps.last().and_then(Step::run).is_some_and(|run| run.around) {
+            rows.around_caches();
+        }
         let per_row = self.steps.iter().filter_map(Step::run).map(elements).sum::<usize>() / self.rows.max(1);
         let threads = state.threads(self.work());
         let scratch = rows.scratch();

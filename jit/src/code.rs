@@ -7,6 +7,7 @@ use crate::kernel::{Kernel, KernelError, Slab};
 use crate::target::Target;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 /// A way to run kernels. All give the same bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -109,6 +110,8 @@ pub struct Code {
     kernel: Kernel,
     target: Target,
     form: Form,
+    /// The same, writing around the caches; made when it is first asked for.
+    around: OnceLock<Option<Form>>,
 }
 
 enum Form {
@@ -116,6 +119,33 @@ enum Form {
     Clif(Box<clif::Compiled>),
     #[cfg(target_arch = "x86_64")]
     Wide(Box<crate::wide::Compiled>),
+}
+
+impl Form {
+    /// # Safety
+    /// As for [`Code::run`].
+    #[allow(unsafe_code)]
+    unsafe fn run(&self, slab: &Slab) {
+        match self {
+            // SAFETY: the caller's promise.
+            Form::Interp(interp) => unsafe { interp.run(slab) },
+            // SAFETY: as above.
+            Form::Clif(compiled) => unsafe { compiled.run(slab.words()) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Form::Wide(compiled) => unsafe { compiled.run(slab.words()) },
+        }
+    }
+}
+
+/// Orders what was written around the caches before what this thread writes next.
+#[allow(unsafe_code)]
+pub(crate) fn fence() {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: SSE is part of x86-64.
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
+    }
 }
 
 // Threads share code: this must hold, and breaks here if it stops to.
@@ -136,11 +166,11 @@ impl Code {
             Backend::Interp => Form::Interp(Box::new(Interp::new(kernel))),
             Backend::Clif => Form::Clif(Box::new(clif::Compiled::new(kernel, target)?)),
             #[cfg(target_arch = "x86_64")]
-            Backend::Wide => Form::Wide(Box::new(crate::wide::Compiled::new(kernel, target)?)),
+            Backend::Wide => Form::Wide(Box::new(crate::wide::Compiled::new(kernel, target, false)?)),
             #[cfg(not(target_arch = "x86_64"))]
             Backend::Wide => return Err(CodeError::NoCompiler { target: target.name() }),
         };
-        Ok(Code { kernel: kernel.clone(), target: target.clone(), form })
+        Ok(Code { kernel: kernel.clone(), target: target.clone(), form, around: OnceLock::new() })
     }
 
     /// Runs the kernel over a slab.
@@ -153,15 +183,43 @@ impl Code {
     #[allow(unsafe_code)]
     pub unsafe fn run(&self, slab: &Slab) {
         debug_assert_eq!(slab.words().len(), 2 + 3 * self.kernel.operands.len(), "slab of another kernel");
-        match &self.form {
-            // SAFETY: what the caller promises is what the backend asks for.
-            Form::Interp(interp) => unsafe { interp.run(slab) },
-            // SAFETY: as above.
-            Form::Clif(compiled) => unsafe { compiled.run(slab.words()) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Form::Wide(compiled) => unsafe { compiled.run(slab.words()) },
-        }
+        // SAFETY: what the caller promises is what the backend asks for.
+        unsafe { self.form.run(slab) }
+    }
+
+    /// As [`Code::run`], but outputs are written around the caches if the backend has such stores and the rows of the
+    /// outputs are aligned to them. [`fence`] has to follow before other threads are told.
+    ///
+    /// # Safety
+    /// As for [`Code::run`].
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn run_around(&self, slab: &Slab) {
+        let form = if self.suits_around(slab) { self.around.get_or_init(|| self.compile_around()) } else { &None };
+        // SAFETY: what the caller promises is what the backend asks for; alignment has just been looked at.
+        unsafe { form.as_ref().unwrap_or(&self.form).run(slab) }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn suits_around(&self, slab: &Slab) -> bool {
+        use crate::kernel::Role;
+        let aligned = |bits: u64| bits.is_multiple_of(crate::wide::ALIGN);
+        let outputs = self.kernel.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output);
+        let mut outputs = outputs.map(|(i, _)| slab.operand(i));
+        self.backend() == Backend::Wide
+            && outputs.all(|(base, _, s1)| aligned(base) && (slab.n1() == 1 || aligned(s1 as u64)))
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn suits_around(&self, _: &Slab) -> bool {
+        false
+    }
+
+    /// `None` where it cannot be made: the code that there is does the same.
+    fn compile_around(&self) -> Option<Form> {
+        #[cfg(target_arch = "x86_64")]
+        return crate::wide::Compiled::new(&self.kernel, &self.target, true).ok().map(|c| Form::Wide(Box::new(c)));
+        #[cfg(not(target_arch = "x86_64"))]
+        None
     }
 
     /// The backend that runs it.
@@ -196,6 +254,16 @@ impl Code {
             Form::Clif(compiled) => Some(asm::disassemble(compiled.bytes(), 0)),
             #[cfg(target_arch = "x86_64")]
             Form::Wide(compiled) => Some(asm::disassemble(compiled.bytes(), compiled.offset())),
+        }
+    }
+
+    /// The machine code that writes around the caches, if it has run.
+    #[cfg(test)]
+    pub(crate) fn asm_around(&self) -> Option<String> {
+        match self.around.get()?.as_ref()? {
+            #[cfg(target_arch = "x86_64")]
+            Form::Wide(compiled) => Some(asm::disassemble(compiled.bytes(), compiled.offset())),
+            _ => None,
         }
     }
 

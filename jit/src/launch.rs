@@ -12,7 +12,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::code::Code;
+use crate::code::{Code, fence};
 use crate::kernel::{Class, Operand, Role, Slab};
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -215,7 +215,7 @@ impl Layout {
             }
             bases[i] = bases[output as usize];
         }
-        Ok(Launch { code, layout: Cow::Borrowed(self), bases, memory: PhantomData })
+        Ok(Launch { code, layout: Cow::Borrowed(self), bases, around: false, memory: PhantomData })
     }
 
     /// The number of elements of the iteration space.
@@ -262,6 +262,8 @@ pub struct Launch<'m> {
     pub(crate) layout: Cow<'m, Layout>,
     /// Address or first value of the element at index zero; for scratch, unused.
     pub(crate) bases: SmallVec<[u64; 8]>,
+    /// Whether outputs are written around the caches.
+    pub(crate) around: bool,
     pub(crate) memory: PhantomData<&'m mut [u8]>,
 }
 
@@ -275,6 +277,15 @@ impl<'m> Launch<'m> {
     /// The number of elements of the iteration space.
     pub fn elements(&self) -> usize {
         self.layout.elements
+    }
+
+    /// Has outputs written around the caches, where the backend can and their rows are aligned: of outputs that do not
+    /// fit the last cache, no line is read before it is written. What works in place is in the cache and stays there.
+    pub fn around_caches(&mut self) {
+        let operands = || self.layout.operands.iter().zip(&self.bases);
+        let mut outputs = operands().filter(|(o, _)| o.operand.role == Role::Output);
+        let read = |base: u64| operands().any(|(o, b)| o.operand.role == Role::Input && *b == base);
+        self.around = outputs.all(|(o, b)| o.home == Home::Memory && o.operand.class == Class::Contiguous && !read(*b));
     }
 
     /// Cuts the work into at most `count` parts with disjoint outputs; `grain` is the least number of elements worth
@@ -305,7 +316,7 @@ impl<'m> Launch<'m> {
                 let mut slab = whole.clone();
                 self.bases.iter().enumerate().for_each(|(i, &base)| slab.set_base(i, base));
                 // SAFETY: the bounds that `new` and `bind` checked for the whole space; outputs are borrowed exclusively.
-                unsafe { self.code.run(&slab) };
+                unsafe { self.slab(&slab) };
             }
             None => {
                 self.assert_memory();
@@ -313,6 +324,22 @@ impl<'m> Launch<'m> {
                 unsafe { self.flat(0..self.elements(), &[]) };
             }
         }
+        self.written();
+    }
+
+    /// Has what was written around the caches seen by whoever is told after this.
+    pub(crate) fn written(&self) {
+        if self.around {
+            fence();
+        }
+    }
+
+    /// # Safety
+    /// As for [`Code::run`].
+    #[inline]
+    unsafe fn slab(&self, slab: &Slab) {
+        // SAFETY: the caller's promise.
+        unsafe { if self.around { self.code.run_around(slab) } else { self.code.run(slab) } }
     }
 
     fn assert_memory(&self) {
@@ -441,7 +468,7 @@ impl<'m> Launch<'m> {
             slab.set_base(i, base + done as u64 * size as u64);
         }
         // SAFETY: the caller's promise, and the bounds that `new` and `bind` checked for the whole space.
-        unsafe { self.code.run(&slab) };
+        unsafe { self.slab(&slab) };
     }
 
     /// Runs the flat range `range` of the iteration space: a piece of a row, whole rows, a piece of a row.
@@ -538,6 +565,7 @@ impl Part<'_> {
         // SAFETY: the parts that one `Parts` hands out cover disjoint ranges of an injective output layout, each runs
         // once, and the launch is borrowed exclusively while they live.
         unsafe { self.launch.flat(self.range, &[]) };
+        self.launch.written();
     }
 
     /// The number of elements.

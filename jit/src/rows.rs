@@ -113,6 +113,8 @@ struct Stage<'m> {
     launch: Launch<'m>,
     /// Elements of a row.
     width: usize,
+    /// Memory that operands access: operand, memory.
+    accessed: SmallVec<[(usize, usize); 4]>,
     /// Operands in scratch memory: operand, memory, byte offset.
     moving: SmallVec<[(usize, usize, isize); 4]>,
     /// Tiles: operand, place in scratch, element size.
@@ -126,6 +128,14 @@ struct Sink {
     states: usize,
     /// The input operand that the tile is a mere copy of, row after row; reducing it directly saves the copy.
     copied: Option<usize>,
+}
+
+impl Stage<'_> {
+    /// Operands of this role, and the memory that they access.
+    fn accesses(&self, role: Role) -> impl Iterator<Item = (usize, usize)> {
+        let operands = &self.launch.code.kernel().operands;
+        self.accessed.iter().copied().filter(move |(operand, _)| operands[*operand].role == role)
+    }
 }
 
 /// Bound stages; see the module's documentation.
@@ -258,6 +268,20 @@ impl<'m> Rows<'m> {
         self.scratch
     }
 
+    /// Has stages write around the caches ([`Launch::around_caches`]) what no stage reads.
+    pub fn around_caches(&mut self) {
+        let mut read = vec![false; self.memories.len()];
+        for (_, memory) in self.stages.iter().flat_map(|s| s.accesses(Role::Input)) {
+            read[memory] = true;
+        }
+        for stage in &mut self.stages {
+            let own = |(_, m): &(usize, usize)| !read[*m] && matches!(self.memories[*m], Bytes::Write { .. });
+            if stage.sinks.is_empty() && stage.accesses(Role::Output).all(|access| own(&access)) {
+                stage.launch.around_caches();
+            }
+        }
+    }
+
     /// Cuts the rows into at most `count` parts, of whole chunks. Parts may run in any order, on any thread.
     pub fn parts(&mut self, count: usize) -> Vec<RowPart<'_>> {
         let chunks = self.rows.div_ceil(self.chunk);
@@ -292,6 +316,7 @@ fn bind<'m>(
     let batch = (TILE / width).max(1);
     let (mut operands, mut bases) = (SmallVec::<[Bound; 4]>::new(), SmallVec::<[u64; 8]>::new());
     let (mut moving, mut tiles) = (SmallVec::new(), SmallVec::<[(usize, usize, usize); 2]>::new());
+    let mut accessed = SmallVec::new();
     let mut written: SmallVec<[usize; 4]> = sinks.iter().map(|s| s.memory).collect();
     for (i, (binding, operand)) in bindings.iter().zip(&kernel.operands).enumerate() {
         let fail = |what| LaunchError::Operand { operand: i, what };
@@ -309,6 +334,7 @@ fn bind<'m>(
                 0
             }
             (RowSource::Memory(m), role @ (Role::Input | Role::Output)) => {
+                accessed.push((i, m));
                 let write = role == Role::Output;
                 if write {
                     written.push(m);
@@ -356,7 +382,7 @@ fn bind<'m>(
         return Err(LaunchError::Operand { operand: 0, what: "a stage either stores or reduces" });
     }
     let accesses = Cow::Owned(launch::Layout::of(&extents, operands));
-    let launch = Launch { code, layout: accesses, bases, memory: PhantomData };
+    let launch = Launch { code, layout: accesses, bases, around: false, memory: PhantomData };
     let mut bound = SmallVec::new();
     for sink in sinks {
         let fail = |what| LaunchError::Operand { operand: sink.tile, what };
@@ -371,7 +397,7 @@ fn bind<'m>(
         let states = layout.take(batch.max(blocks) * sink.reduction.state_size())?;
         bound.push(Sink { sink, states, copied: copied(&launch, rows, operand) });
     }
-    Ok(Stage { launch, width, moving, tiles, sinks: bound })
+    Ok(Stage { launch, width, accessed, moving, tiles, sinks: bound })
 }
 
 /// Elements of a block: no more than a tile holds.
@@ -415,6 +441,7 @@ impl RowPart<'_> {
                 code: s.launch.code,
                 layout: Cow::Borrowed(&*s.launch.layout),
                 bases: s.launch.bases.clone(),
+                around: s.launch.around,
                 memory: PhantomData,
             })
             .collect();
@@ -437,8 +464,12 @@ impl RowPart<'_> {
                     unsafe { reduce(all, stage, launch, rows.clone(), scratch) };
                 }
             }
-            done(rows.len())?;
+            if let Err(error) = done(rows.len()) {
+                launches.iter().for_each(Launch::written);
+                return Err(error);
+            }
         }
+        launches.iter().for_each(Launch::written);
         Ok(())
     }
 

@@ -183,3 +183,52 @@ fn rectangles_are_what_fill_would_read() {
     let memory = [Memory::Read(cast_slice(&x), 0), Memory::Write(cast_slice_mut(&mut y))];
     assert!(layout.bind(&code, memory).unwrap().rectangle(0, 1, 0..3, 0..8).is_none());
 }
+
+/// What is written around the caches is what is written through them, at every alignment, and nothing beside it.
+#[test]
+fn outputs_around_the_caches() {
+    // y = x + x as f64, z = x: outputs of two sizes.
+    let mut b = Builder::new();
+    let x = b.operand(Role::Input, DType::F32, Class::Contiguous);
+    let (y, z) = (
+        b.operand(Role::Output, DType::F64, Class::Contiguous),
+        b.operand(Role::Output, DType::F32, Class::Contiguous),
+    );
+    let x = b.load(x);
+    let wide = crate::lower::cast(&mut b, DType::F32, DType::F64, x);
+    let sum = b.fadd(wide, wide);
+    b.store(y, sum);
+    b.store(z, x);
+    let kernel = b.finish();
+    let x: Vec<f32> = (0..300).map(|i| i as f32 * 0.5).collect();
+    for backend in Backend::ALL.into_iter().filter(|b| b.why_not(Target::detect()).is_none()) {
+        let code = Code::compile(&kernel, backend, Target::detect()).unwrap();
+        for (start, [rows, columns]) in [(0, [1, 200]), (1, [1, 199]), (8, [1, 7]), (0, [4, 48]), (0, [4, 45])] {
+            let outs = [false, true].map(|around| {
+                let mut memory = vec![255u8; 64 + 12 * 400];
+                let begin = memory.as_ptr().align_offset(64);
+                let (y, z) = memory[begin..][..12 * 400].split_at_mut(8 * 400);
+                let access = |size: isize| access(size * start, &[size * columns as isize, size]);
+                let layout =
+                    Layout::new(&kernel.operands, &[rows, columns], [access(4), access(8), access(4)]).unwrap();
+                let memory3 = [Memory::Read(cast_slice(&x), 0), Memory::Write(y), Memory::Write(z)];
+                let mut launch = layout.bind(&code, memory3).unwrap();
+                if around {
+                    launch.around_caches();
+                }
+                launch.run();
+                drop(launch);
+                memory[begin..][..12 * 400].to_vec()
+            });
+            let n = rows * columns;
+            let y: Vec<f64> = bytemuck::pod_collect_to_vec(&outs[1][8 * start as usize..][..8 * n]);
+            assert!((0..n).all(|i| y[i] == 2.0 * f64::from(x[start as usize + i])));
+            assert!(outs[0] == outs[1], "{backend}, {start}, {rows} x {columns}");
+        }
+        #[cfg(target_arch = "x86_64")]
+        if backend == Backend::Wide {
+            assert!(!code.asm().unwrap().contains("vmovnt"));
+            assert!(code.asm_around().unwrap().contains("vmovntpd"));
+        }
+    }
+}

@@ -232,9 +232,12 @@ impl Selector<'_> {
                 continue;
             }
             let (code, imm) = match bytes {
+                64 if self.around => (STREAM.evex, None),
                 64 => (STORE.evex, None),
+                32 if self.around => (if self.evex { Code::EVEX_Vmovntpd_m256_ymm } else { STREAM.vex }, None),
                 32 if !self.evex => (STORE.vex, None),
                 32 => (Code::VEX_Vmovupd_ymmm256_ymm, None),
+                16 if self.around => (Code::VEX_Vmovntpd_m128_xmm, None),
                 16 => (Code::VEX_Vmovupd_xmmm128_xmm, None),
                 8 => (Code::VEX_Vmovq_xmmm64_xmm, None),
                 4 => (Code::VEX_Vmovd_rm32_xmm, None),
@@ -353,6 +356,7 @@ pub(super) fn newer(code: Code) -> Code {
         VEX_Vmovupd_xmm_xmmm128 => EVEX_Vmovupd_xmm_k1z_xmmm128,
         VEX_Vmovupd_ymmm256_ymm => EVEX_Vmovupd_ymmm256_k1z_ymm,
         VEX_Vmovupd_xmmm128_xmm => EVEX_Vmovupd_xmmm128_k1z_xmm,
+        VEX_Vmovntpd_m128_xmm => EVEX_Vmovntpd_m128_xmm,
         VEX_Vmovq_xmm_xmmm64 => EVEX_Vmovq_xmm_xmmm64,
         VEX_Vmovq_xmmm64_xmm => EVEX_Vmovq_xmmm64_xmm,
         VEX_Vmovd_xmm_rm32 => EVEX_Vmovd_xmm_rm32,

@@ -47,6 +47,9 @@ use regalloc2::{Ctx, RegallocOptions};
 use std::cell::RefCell;
 use std::sync::Mutex;
 
+/// What rows of outputs begin at multiples of where they are written around the caches: the widest vector.
+pub(crate) const ALIGN: u64 = 64;
+
 /// The longest lane program, in vector operations of a round, that is worth the allocator's time.
 const MAX_INSTRUCTIONS: usize = 20_000;
 
@@ -76,13 +79,14 @@ pub(crate) fn why_not(target: &Target) -> Option<String> {
 }
 
 impl Compiled {
-    /// Compiles a kernel that has been verified.
-    pub(crate) fn new(kernel: &Kernel, target: &Target) -> Result<Compiled, CodeError> {
+    /// Compiles a kernel that has been verified. Code that writes `around` the caches asks for outputs whose rows begin at
+    /// multiples of [`ALIGN`], and who runs it for a fence.
+    pub(crate) fn new(kernel: &Kernel, target: &Target, around: bool) -> Result<Compiled, CodeError> {
         if let Some(why) = why_not(target) {
             return Err(CodeError::Compiler(why));
         }
         let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
-        let code = assemble(kernel, target.vector_bits() == 512).map_err(CodeError::Compiler)?;
+        let code = assemble(kernel, target.vector_bits() == 512, around).map_err(CodeError::Compiler)?;
         let mut module = JITModule::new(JITBuilder::with_isa(isa.clone(), default_libcall_names()));
         match define(&mut module, isa, &code.bytes) {
             Ok(start) => {
@@ -132,10 +136,10 @@ impl Drop for Compiled {
 }
 
 /// Makes the bytes of a kernel.
-fn assemble(kernel: &Kernel, evex: bool) -> Result<encode::Encoded, String> {
+fn assemble(kernel: &Kernel, evex: bool, around: bool) -> Result<encode::Encoded, String> {
     let (width, registers) = if evex { (64, 32) } else { (32, 16) };
     let plan = plan::Plan::new(kernel, width, registers);
-    let mut selector = select::Selector::new(kernel, &plan, evex);
+    let mut selector = select::Selector::new(kernel, &plan, evex, around);
     nest::build(&mut selector);
     let select::Selector { body, pool, tail_table, .. } = selector;
     if body.insts.len() > MAX_INSTRUCTIONS {
@@ -151,8 +155,8 @@ fn assemble(kernel: &Kernel, evex: bool) -> Result<encode::Encoded, String> {
 
 /// The code of a kernel for vectors of 512 bits, whatever this CPU has: its instructions, none of them invalid.
 #[cfg(test)]
-pub(crate) fn encode_512(kernel: &Kernel) -> Result<Vec<iced_x86::Instruction>, String> {
-    let code = assemble(kernel, true)?;
+pub(crate) fn encode_512(kernel: &Kernel, around: bool) -> Result<Vec<iced_x86::Instruction>, String> {
+    let code = assemble(kernel, true, around)?;
     let mut decoder = iced_x86::Decoder::with_ip(64, &code.bytes[code.entry..], code.entry as u64, 0);
     let instructions: Vec<_> = decoder.iter().collect();
     match instructions.iter().find(|i| i.is_invalid()) {

@@ -160,6 +160,7 @@ pairs! {
     // moves of whole vectors
     MOVUPD VEX_Vmovupd_ymm_ymmm256 EVEX_Vmovupd_zmm_k1z_zmmm512 0;
     STORE VEX_Vmovupd_ymmm256_ymm EVEX_Vmovupd_zmmm512_k1z_zmm 0;
+    STREAM VEX_Vmovntpd_m256_ymm EVEX_Vmovntpd_m512_zmm 0;
     // one element from memory to all lanes
     BROADCASTB VEX_Vpbroadcastb_ymm_xmmm8 EVEX_Vpbroadcastb_zmm_k1z_xmmm8 0;
     BROADCASTW VEX_Vpbroadcastw_ymm_xmmm16 EVEX_Vpbroadcastw_zmm_k1z_xmmm16 0;

@@ -108,10 +108,12 @@ pub(super) struct Selector<'a> {
     tail_vectors: [Option<VReg>; 2],
     tail_mask: Option<VReg>,
     pub(super) tail_table: u32,
+    /// Whether outputs are written around the caches.
+    pub(super) around: bool,
 }
 
 impl<'a> Selector<'a> {
-    pub(super) fn new(kernel: &'a Kernel, plan: &'a Plan, evex: bool) -> Selector<'a> {
+    pub(super) fn new(kernel: &'a Kernel, plan: &'a Plan, evex: bool, around: bool) -> Selector<'a> {
         let width = if evex { 64 } else { 32 };
         let none = || vec![None; kernel.insts.len()];
         let mut pool = Pool::default();
@@ -137,6 +139,7 @@ impl<'a> Selector<'a> {
             tail_vectors: [None; 2],
             tail_mask: None,
             tail_table,
+            around,
         }
     }
 

@@ -159,9 +159,11 @@ fn primitives_encode_for_512_bits() {
             for class in [Class::Contiguous, Class::Broadcast, Class::Strided] {
                 let out = if class == Class::Strided { class } else { Class::Contiguous };
                 let kernel = lone(prim, &args, ty, imm, class, out);
-                match crate::wide::encode_512(&kernel) {
-                    Ok(code) => assert!(code.len() > 20),
-                    Err(e) => panic!("{e}\n{kernel}"),
+                for around in [false, true] {
+                    match crate::wide::encode_512(&kernel, around) {
+                        Ok(code) => assert!(code.len() > 20),
+                        Err(e) => panic!("{e}\n{kernel}"),
+                    }
                 }
             }
         }
