@@ -26,6 +26,7 @@ mod noise;
 mod options;
 mod overhead;
 mod page;
+mod recipe;
 mod record;
 mod roofline;
 mod serve;

@@ -80,8 +80,8 @@ pub(crate) fn page(record: &Record, workloads: &[Workload]) -> String {
 fn head(record: &Record, out: &mut String) {
     let m = &record.machine;
     *out += "Lazuli and its peers by turns in one run on one machine: only ratios within a run mean much. Times are of\n\
-             the best of many samples. `compute` builds the expression and computes it, each time anew; `call` calls a\n\
-             `Function` made once, `call_1` with one thread. `numba` and `ndarray` are loops fused by hand; with `_out`\n\
+             the best of many samples. `compute` builds the expression, call by call as a program does, and computes it, each\n\
+             time anew; `call` calls a `Function` made once, `call_1` with one thread. `numba` and `ndarray` are loops fused by hand; with `_out`\n\
              they write into one array again and again. Each result was compared with NumPy's before it was timed.\n\n";
     let changes = if m.dirty { ", with changes" } else { "" };
     let versions: Vec<String> = m.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();

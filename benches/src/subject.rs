@@ -1,16 +1,15 @@
 //! Lazuli on a workload whose inputs are loaded.
 
+use crate::recipe::Recipe;
 use lazuli_cli::lang::{self, Env, Value};
 use lazuli_engine::{Config, Function, compute, data};
 use lazuli_graph::{DType, Expr};
 use lazuli_runtime::{Tensor, npy};
 use std::path::Path;
-use std::sync::Arc;
 
 /// A formula over inputs.
 pub(crate) struct Subject {
-    program: Arc<lang::ast::Program>,
-    names: Vec<String>,
+    recipe: Recipe,
     inputs: Vec<Tensor>,
     function: Function,
 }
@@ -26,13 +25,14 @@ fn evaluate(program: &lang::ast::Program, names: &[String], arrays: &[Expr]) -> 
 impl Subject {
     /// The formula over these inputs.
     pub(crate) fn new(formula: &str, names: Vec<String>, inputs: Vec<Tensor>) -> Result<Subject, String> {
-        let program = Arc::new(lang::parse("formula", formula).map_err(|e| e.to_string())?);
-        let (body, body_names) = (program.clone(), names.clone());
+        let program = lang::parse("formula", formula).map_err(|e| e.to_string())?;
+        let arrays: Vec<Expr> = inputs.iter().cloned().map(data).collect();
+        let recipe = Recipe::of(&evaluate(&program, &names, &arrays)?, &arrays)?;
         let function = Function::new(inputs.len(), move |arrays| {
-            let result = evaluate(&body, &body_names, arrays).map_err(lazuli_engine::Error::Call)?;
+            let result = evaluate(&program, &names, arrays).map_err(lazuli_engine::Error::Call)?;
             Ok(vec![result])
         });
-        Ok(Subject { program, names, inputs, function })
+        Ok(Subject { recipe, inputs, function })
     }
 
     /// The formula over the inputs in a folder, `NAME.npy`.
@@ -41,10 +41,10 @@ impl Subject {
         Subject::new(formula, names, inputs)
     }
 
-    /// The expression, built anew.
+    /// The expression, built anew by the calls that a program makes.
     pub(crate) fn build(&self) -> Result<Expr, String> {
         let arrays: Vec<Expr> = self.inputs.iter().cloned().map(data).collect();
-        evaluate(&self.program, &self.names, &arrays)
+        self.recipe.build(&arrays)
     }
 
     /// The expression, built and computed anew.

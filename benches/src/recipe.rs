@@ -1,0 +1,88 @@
+//! The calls that build an expression, so that what is timed is building it and not reading a formula.
+
+use lazuli_graph::{DType, Expr, Op, Scalar, Shape};
+use smallvec::SmallVec;
+
+/// Calls in order; operands are numbers of inputs, then of earlier calls.
+pub(crate) struct Recipe {
+    inputs: usize,
+    calls: Vec<Call>,
+}
+
+struct Call {
+    made: Op,
+    dtype: DType,
+    shape: Shape,
+    operands: SmallVec<[Operand; 3]>,
+}
+
+#[derive(Clone, Copy)]
+enum Operand {
+    /// An input or the result of a call.
+    Made(usize),
+    /// A literal of an elementwise operation, as a program has it in its text.
+    Literal(Scalar),
+}
+
+impl Recipe {
+    /// How `result` was built of `inputs`.
+    pub(crate) fn of(result: &Expr, inputs: &[Expr]) -> Result<Recipe, String> {
+        let mut recipe = Recipe { inputs: inputs.len(), calls: Vec::new() };
+        let mut made: Vec<Expr> = inputs.to_vec();
+        recipe.add(result, &mut made)?;
+        let again = recipe.build(inputs)?;
+        if again.fingerprint() != result.fingerprint() {
+            return Err("the calls of a formula build something else".to_owned());
+        }
+        Ok(recipe)
+    }
+
+    /// Adds the calls that make `expr`, operands first; formulas are not deep.
+    fn add(&mut self, expr: &Expr, made: &mut Vec<Expr>) -> Result<usize, String> {
+        if let Some(known) = made.iter().position(|m| m.same(expr)) {
+            return Ok(known);
+        }
+        let operands = expr.operands_or_value().map_err(|_| "a formula has values beside its inputs".to_owned())?;
+        let map = matches!(expr.op(), Op::Map(_));
+        let operands = operands.iter().map(|operand| match operand.op() {
+            Op::Const(value) if map => Ok(Operand::Literal(*value)),
+            _ => self.add(operand, made).map(Operand::Made),
+        });
+        let operands = operands.collect::<Result<_, String>>()?;
+        let (made_by, shape) = (expr.op().clone(), expr.shape().clone());
+        self.calls.push(Call { made: made_by, dtype: expr.dtype(), shape, operands });
+        made.push(expr.clone());
+        Ok(made.len() - 1)
+    }
+
+    /// The expression, built anew.
+    pub(crate) fn build(&self, inputs: &[Expr]) -> Result<Expr, String> {
+        assert_eq!(inputs.len(), self.inputs, "inputs of another recipe");
+        let mut made: Vec<Expr> = Vec::with_capacity(self.inputs + self.calls.len());
+        made.extend_from_slice(inputs);
+        for call in &self.calls {
+            let operands: SmallVec<[Expr; 3]> = call
+                .operands
+                .iter()
+                .map(|operand| match operand {
+                    Operand::Made(i) => made[*i].clone(),
+                    Operand::Literal(value) => Expr::literal(*value),
+                })
+                .collect();
+            let result = match (&call.made, operands.as_slice()) {
+                (Op::Map(op), operands) => Expr::map(*op, operands),
+                (Op::Const(value), _) => Ok(Expr::full(*value, call.shape.clone())),
+                (Op::Iota, _) => Ok(Expr::iota(call.shape.clone())),
+                (Op::Cast, [x]) => Ok(x.cast(call.dtype)),
+                (Op::View(view), [x]) => x.view(view.clone()),
+                (Op::Reshape, [x]) => x.reshape(call.shape.clone()),
+                (Op::Reduce(op, axes), [x]) => x.reduce(*op, *axes),
+                (Op::Scan(op, axis), [x]) => x.scan(*op, i64::from(*axis)),
+                (Op::Matmul, [x, y]) => x.matmul(y),
+                (op, _) => return Err(format!("{} is no call", op.name())),
+            };
+            made.push(result.map_err(|e| e.to_string())?);
+        }
+        made.pop().ok_or_else(|| "an empty recipe".to_owned())
+    }
+}
