@@ -8,7 +8,7 @@ use crate::cost;
 use crate::error::{Error, Result};
 use crate::plan::{Launchable, Plan, Source, Step};
 use crate::{reduce, scan};
-use lazuli_jit::{Launch, Memory, Role};
+use lazuli_jit::{Code, Launch, Memory, Role};
 use lazuli_runtime::matmul::matmul;
 use lazuli_runtime::threads::{Threads, together};
 use lazuli_runtime::{Buffer, Tensor};
@@ -136,7 +136,11 @@ impl Plan {
                 Step::Reduce { run: launchable, kept, outer, inner, sinks } => {
                     let mut out = memory.allocate(sinks.iter().map(|s| s.slot))?;
                     {
-                        let launch = memory.bind(launchable, &slots, &mut [], &[], &run)?;
+                        let code = match launchable.folding(config) {
+                            Some(code) => code,
+                            None => launchable.kernel.code(config, launchable.layout.elements())?,
+                        };
+                        let launch = memory.bind(launchable, &slots, &mut [], &[], code)?;
                         let mut outs = writable(&mut out)?;
                         let task = reduce::Task::new(&run, &launch, launchable, sinks);
                         task.run(*kept, *outer, *inner, &mut outs)?;
@@ -146,7 +150,8 @@ impl Plan {
                 Step::Scan { run: launchable, kept, outer, sinks } => {
                     let mut out = memory.allocate(sinks.iter().map(|s| s.slot))?;
                     {
-                        let launch = memory.bind(launchable, &slots, &mut [], &[], &run)?;
+                        let code = launchable.kernel.code(config, launchable.layout.elements())?;
+                        let launch = memory.bind(launchable, &slots, &mut [], &[], code)?;
                         let mut outs = writable(&mut out)?;
                         scan::run(&run, &launch, launchable, *kept, *outer, sinks, &mut outs)?;
                     }
@@ -285,12 +290,11 @@ impl<'a> Slots<'a> {
         slots: &'m [Option<Buffer>],
         outs: &'m mut [(u32, Buffer)],
         in_place: &[(u32, u32)],
-        state: &Run<'_>,
+        code: &'m Code,
     ) -> Result<Launch<'m>>
     where
         'a: 'm,
     {
-        let code = run.kernel.code(state.config, run.layout.elements())?;
         let operands = &run.kernel.kernel().operands;
         let mut outs = outs.iter_mut();
         let memory = run.accesses.iter().zip(operands).enumerate().map(|(i, (a, operand))| {
@@ -343,7 +347,8 @@ impl<'a> Slots<'a> {
             };
             buffers.push((slot, buffer));
         }
-        state.launch(run, self.bind(run, slots, &mut buffers, &reused, state)?)?;
+        let code = run.kernel.code(state.config, run.layout.elements())?;
+        state.launch(run, self.bind(run, slots, &mut buffers, &reused, code)?)?;
         for (slot, buffer) in buffers {
             slots[slot as usize] = Some(buffer);
         }

@@ -3,7 +3,6 @@
 use crate::compute::plan;
 use crate::config::{BackendChoice, Config};
 use crate::error::Result;
-use crate::kernels::CachedKernel;
 use crate::plan::{InputLayout, Launchable, Plan, Source, Step};
 use lazuli_graph::{Expr, Graph, GroupKind, NodeId, Op};
 use lazuli_runtime::threads::Threads;
@@ -176,7 +175,7 @@ impl Explanation {
             }
         }
         if self.level >= Level::Asm {
-            self.machine_code(f, &run.kernel)?;
+            self.machine_code(f, run)?;
         }
         Ok(())
     }
@@ -184,10 +183,16 @@ impl Explanation {
 
 impl Explanation {
     /// The code that runs once a kernel is compiled, and where it is not the widest, why.
-    fn machine_code(&self, f: &mut fmt::Formatter<'_>, kernel: &CachedKernel) -> fmt::Result {
+    fn machine_code(&self, f: &mut fmt::Formatter<'_>, run: &Launchable) -> fmt::Result {
+        let kernel = &run.kernel;
         let clif = self.config.backend == BackendChoice::Clif;
         if let (false, Err(why)) = (clif, kernel.wide()) {
             writeln!(f, "  not wide: {why}")?;
+        }
+        if let (false, true, Some(code)) = (clif, run.rows, kernel.folded()) {
+            let (target, size) = (self.config.target.name(), code.code_size());
+            let title = format!("machine code for {target} by {}, states in registers, {size} bytes", code.backend());
+            return indented(f, &title, code.asm().as_deref().unwrap_or("none"));
         }
         let code = if clif { kernel.clif().as_ref().map_err(Clone::clone) } else { kernel.native() };
         match code {

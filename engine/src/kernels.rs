@@ -3,8 +3,10 @@
 use crate::config::{BackendChoice, Config};
 use crate::cost;
 use crate::error::Result;
-use lazuli_jit::{Backend, Code, Kernel, Target};
+use lazuli_graph::ReduceOp;
+use lazuli_jit::{Backend, Code, Kernel, Reduction, Target};
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
@@ -20,6 +22,9 @@ pub struct CachedKernel {
     target: &'static Target,
     weight: u32,
     cost: u64,
+    /// The reductions of its outputs, where rows can be reduced in registers.
+    folds: SmallVec<[Reduction; 2]>,
+    fold: OnceLock<Option<Code>>,
     interp: OnceLock<Code>,
     clif: OnceLock<Result<Code>>,
     /// The code with the widest vectors, or why there is none.
@@ -29,12 +34,13 @@ pub struct CachedKernel {
     used: AtomicU64,
 }
 
-type Key = (Kernel, &'static str);
+type Key = (Kernel, SmallVec<[ReduceOp; 2]>, &'static str);
 static KERNELS: LazyLock<Mutex<FxHashMap<Key, Arc<CachedKernel>>>> = LazyLock::new(Mutex::default);
 static CLOCK: AtomicU64 = AtomicU64::new(0);
 
-/// The cached kernel that equals `kernel`; `weight` is the cost of an element, in the op table's units.
-pub fn lookup(kernel: Kernel, target: &'static Target, weight: u32) -> Arc<CachedKernel> {
+/// The cached kernel that equals `kernel`; `weight` is the cost of an element, in the op table's units. `folds` are
+/// reductions of its outputs, one for each, if its rows may be reduced in registers.
+pub fn lookup(kernel: Kernel, folds: &[Reduction], target: &'static Target, weight: u32) -> Arc<CachedKernel> {
     let mut kernels = KERNELS.lock().unwrap_or_else(PoisonError::into_inner);
     let now = CLOCK.fetch_add(1, Ordering::Relaxed);
     if kernels.len() >= CAPACITY {
@@ -44,13 +50,15 @@ pub fn lookup(kernel: Kernel, target: &'static Target, weight: u32) -> Arc<Cache
         let median = *times.select_nth_unstable(middle).1;
         kernels.retain(|_, k| k.used.load(Ordering::Relaxed) > median);
     }
-    let key = (kernel, target.name());
-    let cached = kernels.entry(key).or_insert_with_key(|(kernel, _)| {
+    let key = (kernel, folds.iter().map(Reduction::op).collect(), target.name());
+    let cached = kernels.entry(key).or_insert_with_key(|(kernel, ..)| {
         Arc::new(CachedKernel {
             kernel: kernel.clone(),
             target,
             weight: weight.max(1),
             cost: cost::element(kernel, weight),
+            folds: SmallVec::from_slice(folds),
+            fold: OnceLock::new(),
             interp: OnceLock::new(),
             clif: OnceLock::new(),
             wide: OnceLock::new(),
@@ -108,6 +116,31 @@ impl CachedKernel {
                 Ok(self.native().unwrap_or_else(|_| self.interp()))
             }
         }
+    }
+
+    /// The code that reduces rows in registers, if there is such code and it is worth compiling for `elements` elements.
+    pub fn folding(&self, config: &Config, elements: usize) -> Option<&Code> {
+        if self.folds.is_empty() {
+            return None;
+        }
+        let worth = || {
+            let work = (elements as u64).saturating_mul(self.weight as u64);
+            self.work.load(Ordering::Relaxed).saturating_add(work) >= COMPILE_AT
+        };
+        match config.backend {
+            BackendChoice::Interp | BackendChoice::Clif => None,
+            BackendChoice::Auto if self.fold.get().is_none() && !worth() => None,
+            BackendChoice::Auto | BackendChoice::Wide => self.folded(),
+        }
+    }
+
+    /// The code that reduces rows in registers, if there is such code.
+    pub fn folded(&self) -> Option<&Code> {
+        let compile = || {
+            let any = !self.folds.is_empty() && Backend::Wide.why_not(self.target).is_none();
+            any.then(|| Code::folding(&self.kernel, &self.folds, self.target).ok()).flatten()
+        };
+        self.fold.get_or_init(compile).as_ref()
     }
 
     /// The compiled code: with the widest vectors, or where that cannot be with Cranelift alone.

@@ -12,7 +12,7 @@ use crate::lower::{self, Loops, Lowering};
 use crate::rows::{self, Rejected, RowRun};
 use lazuli_graph::passes::{self, Options, Report};
 use lazuli_graph::{DType, FuseOptions, Fusion, Graph, Group, GroupKind, Home, NodeId, Op, Shape, fuse};
-use lazuli_jit::{Accessed, Precision, Reduction, Role, Scan, Strides};
+use lazuli_jit::{Accessed, Code, Precision, Reduction, Role, Scan, Strides};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -79,6 +79,8 @@ pub struct Launchable {
     pub copied: Option<SmallVec<[usize; 2]>>,
     /// Whether its outputs are too large for the caches, and written around them.
     pub around: bool,
+    /// Whether it is a loop along rows, each of which gives results of its own, if the kernel's outputs are reduced.
+    pub rows: bool,
     /// What the user built that runs here.
     pub nodes: Vec<NodeId>,
 }
@@ -87,6 +89,11 @@ impl Launchable {
     /// What it costs to run, in picoseconds.
     pub fn work(&self) -> u64 {
         (self.layout.elements() as u64).saturating_mul(self.kernel.cost())
+    }
+
+    /// The code that reduces rows in registers, if there is such code and it pays.
+    pub(crate) fn folding(&self, config: &Config) -> Option<&Code> {
+        if self.rows { self.kernel.folding(config, self.layout.elements()) } else { None }
     }
 }
 
@@ -519,7 +526,7 @@ impl Planner<'_> {
         );
         let axes: Vec<usize> = (0..shape.rank()).collect();
         let lowered = lowering.finish(&[&axes]);
-        let (run, _) = self.launchable(lowered, 1, vec![id])?;
+        let (run, _) = self.launchable(lowered, 1, vec![id], &[])?;
         self.steps.push(Step::Map { run, in_place: SmallVec::new() });
         Ok(place)
     }
@@ -529,6 +536,7 @@ impl Planner<'_> {
         (mut kernel, accesses, loops): (lazuli_jit::Kernel, Vec<Access>, Loops),
         weight: u32,
         nodes: Vec<NodeId>,
+        folds: &[Reduction],
     ) -> Result<(Launchable, SmallVec<[usize; 3]>)> {
         if self.config.precision == Precision::Fast {
             lazuli_jit::lower::contract(&mut kernel);
@@ -550,11 +558,13 @@ impl Planner<'_> {
         let layout = lazuli_jit::Layout::new(&kernel.operands, &loops.extents, accessed)?;
         let outputs = kernel.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output);
         let copied = outputs.map(|(i, _)| kernel.copied(i)).collect();
-        let kernel = kernels::lookup(kernel, self.config.target, weight);
+        // Rows of one loop, each for a result of its own.
+        let rows = matches!(*loops.ends, [kept, outer, all] if kept == outer && all == outer + 1);
+        let kernel = kernels::lookup(kernel, folds, self.config.target, weight);
         let outputs = kernel.kernel().operands.iter().filter(|o| o.role == Role::Output);
         let element: usize = outputs.map(|o| o.dtype.size()).sum();
         let around = layout.elements().saturating_mul(element) >= cost::around();
-        Ok((Launchable { kernel, extents: loops.extents, accesses, layout, copied, around, nodes }, loops.ends))
+        Ok((Launchable { kernel, extents: loops.extents, accesses, layout, copied, around, rows, nodes }, loops.ends))
     }
 
     fn group(&mut self, group: &Group) -> Result<()> {
@@ -571,10 +581,12 @@ impl Planner<'_> {
                 let rest = |v: &[usize]| v.iter().copied().filter(|&i| i < rank - tail).collect::<Vec<_>>();
                 let segments = [rest(&kept), rest(&reduced), trailing];
                 let exact = self.config.precision == Precision::Precise;
-                let (run, ends, sinks) = self.sinks(group, &segments, |op, dtype| match op {
+                let make = |op: &Op, dtype| match op {
                     Op::Reduce(op, _) => Reduction::new(*op, dtype, exact),
                     _ => unreachable!("a group of reductions holds reductions"),
-                })?;
+                };
+                let (run, ends, sinks) =
+                    self.sinks(group, &segments, make, |all| if inner && !exact { all } else { &[] })?;
                 let slots: Vec<Slot> = sinks.iter().map(|s| s.slot).collect();
                 self.steps.push(Step::Reduce { run, kept: ends[0], outer: ends[1], inner, sinks });
                 self.place_results(group, &slots)
@@ -582,10 +594,11 @@ impl Planner<'_> {
             GroupKind::Scan(axis) => {
                 let axis = axis as usize;
                 let segments = [(0..axis).collect(), vec![axis], (axis + 1..group.shape.rank()).collect()];
-                let (run, ends, sinks) = self.sinks(group, &segments, |op, dtype| match op {
+                let make = |op: &Op, dtype| match op {
                     Op::Scan(op, _) => Scan::new(*op, dtype),
                     _ => unreachable!("a group of scans holds scans"),
-                })?;
+                };
+                let (run, ends, sinks) = self.sinks(group, &segments, make, |_| &[])?;
                 let slots: Vec<Slot> = sinks.iter().map(|s| s.slot).collect();
                 self.steps.push(Step::Scan { run, kept: ends[0], outer: ends[1], sinks });
                 self.place_results(group, &slots)
@@ -634,7 +647,7 @@ impl Planner<'_> {
             places.push((id, place, shape.elements() * dtype.size()));
         }
         let lowered = lowering.finish(&[&order]);
-        let (run, _) = self.launchable(lowered, group.weight, group.roots.clone())?;
+        let (run, _) = self.launchable(lowered, group.weight, group.roots.clone(), &[])?;
         self.slots.resize(self.slots.len() + copies, SlotInfo::default());
         for pack in packed {
             let mut lowering = self.lowering(shape);
@@ -647,7 +660,7 @@ impl Planner<'_> {
                     self.slots[slot as usize].bytes = pack.bytes;
                 }
             }
-            let (run, _) = self.launchable(lowered, weight, group.roots.clone())?;
+            let (run, _) = self.launchable(lowered, weight, group.roots.clone(), &[])?;
             self.steps.push(Step::Map { run, in_place: SmallVec::new() });
         }
         self.steps.push(Step::Map { run, in_place: SmallVec::new() });
@@ -658,12 +671,14 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Lowers the operands of reductions or scans into scratch outputs, equal operands into one.
+    /// Lowers the operands of reductions or scans into scratch outputs, equal operands into one. `folds` tells those
+    /// whose rows may be reduced in registers.
     fn sinks<T>(
         &mut self,
         group: &Group,
         segments: &[Vec<usize>; 3],
         make: impl Fn(&Op, DType) -> T,
+        folds: impl Fn(&[T]) -> &[Reduction],
     ) -> Result<Sinks<T>> {
         let mut lowering = self.lowering(&group.shape);
         let mut scratch = Vec::new();
@@ -689,13 +704,16 @@ impl Planner<'_> {
             lowering.store(value, Access { source: Source::Scratch, offset: 0, strides, dtype });
         }
         let lowered = lowering.finish(&[&segments[0], &segments[1], &segments[2]]);
-        let (run, ends) = self.launchable(lowered, group.weight, group.roots.clone())?;
+        let ops: Vec<T> = made.iter().map(|&(id, _, dtype)| make(&self.graph.node(id).op, dtype)).collect();
+        // In the order of the outputs, if each has one.
+        let folds = if scratch.len() == ops.len() { folds(&ops) } else { &[] };
+        let (run, ends) = self.launchable(lowered, group.weight, group.roots.clone(), folds)?;
         let mut sinks = Vec::new();
-        for (id, scratch, dtype) in made {
+        for ((id, scratch, dtype), op) in made.into_iter().zip(ops) {
             let node = self.graph.node(id);
             let slot = self.allocate(node.dtype, &node.shape.clone()).slot;
             let result_size = node.dtype.size();
-            sinks.push(Sink { op: make(&node.op, dtype), scratch, slot, dtype, result_size });
+            sinks.push(Sink { op, scratch, slot, dtype, result_size });
         }
         Ok((run, ends, sinks))
     }

@@ -1,5 +1,6 @@
 //! Reductions: tiles of the kernel's values into scratch memory, scratch into partial states, states into results. Where
-//! the kernel only loads, states are made of its input's memory, without scratch.
+//! the kernel only loads, states are made of its input's memory, without scratch; where it keeps states in registers, it
+//! gives those.
 //!
 //! The order of combination is fixed by the logical shape and the axes alone (`docs/decisions/0001-reductions.md`):
 //!
@@ -25,6 +26,9 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 const TILE: usize = 2048;
 /// Elements that are read where they lie between two looks at the cancel token.
 const STRETCH: usize = 1 << 18;
+
+/// States that a kernel leaves at a time.
+const FOLDED: usize = 64;
 
 /// The bytes of a tile of scratch: half of the first-level cache, in which what the kernel reads passes through too.
 static SCRATCH: LazyLock<usize> = LazyLock::new(|| cpu::caches().l1 / 2);
@@ -258,6 +262,9 @@ impl<'a> Task<'a> {
         outs: &mut [&mut [u8]],
     ) -> Result<()> {
         let smallest = self.sinks.iter().map(|s| s.op.block()).min().unwrap_or(TILE);
+        if self.launch.folds() {
+            return self.folded_rows(split, rows, smallest, i, threads, outs);
+        }
         if o == 1 && i <= smallest && i > 0 && rows.len() > 1 {
             return self.short_rows(split, rows, i, outs);
         }
@@ -273,6 +280,71 @@ impl<'a> Task<'a> {
             self.finish(&partial, at, o * i, outs);
         }
         Ok(())
+    }
+
+    /// Rows whose states the kernel keeps in registers, each of one result. No element is stored.
+    fn folded_rows(
+        &self,
+        split: usize,
+        rows: Range<usize>,
+        block: usize,
+        i: usize,
+        threads: usize,
+        outs: &mut [&mut [u8]],
+    ) -> Result<()> {
+        if i <= block && i > 0 {
+            let batch = rows.len().min(FOLDED);
+            let mut states = self.state_words(batch);
+            for start in rows.clone().step_by(batch.max(1)) {
+                let n = batch.min(rows.end - start);
+                let at = start - rows.start;
+                self.launch.fold(split, start..start + n, 0..i, i, &mut state_bytes(&mut states));
+                for ((s, states), out) in self.sinks.iter().zip(state_bytes(&mut states)).zip(&mut *outs) {
+                    let out = &mut out[at * s.result_size..(at + n) * s.result_size];
+                    s.op.finish(&states[..n * s.op.state_size()], i as u64, out);
+                }
+                self.run.advance(n * i)?;
+            }
+            return Ok(());
+        }
+        let piece = |row: usize, range: Range<usize>, trees: &mut [Tree]| -> Result<()> {
+            let most = FOLDED * block;
+            let mut states = self.state_words(range.len().min(most).div_ceil(block));
+            for start in range.clone().step_by(most) {
+                let end = (start + most).min(range.end);
+                self.launch.fold(split, row..row + 1, start..end, block, &mut state_bytes(&mut states));
+                let blocks = (end - start).div_ceil(block);
+                for ((s, states), tree) in self.sinks.iter().zip(state_bytes(&mut states)).zip(&mut *trees) {
+                    s.op.push_all(&mut states[..blocks * s.op.state_size()], tree);
+                }
+                self.run.advance(end - start)?;
+            }
+            Ok(())
+        };
+        let (mut trees, mut partial) = (self.trees(), self.partial());
+        for (at, row) in rows.enumerate() {
+            // Tiles hold a power of two of blocks, so whole tiles make whole subtrees.
+            let ranges = if threads <= 1 { Vec::new() } else { self.subtrees(i.div_ceil(self.tile), threads) };
+            if ranges.len() <= 1 {
+                piece(row, 0..i, &mut trees)?;
+            } else {
+                let parts = self.collect(&ranges, threads, |range| {
+                    let (mut trees, mut partial) = (self.trees(), self.partial());
+                    piece(row, range.start * self.tile..(range.end * self.tile).min(i), &mut trees)?;
+                    self.fold(&mut trees, &mut partial);
+                    Ok(partial)
+                })?;
+                parts.into_iter().for_each(|mut part| self.push(&mut trees, &mut part));
+            }
+            self.fold(&mut trees, &mut partial);
+            self.finish(&partial, at, i, outs);
+        }
+        Ok(())
+    }
+
+    /// Room for `count` states of each sink.
+    fn state_words(&self, count: usize) -> SmallVec<[SmallVec<[u64; FOLDED]>; 1]> {
+        self.sinks.iter().map(|s| SmallVec::from_elem(0, (count * s.op.state_size()).div_ceil(8))).collect()
     }
 
     /// Rows of one block at most, many to a tile.
@@ -506,6 +578,10 @@ impl<'a> Task<'a> {
 
 /// Most columns of a tile: their states fit the first-level cache beside the rows.
 const STRIPE: usize = 1024;
+
+fn state_bytes(states: &mut [SmallVec<[u64; FOLDED]>]) -> SmallVec<[&mut [u8]; 2]> {
+    states.iter_mut().map(|s| bytemuck::cast_slice_mut(s)).collect()
+}
 
 /// States of short rows, which need not follow one another.
 fn inner_rows(sink: &Sink<Reduction>, data: &[u8], pitch: usize, n: usize, k: usize, states: &mut [u8]) {

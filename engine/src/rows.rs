@@ -326,7 +326,11 @@ impl RowRun {
                     .collect(),
                 _ => SmallVec::new(),
             };
-            let code = run.kernel.code(config, elements(run))?;
+            let folding = run.folding(config).filter(|_| rows_of(step) == Some(self.rows));
+            let code = match folding {
+                Some(code) => code,
+                None => run.kernel.code(config, elements(run))?,
+            };
             stages.push(RowStage { code, extents: run.extents.clone(), bindings, sinks });
         }
         let mut rows = Rows::new(self.rows, self.chunk, memories, stages)?;

@@ -61,6 +61,12 @@ impl Builder {
         Builder::default()
     }
 
+    /// A builder that goes on where a kernel ends.
+    pub(crate) fn of(kernel: &Kernel) -> Builder {
+        let known = kernel.insts.iter().enumerate().map(|(i, inst)| (*inst, ValueId(i as u32)));
+        Builder { kernel: kernel.clone(), seen: known.collect() }
+    }
+
     /// The finished kernel.
     pub fn finish(self) -> Kernel {
         self.kernel

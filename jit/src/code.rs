@@ -4,7 +4,11 @@ use crate::asm;
 use crate::clif;
 use crate::interp::Interp;
 use crate::kernel::{Kernel, KernelError, Slab};
+use crate::reduce::{self, Reduction};
 use crate::target::Target;
+#[cfg(target_arch = "x86_64")]
+use crate::wide::Mode;
+use smallvec::SmallVec;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
@@ -112,6 +116,8 @@ pub struct Code {
     form: Form,
     /// The same, writing around the caches; made when it is first asked for.
     around: OnceLock<Option<Form>>,
+    /// Bytes of the states that it leaves of each output; empty: it stores elements.
+    states: SmallVec<[u8; 2]>,
 }
 
 enum Form {
@@ -166,11 +172,47 @@ impl Code {
             Backend::Interp => Form::Interp(Box::new(Interp::new(kernel))),
             Backend::Clif => Form::Clif(Box::new(clif::Compiled::new(kernel, target)?)),
             #[cfg(target_arch = "x86_64")]
-            Backend::Wide => Form::Wide(Box::new(crate::wide::Compiled::new(kernel, target, false)?)),
+            Backend::Wide => Form::Wide(Box::new(crate::wide::Compiled::new(kernel, target, Mode::Plain)?)),
             #[cfg(not(target_arch = "x86_64"))]
             Backend::Wide => return Err(CodeError::NoCompiler { target: target.name() }),
         };
-        Ok(Code { kernel: kernel.clone(), target: target.clone(), form, around: OnceLock::new() })
+        Ok(Code::with(kernel, target, form, SmallVec::new()))
+    }
+
+    fn with(kernel: &Kernel, target: &Target, form: Form, states: SmallVec<[u8; 2]>) -> Code {
+        Code { kernel: kernel.clone(), target: target.clone(), form, around: OnceLock::new(), states }
+    }
+
+    /// Code of the backend [`Backend::Wide`] that stores no elements, but reduces each row to a state, which never leaves
+    /// the registers: for [`Launch::fold`](crate::Launch::fold). There is a reduction for each output, in the order of
+    /// the operands.
+    ///
+    /// # Errors
+    /// [`CodeError::Malformed`] as for [`Code::compile`]; [`CodeError::Compiler`] where the reductions have states that
+    /// do not fit the registers, or there is no such backend: [`Reduction`] has to reduce what a kernel stores.
+    pub fn folding(kernel: &Kernel, reductions: &[Reduction], target: &Target) -> Result<Code, CodeError> {
+        kernel.verify().map_err(CodeError::Malformed)?;
+        let fail = |text: &str| CodeError::Compiler(text.to_owned());
+        let (folded, joins) = reduce::states(kernel, reductions).ok_or(fail("states are no numbers of the lanes"))?;
+        folded.verify().map_err(CodeError::Malformed)?;
+        #[cfg(target_arch = "x86_64")]
+        {
+            let form = crate::wide::Compiled::new(&folded, target, Mode::Fold(&joins))?;
+            let states = reductions.iter().map(|r| r.state_size() as u8).collect();
+            Ok(Code::with(kernel, target, Form::Wide(Box::new(form)), states))
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        Err(fail(&format!("{} has no registers for {} states", target.name(), joins.len())))
+    }
+
+    /// Whether it reduces rows, as [`Code::folding`] says.
+    pub fn folds(&self) -> bool {
+        !self.states.is_empty()
+    }
+
+    /// Bytes of the states that it leaves, for each output.
+    pub(crate) fn states(&self) -> &[u8] {
+        &self.states
     }
 
     /// Runs the kernel over a slab.
@@ -183,6 +225,18 @@ impl Code {
     #[allow(unsafe_code)]
     pub unsafe fn run(&self, slab: &Slab) {
         debug_assert_eq!(slab.words().len(), 2 + 3 * self.kernel.operands.len(), "slab of another kernel");
+        assert!(!self.folds(), "code that reduces rows stores no elements");
+        // SAFETY: what the caller promises is what the backend asks for.
+        unsafe { self.form.run(slab) }
+    }
+
+    /// Reduces each row of a slab whose outputs are states, one a row.
+    ///
+    /// # Safety
+    /// As for [`Code::run`], with states of [`Code::states`] in place of the elements of outputs.
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn run_folding(&self, slab: &Slab) {
+        assert!(self.folds(), "code that stores elements reduces no rows");
         // SAFETY: what the caller promises is what the backend asks for.
         unsafe { self.form.run(slab) }
     }
@@ -217,7 +271,9 @@ impl Code {
     /// `None` where it cannot be made: the code that there is does the same.
     fn compile_around(&self) -> Option<Form> {
         #[cfg(target_arch = "x86_64")]
-        return crate::wide::Compiled::new(&self.kernel, &self.target, true).ok().map(|c| Form::Wide(Box::new(c)));
+        return crate::wide::Compiled::new(&self.kernel, &self.target, Mode::Around)
+            .ok()
+            .map(|c| Form::Wide(Box::new(c)));
         #[cfg(not(target_arch = "x86_64"))]
         None
     }

@@ -279,6 +279,11 @@ impl<'m> Launch<'m> {
         self.layout.elements
     }
 
+    /// Whether rows are reduced, by [`Launch::fold`], and no elements stored.
+    pub fn folds(&self) -> bool {
+        self.code.folds()
+    }
+
     /// Has outputs written around the caches, where the backend can and their rows are aligned: of outputs that do not
     /// fit the last cache, no line is read before it is written. What works in place is in the cache and stays there.
     pub fn around_caches(&mut self) {
@@ -397,6 +402,79 @@ impl<'m> Launch<'m> {
                 .collect();
             // SAFETY: as above, one row at a time.
             unsafe { self.flat(row * width + columns.start..row * width + columns.end, &shifted) };
+        }
+    }
+
+    /// Reduces a rectangle of the iteration space by code that [`Code::folding`] made: `rows` and `columns` as for
+    /// [`Launch::fill`], with one loop for the columns. Each row is cut into blocks of `block` elements, from its first
+    /// column on; `states` holds one buffer for each output, to which the states of the blocks go, row after row.
+    ///
+    /// # Panics
+    /// If the code stores elements, there is another number of loops for the columns, the rectangle lies outside the
+    /// iteration space, or a buffer is too small.
+    pub fn fold(
+        &self,
+        split: usize,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        block: usize,
+        states: &mut [&mut [u8]],
+    ) {
+        let layout = &*self.layout;
+        assert!(
+            self.code.folds() && layout.extents.len() == split + 1,
+            "one loop for the columns, and code that folds"
+        );
+        let (outer, width) = (&layout.extents[..split], layout.row());
+        let height: usize = outer.iter().product();
+        assert!(rows.end <= height && columns.end <= width && block > 0, "rectangle outside the iteration space");
+        if rows.is_empty() || columns.is_empty() {
+            return;
+        }
+        let blocks = columns.len().div_ceil(block);
+        let sizes = self.code.states();
+        assert_eq!(states.len(), sizes.len(), "a buffer for each output");
+        let room = |(state, &size): (&&mut [u8], &u8)| state.len() >= rows.len() * blocks * usize::from(size);
+        assert!(states.iter().zip(sizes).all(room), "buffer of states too small");
+        let addresses: SmallVec<[u64; 2]> = states.iter_mut().map(|s| s.as_mut_ptr() as u64).collect();
+        // `count` blocks of `n` elements from flat position `at` on, one row each or all of one row, with the states
+        // before them counted.
+        let run = |at: usize, n: usize, count: usize, along: bool, done: usize| {
+            let mut slab = layout.slab(n, count);
+            let position = layout.position(at);
+            let mut outputs = addresses.iter().zip(sizes);
+            for (i, o) in layout.operands.iter().enumerate() {
+                if o.operand.role == Role::Output
+                    && let Some((address, &size)) = outputs.next()
+                {
+                    slab.set_operand(i, address + (done * usize::from(size)) as u64, 0, size.into());
+                    continue;
+                }
+                let (_, s0, s1) = slab.operand(i);
+                let base = self.bases[i].wrapping_add(position.offset(o) as u64);
+                slab.set_operand(i, base, s0, if along { s0 * n as isize } else { s1 });
+            }
+            // SAFETY: the blocks lie inside the rectangle, so inside the bounds that `new` and `bind` checked; there is
+            // room for their states, which are borrowed exclusively.
+            unsafe { self.code.run_folding(&slab) };
+        };
+        if blocks == 1 {
+            let n = outer.last().copied().unwrap_or(1);
+            let mut row = rows.start;
+            while row < rows.end {
+                let count = (n - row % n).min(rows.end - row);
+                run(row * width + columns.start, columns.len(), count, false, row - rows.start);
+                row += count;
+            }
+            return;
+        }
+        let (full, rest) = (columns.len() / block, columns.len() % block);
+        for (r, row) in rows.enumerate() {
+            let at = row * width + columns.start;
+            run(at, block, full, true, r * blocks);
+            if rest > 0 {
+                run(at + full * block, rest, 1, true, r * blocks + full);
+            }
         }
     }
 

@@ -330,7 +330,8 @@ fn bind<'m>(
                     return Err(fail("a tile is contiguous"));
                 }
                 let size = operand.dtype.size();
-                tiles.push((i, layout.take((batch * width.min(TILE)) * size)?, size));
+                let elements = if code.folds() { 0 } else { batch * width.min(TILE) };
+                tiles.push((i, layout.take(elements * size)?, size));
                 0
             }
             (RowSource::Memory(m), role @ (Role::Input | Role::Output)) => {
@@ -380,6 +381,13 @@ fn bind<'m>(
     let stores_only = kernel.operands.iter().filter(|o| o.role == Role::Output).count() == tiles.len();
     if sinks.is_empty() == stores_only {
         return Err(LaunchError::Operand { operand: 0, what: "a stage either stores or reduces" });
+    }
+    let folded = |(tile, &size): (usize, &u8)| {
+        let mut own = sinks.iter().filter(|s| s.tile == tile);
+        own.next().is_some_and(|s| s.reduction.state_size() == usize::from(size)) && own.next().is_none()
+    };
+    if code.folds() && (extents.last() != Some(&width) || !code.states().iter().enumerate().all(folded)) {
+        return Err(LaunchError::Operand { operand: 0, what: "rows are not those that the code reduces" });
     }
     let accesses = Cow::Owned(launch::Layout::of(&extents, operands));
     let launch = Launch { code, layout: accesses, bases, around: false, memory: PhantomData };
@@ -503,6 +511,10 @@ unsafe fn at_mut<'a>(address: u64, len: usize) -> &'a mut [u8] {
 /// The operands of `launch` hold these rows, whose results nobody else uses; `scratch` is the address of scratch memory
 /// of the size that `all` asks for, which nobody else uses.
 unsafe fn reduce(all: &Rows<'_>, stage: &Stage<'_>, launch: &Launch<'_>, rows: Range<usize>, scratch: u64) {
+    if launch.folds() {
+        // SAFETY: the caller's promise.
+        return unsafe { fold(all, stage, launch, rows, scratch) };
+    }
     let width = stage.width;
     let batch = (TILE / width).max(1);
     let direct = stage.sinks.iter().all(|s| s.copied.is_some_and(|operand| aligned(launch, operand)));
@@ -578,6 +590,37 @@ unsafe fn reduce(all: &Rows<'_>, stage: &Stage<'_>, launch: &Launch<'_>, rows: R
             // One long row, tile after tile.
             // SAFETY: as above.
             unsafe { long_row(all, stage, launch, first, scratch) };
+        }
+    }
+}
+
+/// [`reduce`] by code that keeps states in registers: no element is stored.
+///
+/// # Safety
+/// As for [`reduce`].
+unsafe fn fold(all: &Rows<'_>, stage: &Stage<'_>, launch: &Launch<'_>, rows: Range<usize>, scratch: u64) {
+    let width = stage.width;
+    let per = stage.sinks.iter().map(|s| block(&s.sink.reduction)).min().unwrap_or(TILE);
+    let blocks = width.div_ceil(per);
+    let batch = if blocks == 1 { (TILE / width).max(1) } else { 1 };
+    let split = launch.layout.extents.len() - 1;
+    for first in rows.clone().step_by(batch) {
+        let n = batch.min(rows.end - first);
+        let by_tile = |tile: usize| stage.sinks.iter().filter(move |s| s.sink.tile == tile);
+        // SAFETY: `bind` made room for the states of a batch of rows or of the blocks of one, apart for each sink; only
+        // this thread uses its scratch.
+        let room =
+            |s: &Sink| unsafe { at_mut(scratch + s.states as u64, s.sink.reduction.state_size() * n.max(blocks)) };
+        let mut states: SmallVec<[&mut [u8]; 2]> =
+            (0..stage.tiles.len()).flat_map(|tile| by_tile(tile).map(room)).collect();
+        launch.fold(split, first..first + n, 0..width, per, &mut states);
+        for (sink, states) in (0..stage.tiles.len()).flat_map(by_tile).zip(states) {
+            let reduction = &sink.sink.reduction;
+            if blocks > 1 {
+                tree(reduction, states, blocks);
+            }
+            // SAFETY: the results of rows of this part.
+            unsafe { finish(all, sink, first, n, width, &states[..n * reduction.state_size()], scratch) };
         }
     }
 }

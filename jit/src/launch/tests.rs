@@ -232,3 +232,131 @@ fn outputs_around_the_caches() {
         }
     }
 }
+
+/// States that never left the registers are those of elements that were stored first, bit by bit.
+#[test]
+fn folding_gives_the_states_of_blocks() {
+    use crate::reduce::Reduction;
+    use DType::*;
+    use lazuli_graph::ReduceOp::{self, *};
+    let target = Target::detect();
+    if Backend::Wide.why_not(target).is_some() {
+        return;
+    }
+    let special = [0.0, -0.0, f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 5e-324, -1e308];
+    let mut state = 1u64;
+    let mut random = move || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        state >> 33
+    };
+    for dtype in [F64, F32, F16, BF16, I64, U64, I32, U32] {
+        for op in [Sum, Prod, Min, Max].into_iter().filter(|op: &ReduceOp| op.operand_dtype(dtype) == dtype) {
+            let reduction = Reduction::new(op, dtype, false);
+            for [class, other] in [
+                [Class::Contiguous, Class::Contiguous],
+                [Class::Strided, Class::Broadcast],
+                [Class::Contiguous, Class::Broadcast],
+            ] {
+                // z = x + y, in the lanes of the dtype.
+                let mut b = Builder::new();
+                let (x, y) = (b.operand(Role::Input, dtype, class), b.operand(Role::Input, dtype, other));
+                let (x, y) = (b.load(x), b.load(y));
+                let z = crate::lower::map(&mut b, lazuli_graph::MapOp::Add, dtype, &[x, y], Default::default());
+                let out = b.operand(Role::Output, dtype, Class::Contiguous);
+                b.store(out, z);
+                let kernel = b.finish();
+                let Ok(folding) = Code::folding(&kernel, &[reduction], target) else {
+                    assert!(matches!((op, dtype), (Min | Max, F16 | BF16)), "{op} {dtype} {class:?}");
+                    continue;
+                };
+                let plain = Code::compile(&kernel, Backend::Interp, target).unwrap();
+                let size = dtype.size() as isize;
+                for width in [1, 3, 4, 5, 15, 16, 17, 31, 32, 33, 63, 100, 255, 256, 257, 511, 512, 513, 1100] {
+                    for rows in [1, 3] {
+                        for from in [0, width.min(2) - 1] {
+                            let step = if class == Class::Strided { 2 } else { 1 };
+                            let len = step as usize * width * rows + 8;
+                            let mut bytes = |n: usize| -> Vec<u8> {
+                                let mut element = |_| {
+                                    let x = match random() % 20 {
+                                        0..2 => special[random() as usize % 8],
+                                        _ => random() as f64 / (1u64 << 27) as f64 - 8.0,
+                                    };
+                                    let bits = match dtype {
+                                        F64 => x.to_bits(),
+                                        F32 => (x as f32).to_bits().into(),
+                                        F16 => crate::half::f32_to_f16(x as f32).into(),
+                                        BF16 => crate::half::f32_to_bf16(x as f32).into(),
+                                        _ => random() << 40 | random() << 20 ^ random(),
+                                    };
+                                    bits.to_le_bytes().into_iter().take(dtype.size())
+                                };
+                                (0..n).flat_map(&mut element).collect()
+                            };
+                            let (x, y) = (bytes(len), bytes(len));
+                            let moving = |class: Class, step: isize| match class {
+                                Class::Broadcast => [size, 0],
+                                _ => [size * step * width as isize, size * step],
+                            };
+                            let access = |strides: [isize; 2], home| Accessed {
+                                home,
+                                offset: 0,
+                                strides: SmallVec::from_slice(&strides),
+                            };
+                            let accesses = [
+                                access(moving(class, step), Home::Memory),
+                                access(moving(other, 1), Home::Memory),
+                                access([size * width as isize, size], Home::Scratch),
+                            ];
+                            let layout = Layout::new(&kernel.operands, &[rows, width], accesses).unwrap();
+                            let memory = || [Memory::Read(&x, 0), Memory::Read(&y, 0), Memory::Nothing];
+                            let columns = from..width;
+                            let block = reduction.block();
+                            let blocks = columns.len().div_ceil(block);
+                            let state = reduction.state_size();
+                            let mut got = vec![0u64; (rows * blocks * state).div_ceil(8)];
+                            let launch = layout.bind(&folding, memory()).unwrap();
+                            launch.fold(1, 0..rows, columns.clone(), block, &mut [cast_slice_mut(&mut got)]);
+                            let mut tile = vec![0u64; (rows * columns.len() * dtype.size()).div_ceil(8)];
+                            let tile: &mut [u8] = cast_slice_mut(&mut tile);
+                            layout.bind(&plain, memory()).unwrap().fill(1, 0..rows, columns.clone(), &mut [tile]);
+                            let mut expected = vec![0u64; (rows * blocks * state).div_ceil(8)];
+                            let states: &mut [u8] = cast_slice_mut(&mut expected);
+                            for row in 0..rows {
+                                for (i, start) in (0..columns.len()).step_by(block).enumerate() {
+                                    let n = block.min(columns.len() - start);
+                                    let at = row * columns.len() + start;
+                                    let data: Vec<u64> = {
+                                        let mut copy = vec![0u64; (n * dtype.size()).div_ceil(8)];
+                                        let bytes: &mut [u8] = cast_slice_mut(&mut copy);
+                                        bytes[..n * dtype.size()]
+                                            .copy_from_slice(&tile[at * dtype.size()..(at + n) * dtype.size()]);
+                                        copy
+                                    };
+                                    let data = &cast_slice::<u64, u8>(&data)[..n * dtype.size()];
+                                    let to = (row * blocks + i) * state;
+                                    reduction.inner(data, start as u64, &mut states[to..to + state]);
+                                }
+                            }
+                            let (got, expected) = (cast_slice::<u64, u8>(&got), cast_slice::<u64, u8>(&expected));
+                            let what = format!("{op} {dtype} {class:?} {rows} x {width} from {from}");
+                            same_states(got, expected, reduction.state_size(), op, dtype, &what);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Equal bits, where NaN is NaN.
+fn same_states(got: &[u8], expected: &[u8], size: usize, op: lazuli_graph::ReduceOp, dtype: DType, what: &str) {
+    let float = dtype.is_float() && matches!(op, lazuli_graph::ReduceOp::Sum | lazuli_graph::ReduceOp::Prod);
+    let nan = |bytes: &[u8]| match bytes.try_into() {
+        Ok(eight) => f64::from_le_bytes(eight).is_nan(),
+        Err(_) => bytes.try_into().is_ok_and(|four| f32::from_le_bytes(four).is_nan()),
+    };
+    for (i, (g, e)) in got.chunks(size).zip(expected.chunks(size)).enumerate() {
+        assert!(g == e || (float && nan(g) && nan(e)), "{what}, state {i}: {g:x?} is not {e:x?}");
+    }
+}

@@ -230,6 +230,12 @@ impl<F: Fold<L>, const L: usize> Reducer for Simple<F, L> {
         Arch::new().dispatch(Blocks::<F, L> { data, levels, count });
     }
 
+    fn push_all(&self, states: &mut [u8], tree: &mut Tree) {
+        let states = bytemuck::cast_slice::<u8, F::State>(states);
+        let (levels, count) = tree.levels::<F::State>(states.len() as u64);
+        states.iter().for_each(|&state| push::<F, L>(state, levels, count));
+    }
+
     fn outer(&self, data: &[u8], rows: usize, pitch: usize, _: usize, _: u64, states: &mut [u8]) {
         let (data, states) = (bytemuck::cast_slice(data), bytemuck::cast_slice_mut(states));
         Arch::new().dispatch(Outer::<F, L> { data, rows, pitch, states });
@@ -314,6 +320,17 @@ fn lanes<const L: usize>() -> usize {
     std::hint::black_box(L).min(L)
 }
 
+/// Adds the state of a block to the levels of a tree.
+#[inline(always)]
+fn push<F: Fold<L>, const L: usize>(mut state: F::State, levels: &mut [F::State], count: &mut u64) {
+    let level = count.trailing_ones() as usize;
+    for left in &levels[..level] {
+        state = F::join(*left, state);
+    }
+    levels[level] = state;
+    *count += 1;
+}
+
 struct Blocks<'a, F: Fold<L>, const L: usize> {
     data: &'a [F::Elem],
     levels: &'a mut [F::State],
@@ -327,13 +344,7 @@ impl<F: Fold<L>, const L: usize> WithSimd for Blocks<'_, F, L> {
     fn with_simd<S: Simd>(self, _: S) {
         let lanes = lanes::<L>();
         for data in self.data.chunks(16 * L) {
-            let mut state = block::<F, L>(data, lanes);
-            let level = self.count.trailing_ones() as usize;
-            for left in &self.levels[..level] {
-                state = F::join(*left, state);
-            }
-            self.levels[level] = state;
-            *self.count += 1;
+            push::<F, L>(block::<F, L>(data, lanes), self.levels, self.count);
         }
     }
 }

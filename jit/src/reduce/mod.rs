@@ -22,10 +22,12 @@
 mod arg;
 mod exact;
 mod fold;
+mod lanes;
 #[cfg(test)]
 mod tests;
 mod tree;
 
+pub(crate) use lanes::{Join, states};
 pub use tree::Tree;
 
 use lazuli_graph::{DType, ReduceOp};
@@ -44,6 +46,12 @@ trait Reducer: Sync {
         let state = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut state)[..self.state_size()];
         for (i, data) in data.chunks(block * size).enumerate() {
             self.inner_rows(data, 1, data.len() / size, first.wrapping_add((i * block) as u64), state);
+            tree.push(self.state_size(), state, |left, right| self.combine(left, right));
+        }
+    }
+    /// The states of blocks that follow one another, each pushed to the tree.
+    fn push_all(&self, states: &mut [u8], tree: &mut Tree) {
+        for state in states.chunks_exact_mut(self.state_size()) {
             tree.push(self.state_size(), state, |left, right| self.combine(left, right));
         }
     }
@@ -174,6 +182,11 @@ impl Reduction {
     /// Adds the state of a block, or of as many as were pushed each time, to a tree. `state` is scratch afterwards.
     pub fn push(&self, state: &mut [u8], tree: &mut Tree) {
         tree.push(self.state_size(), &mut state[..self.state_size()], |left, right| self.combine(left, right));
+    }
+
+    /// Adds the states of blocks that follow one another to a tree. They are scratch afterwards.
+    pub fn push_all(&self, states: &mut [u8], tree: &mut Tree) {
+        self.reducer.push_all(states, tree);
     }
 
     /// The state of all that was pushed to a tree, which is empty again; the identity if that was nothing.

@@ -12,6 +12,7 @@
 //! | `rdx` | in the main loop the last counter at which a whole round is left; in the tail the elements left |
 //! | `r10`, `r11` | nothing from one instruction to the next |
 //! | `rsp` | the frame |
+//! | the last vectors | accumulators, where rows are reduced ([`super::fold`]) |
 //!
 //! | bytes of the frame | what |
 //! |---|---|
@@ -35,11 +36,12 @@ const ARGUMENTS: usize = 64;
 const MAX_ARGUMENTS: usize = 4;
 
 /// What the registers are.
-pub(super) fn environment(evex: bool) -> MachineEnv {
+/// The last `taken` vector registers are not for the allocator.
+pub(super) fn environment(evex: bool, taken: usize) -> MachineEnv {
     let set = |class: RegClass, numbers: &mut dyn Iterator<Item = usize>| {
         numbers.fold(PRegSet::empty(), |set, n| set.with(PReg::new(n, class)))
     };
-    let vectors = if evex { 32 } else { 16 };
+    let vectors = if evex { 32 } else { 16 } - taken;
     MachineEnv {
         preferred_regs_by_class: [
             set(GPR, &mut SCRATCH_GPRS.iter().map(|&n| n as usize)),
@@ -313,6 +315,7 @@ impl Writer<'_> {
                 InstOrEdit::Inst(inst) => match body.insts[inst.index()].kind {
                     Kind::Enc(enc) => self.instruction(enc, inst)?,
                     Kind::TailVector { size } => self.tail_vector(size, inst)?,
+                    Kind::Step => self.ri(Code::Add_rm64_imm32, COUNTER, self.rounds.single as i32)?,
                     Kind::TailMask => self.tail_mask(inst)?,
                     Kind::Advance { lane, by } => self.advance(lane, by, inst)?,
                     Kind::CallIf(call) => self.call_if(call, inst)?,
@@ -350,7 +353,9 @@ impl Writer<'_> {
                 self.choose(BELOW, target(1), successor(0), next);
             }
             Kind::NextMain => {
-                self.ri(Code::Add_rm64_imm32, COUNTER, lanes)?;
+                // Where rows are reduced, the counter has gone with the vectors but for the last.
+                let folds = self.body.insts.iter().any(|i| matches!(i.kind, Kind::Step));
+                self.ri(Code::Add_rm64_imm32, COUNTER, if folds { single } else { lanes })?;
                 self.rr(Code::Cmp_r64_rm64, COUNTER, LIMIT)?;
                 self.choose(BELOW_EQUAL, target(0), successor(1), next);
             }
@@ -779,7 +784,7 @@ struct Layout {
 
 impl Layout {
     fn new(body: &Body, output: &Output) -> Layout {
-        let hot = |b: usize| !super::nest::is_off_path(b);
+        let hot = |b: usize| !body.is_aside(b);
         let full = |b: &usize| !is_empty(body, output, *b);
         let blocks = || 0..body.block_count();
         let order = blocks().filter(|&b| hot(b)).filter(full).chain(blocks().filter(|&b| !hot(b)).filter(full));

@@ -134,6 +134,8 @@ pub(super) enum Kind {
     Jump,
     /// The end of a row's preparation: to the main loop if it has a round, else to the second successor.
     EnterMain,
+    /// On by one vector, within a round of the main loop.
+    Step,
     /// The end of a round of the main loop: again, or to the second successor.
     NextMain,
     /// To the tail if elements are left, else to the second successor.
@@ -171,6 +173,8 @@ struct BlockInfo {
     range: (u32, u32),
     successors: Vec<Block>,
     predecessors: Vec<Block>,
+    /// Off the straight way through the code.
+    aside: bool,
 }
 
 /// A function of machine instructions.
@@ -208,7 +212,21 @@ impl Body {
         let start = self.blocks.last().map_or(0, |b| b.range.1);
         self.push(kind, &[]);
         let successors = successors.iter().map(|&b| Block::new(b)).collect();
-        self.blocks.push(BlockInfo { range: (start, self.insts.len() as u32), successors, predecessors: Vec::new() });
+        let range = (start, self.insts.len() as u32);
+        self.blocks.push(BlockInfo { range, successors, predecessors: Vec::new(), aside: false });
+    }
+
+    /// Ends the current block, which lies off the straight way through the code and goes on at `successor`.
+    pub(super) fn end_aside(&mut self, successor: usize) {
+        self.end_block(Kind::Jump, &[successor]);
+        if let Some(block) = self.blocks.last_mut() {
+            block.aside = true;
+        }
+    }
+
+    /// Whether a block lies off the straight way through the code.
+    pub(super) fn is_aside(&self, block: usize) -> bool {
+        self.blocks[block].aside
     }
 
     /// Finds the predecessors, once every block has ended.

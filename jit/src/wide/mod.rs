@@ -13,6 +13,7 @@
 //! | `nest` | the loops over rows and elements |
 //! | `select` | the lanes of values, constants, one round of the lane program |
 //! | `memory`, `integer`, `masks`, `convert`, `call` | the primitives that are more than one instruction |
+//! | `fold` | states of reductions, in registers |
 //! | `pairs`, `mach` | the instructions, and the function that the register allocator sees |
 //! | `encode` | bytes, the frame, the convention of calls |
 //!
@@ -27,6 +28,7 @@ mod call;
 mod calls;
 mod convert;
 mod encode;
+mod fold;
 mod integer;
 mod mach;
 mod masks;
@@ -38,6 +40,7 @@ mod select;
 
 use crate::code::CodeError;
 use crate::kernel::Kernel;
+use crate::reduce::Join;
 use crate::target::Target;
 use cranelift_codegen::ir::{AbiParam, Signature, types};
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -46,6 +49,18 @@ use cranelift_module::{Linkage, Module, ModuleError, default_libcall_names};
 use regalloc2::{Ctx, RegallocOptions};
 use std::cell::RefCell;
 use std::sync::Mutex;
+
+/// What becomes of the values that a kernel stores.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mode<'a> {
+    /// They are stored.
+    Plain,
+    /// They are stored around the caches: rows of outputs begin at multiples of [`ALIGN`], and who runs the code sees to
+    /// the fence.
+    Around,
+    /// They are combined, along each row; the code stores one state a row for each output.
+    Fold(&'a [Join]),
+}
 
 /// What rows of outputs begin at multiples of where they are written around the caches: the widest vector.
 pub(crate) const ALIGN: u64 = 64;
@@ -79,14 +94,13 @@ pub(crate) fn why_not(target: &Target) -> Option<String> {
 }
 
 impl Compiled {
-    /// Compiles a kernel that has been verified. Code that writes `around` the caches asks for outputs whose rows begin at
-    /// multiples of [`ALIGN`], and who runs it for a fence.
-    pub(crate) fn new(kernel: &Kernel, target: &Target, around: bool) -> Result<Compiled, CodeError> {
+    /// Compiles a kernel that has been verified.
+    pub(crate) fn new(kernel: &Kernel, target: &Target, mode: Mode<'_>) -> Result<Compiled, CodeError> {
         if let Some(why) = why_not(target) {
             return Err(CodeError::Compiler(why));
         }
         let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
-        let code = assemble(kernel, target.vector_bits() == 512, around).map_err(CodeError::Compiler)?;
+        let code = assemble(kernel, target.vector_bits() == 512, mode).map_err(CodeError::Compiler)?;
         let mut module = JITModule::new(JITBuilder::with_isa(isa.clone(), default_libcall_names()));
         match define(&mut module, isa, &code.bytes) {
             Ok(start) => {
@@ -136,18 +150,28 @@ impl Drop for Compiled {
 }
 
 /// Makes the bytes of a kernel.
-fn assemble(kernel: &Kernel, evex: bool, around: bool) -> Result<encode::Encoded, String> {
+fn assemble(kernel: &Kernel, evex: bool, mode: Mode<'_>) -> Result<encode::Encoded, String> {
     let (width, registers) = if evex { (64, 32) } else { (32, 16) };
-    let plan = plan::Plan::new(kernel, width, registers);
-    let mut selector = select::Selector::new(kernel, &plan, evex, around);
-    nest::build(&mut selector);
+    let (plan, taken) = match mode {
+        Mode::Plain | Mode::Around => (plan::Plan::new(kernel, width, registers), 0),
+        Mode::Fold(joins) => {
+            let taken = joins.len() * fold::accumulators(width);
+            let plan = plan::Plan::fold(kernel, width, registers.saturating_sub(taken));
+            (plan.ok_or("states do not fit the registers")?, taken)
+        }
+    };
+    let mut selector = select::Selector::new(kernel, &plan, evex, mode);
+    match mode {
+        Mode::Plain | Mode::Around => nest::build(&mut selector),
+        Mode::Fold(_) => nest::build_fold(&mut selector),
+    }
     let select::Selector { body, pool, tail_table, .. } = selector;
     if body.insts.len() > MAX_INSTRUCTIONS {
         return Err(format!("{} instructions are more than registers are allocated for", body.insts.len()));
     }
     CONTEXT.with_borrow_mut(|context| {
         let options = RegallocOptions { validate_ssa: cfg!(debug_assertions), ..RegallocOptions::default() };
-        let output = regalloc2::run_with_ctx(&body, &encode::environment(evex), &options, context)
+        let output = regalloc2::run_with_ctx(&body, &encode::environment(evex, taken), &options, context)
             .map_err(|e| format!("register allocation: {e:?}"))?;
         encode::encode(&body, output, plan.rounds, &pool.bytes, tail_table)
     })
@@ -155,8 +179,8 @@ fn assemble(kernel: &Kernel, evex: bool, around: bool) -> Result<encode::Encoded
 
 /// The code of a kernel for vectors of 512 bits, whatever this CPU has: its instructions, none of them invalid.
 #[cfg(test)]
-pub(crate) fn encode_512(kernel: &Kernel, around: bool) -> Result<Vec<iced_x86::Instruction>, String> {
-    let code = assemble(kernel, true, around)?;
+pub(crate) fn encode_512(kernel: &Kernel, mode: Mode<'_>) -> Result<Vec<iced_x86::Instruction>, String> {
+    let code = assemble(kernel, true, mode)?;
     let mut decoder = iced_x86::Decoder::with_ip(64, &code.bytes[code.entry..], code.entry as u64, 0);
     let instructions: Vec<_> = decoder.iter().collect();
     match instructions.iter().find(|i| i.is_invalid()) {

@@ -27,11 +27,6 @@ const NEXT: usize = 13;
 const ROW_AGAIN: usize = 14;
 const DONE: usize = 15;
 
-/// Whether a block lies off the straight way through the code.
-pub(super) fn is_off_path(block: usize) -> bool {
-    matches!(block, MAIN_AGAIN | NO_MAIN | TAIL_AGAIN | NO_TAIL | ROW_AGAIN)
-}
-
 /// Selects instructions for the whole of a kernel.
 pub(super) fn build(s: &mut Selector<'_>) {
     s.body.end_block(Kind::Jump, &[ROW]);
@@ -40,18 +35,61 @@ pub(super) fn build(s: &mut Selector<'_>) {
     s.body.end_block(Kind::Jump, &[MAIN]);
     s.round(s.plan.rounds.lanes, false);
     s.body.end_block(Kind::NextMain, &[MAIN_AGAIN, MAIN_DONE]);
-    s.body.end_block(Kind::Jump, &[MAIN]);
+    s.body.end_aside(MAIN);
     s.body.end_block(Kind::Jump, &[REST]);
-    s.body.end_block(Kind::Jump, &[REST]);
+    s.body.end_aside(REST);
     s.body.end_block(Kind::EnterTail, &[TAIL_ENTRY, NO_TAIL]);
     s.body.end_block(Kind::Jump, &[TAIL]);
     s.round(s.plan.rounds.single, true);
     s.body.end_block(Kind::NextTail, &[TAIL_AGAIN, TAIL_DONE]);
-    s.body.end_block(Kind::Jump, &[TAIL]);
+    s.body.end_aside(TAIL);
     s.body.end_block(Kind::Jump, &[NEXT]);
-    s.body.end_block(Kind::Jump, &[NEXT]);
+    s.body.end_aside(NEXT);
     s.body.end_block(Kind::NextRow, &[ROW_AGAIN, DONE]);
+    s.body.end_aside(ROW);
+    s.body.end_block(Kind::Return, &[]);
+    s.body.seal();
+}
+
+/// Selects instructions for the whole of a kernel whose rows are reduced: the tail has a block for each accumulator.
+pub(super) fn build_fold(s: &mut Selector<'_>) {
+    let vectors = s.plan.rounds.lanes / s.plan.rounds.single;
+    // Each block of the tail but the last has one beside it, from where it goes on if the row ends there.
+    let tail = |t: usize| TAIL_ENTRY + 2 * t;
+    let no_tail = tail(vectors - 1) + 1;
+    let (next, row_again, done) = (no_tail + 1, no_tail + 2, no_tail + 3);
     s.body.end_block(Kind::Jump, &[ROW]);
+    s.row();
+    s.fold_begin();
+    s.body.end_block(Kind::EnterMain, &[MAIN_ENTRY, NO_MAIN]);
+    s.body.end_block(Kind::Jump, &[MAIN]);
+    // A vector at a time: the CPU finds what is independent, and values take few registers.
+    for t in 0..vectors {
+        s.fold_from = t;
+        s.round(s.plan.rounds.single, false);
+        if t + 1 < vectors {
+            s.body.push(Kind::Step, &[]);
+        }
+    }
+    s.body.end_block(Kind::NextMain, &[MAIN_AGAIN, MAIN_DONE]);
+    s.body.end_aside(MAIN);
+    s.body.end_block(Kind::Jump, &[REST]);
+    s.body.end_aside(REST);
+    s.body.end_block(Kind::EnterTail, &[tail(0), no_tail]);
+    for t in 0..vectors {
+        s.fold_from = t;
+        s.round(s.plan.rounds.single, true);
+        if t + 1 < vectors {
+            s.body.end_block(Kind::NextTail, &[tail(t + 1), tail(t) + 1]);
+            s.body.end_aside(next);
+        } else {
+            s.body.end_block(Kind::Jump, &[next]);
+        }
+    }
+    s.body.end_aside(next);
+    s.fold_end();
+    s.body.end_block(Kind::NextRow, &[row_again, done]);
+    s.body.end_aside(ROW);
     s.body.end_block(Kind::Return, &[]);
     s.body.seal();
 }

@@ -1,6 +1,7 @@
 //! What is decided before instructions are selected: lanes of a round, negations that fold into others, constants that
 //! get a register.
 
+use super::fold::accumulators;
 use crate::flow::{invariant, sizes, spans, uses};
 use crate::kernel::{Class, Inst, Kernel, Prim, Role, Ty, ValueId};
 
@@ -11,6 +12,10 @@ const MAX_UNROLL: usize = 4;
 /// give the CPU independent chains to work on.
 const SHORT: usize = 24;
 const LONG: usize = 700;
+
+/// The most vector operations of a round of one vector of a kernel whose rows are reduced: there are several such rounds,
+/// and with more, storing a tile and reading it again takes little of the time.
+const FOLDED: usize = 48;
 
 /// Lanes of the two loops.
 #[derive(Clone, Copy, Debug)]
@@ -37,19 +42,41 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Decides for vectors of `width` bytes and so many vector registers.
-    pub(super) fn new(kernel: &Kernel, width: usize, registers: usize) -> Plan {
+    /// Decides for a kernel whose rows are reduced: a round has one element for each virtual lane, a vector at a time. `None` if the states
+    /// are not of the widest type, or the values of a round are too many for the registers.
+    pub(super) fn fold(kernel: &Kernel, width: usize, registers: usize) -> Option<Plan> {
+        let mut plan = Plan::undecided(kernel);
+        let single = plan.single(kernel, width);
+        if kernel.stores.iter().any(|s| width / kernel.ty(s.value).size() != single) {
+            return None;
+        }
+        plan.rounds = Rounds { lanes: single * accumulators(width), single };
+        let pressure = plan.pressure(kernel, &spans(kernel, &plan.uses), single, width);
+        if pressure > registers || plan.work(kernel, single, width) > FOLDED {
+            return None;
+        }
+        plan.hoist(kernel, registers, pressure);
+        Some(plan)
+    }
+
+    fn undecided(kernel: &Kernel) -> Plan {
         let mut uses = uses(kernel);
         let folded = fold(kernel, &mut uses);
-        let invariant = invariant(kernel);
-        let size = sizes(kernel);
-        let mut plan =
-            Plan { uses, invariant, size, folded, hoisted: Vec::new(), rounds: Rounds { lanes: 0, single: 0 } };
-        let moving = |v: &usize| plan.moves(*v);
-        let widest_of = |v: usize| plan.size[v];
-        let stored = kernel.stores.iter().map(|s| plan.size[s.value.0 as usize]);
-        let widest = (0..kernel.insts.len()).filter(moving).map(widest_of).chain(stored).max();
-        let single = width / usize::from(widest.unwrap_or(8).max(1));
+        let (invariant, size) = (invariant(kernel), sizes(kernel));
+        Plan { uses, invariant, size, folded, hoisted: Vec::new(), rounds: Rounds { lanes: 0, single: 0 } }
+    }
+
+    /// Lanes of a vector of the widest.
+    fn single(&self, kernel: &Kernel, width: usize) -> usize {
+        let stored = kernel.stores.iter().map(|s| self.size[s.value.0 as usize]);
+        let moving = (0..kernel.insts.len()).filter(|v| self.moves(*v)).map(|v| self.size[v]);
+        width / usize::from(moving.chain(stored).max().unwrap_or(8).max(1))
+    }
+
+    /// Decides for vectors of `width` bytes and so many vector registers.
+    pub(super) fn new(kernel: &Kernel, width: usize, registers: usize) -> Plan {
+        let mut plan = Plan::undecided(kernel);
+        let single = plan.single(kernel, width);
         let spans = spans(kernel, &plan.uses);
         let work = plan.work(kernel, single, width);
         let fits = |unroll: &usize| {
@@ -62,11 +89,16 @@ impl Plan {
         };
         let unroll = [MAX_UNROLL, 2].into_iter().find(fits).unwrap_or(1);
         plan.rounds = Rounds { lanes: single * unroll, single };
-        let used = plan.pressure(kernel, &spans, plan.rounds.lanes, width) + plan.row_values(kernel);
-        // One register is left for what an instruction needs on the way.
-        let free = (registers - 1).saturating_sub(used);
-        plan.hoisted = plan.constants(kernel, free);
+        let pressure = plan.pressure(kernel, &spans, plan.rounds.lanes, width);
+        plan.hoist(kernel, registers, pressure);
         plan
+    }
+
+    /// Gives constants the registers that rounds of this pressure leave.
+    fn hoist(&mut self, kernel: &Kernel, registers: usize, pressure: usize) {
+        let used = pressure + self.row_values(kernel);
+        // One register is left for what an instruction needs on the way.
+        self.hoisted = self.constants(kernel, registers.saturating_sub(used + 1));
     }
 
     /// Whether a value has to be computed in each round.

@@ -3,10 +3,12 @@
 //! Vectors are always whole: what fills only part of one has anything in its other lanes, and nothing that traps or
 //! writes is ever done to them.
 
+use super::Mode;
 use super::mach::{Body, Enc, GPR, Index, Kind, MASK, Masking, Mem, VEC};
 use super::pairs::*;
 use super::plan::{Plan, vectors};
 use crate::kernel::{Class, Inst, Kernel, Prim, Role, Ty, ValueId};
+use crate::reduce::Join;
 use iced_x86::Code;
 use regalloc2::{Operand, RegClass, VReg};
 use rustc_hash::FxHashMap;
@@ -110,10 +112,14 @@ pub(super) struct Selector<'a> {
     pub(super) tail_table: u32,
     /// Whether outputs are written around the caches.
     pub(super) around: bool,
+    /// How states are combined, one for each store; empty: elements are stored.
+    pub(super) folds: &'a [Join],
+    /// The accumulator of the first vector of the round.
+    pub(super) fold_from: usize,
 }
 
 impl<'a> Selector<'a> {
-    pub(super) fn new(kernel: &'a Kernel, plan: &'a Plan, evex: bool, around: bool) -> Selector<'a> {
+    pub(super) fn new(kernel: &'a Kernel, plan: &'a Plan, evex: bool, mode: Mode<'a>) -> Selector<'a> {
         let width = if evex { 64 } else { 32 };
         let none = || vec![None; kernel.insts.len()];
         let mut pool = Pool::default();
@@ -139,7 +145,9 @@ impl<'a> Selector<'a> {
             tail_vectors: [None; 2],
             tail_mask: None,
             tail_table,
-            around,
+            around: mode == Mode::Around,
+            folds: if let Mode::Fold(joins) = mode { joins } else { &[] },
+            fold_from: 0,
         }
     }
 
@@ -153,6 +161,11 @@ impl<'a> Selector<'a> {
         operands.extend(args.iter().map(|&a| Operand::reg_use(a)));
         self.body.push(Kind::Enc(enc), &operands);
         result
+    }
+
+    /// Appends an instruction on these operands.
+    pub(super) fn put(&mut self, enc: Enc, operands: &[Operand]) {
+        self.body.push(Kind::Enc(enc), operands);
     }
 
     /// Appends an instruction without a result.
@@ -251,6 +264,16 @@ impl<'a> Selector<'a> {
         }
         let mem = Mem::Pool(self.pool.place(bits, size, Some(self.width)));
         self.push(Enc::new(MOVUPD.vex).mem(1, mem), VEC, &[])
+    }
+
+    /// A vector of these bits in the pool.
+    pub(super) fn pool_vector(&mut self, bits: u64, size: u8) -> u32 {
+        self.pool.place(bits, size, Some(self.width))
+    }
+
+    /// Lets go of the constants that are in registers for the current instruction.
+    pub(super) fn forget_loaded(&mut self) {
+        self.loaded.clear();
     }
 
     /// 64 bits of the pool.
@@ -389,6 +412,13 @@ impl<'a> Selector<'a> {
                 self.values[v] = Some(lanes);
                 self.loaded.clear();
             }
+        }
+        if !self.folds.is_empty() {
+            for (output, store) in self.kernel.stores.iter().enumerate() {
+                let lanes = self.get(store.value);
+                self.fold(output, &lanes, self.fold_from);
+            }
+            return;
         }
         // Everything is read before anything is written: outputs may lie where inputs do.
         let mut stores: SmallVec<[(usize, Lanes); 4]> = SmallVec::new();

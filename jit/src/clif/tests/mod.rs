@@ -159,8 +159,8 @@ fn primitives_encode_for_512_bits() {
             for class in [Class::Contiguous, Class::Broadcast, Class::Strided] {
                 let out = if class == Class::Strided { class } else { Class::Contiguous };
                 let kernel = lone(prim, &args, ty, imm, class, out);
-                for around in [false, true] {
-                    match crate::wide::encode_512(&kernel, around) {
+                for mode in [crate::wide::Mode::Plain, crate::wide::Mode::Around] {
+                    match crate::wide::encode_512(&kernel, mode) {
                         Ok(code) => assert!(code.len() > 20),
                         Err(e) => panic!("{e}\n{kernel}"),
                     }

@@ -1,0 +1,97 @@
+//! Reductions as primitives of a lane program: what [`super::fold`] does to elements, for backends that keep states in
+//! registers.
+
+use super::Reduction;
+use crate::build::Builder;
+use crate::kernel::{Kernel, Prim, Role, Ty, ValueId};
+use crate::lower;
+use lazuli_graph::{DType, ReduceOp};
+
+/// How two states are combined.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Join {
+    /// `FAdd`, `FMul`, `IAdd`, `IMul` or a minimum or maximum of integers.
+    pub(crate) prim: Prim,
+    /// The bits of the state that changes no other.
+    pub(crate) identity: u64,
+}
+
+/// The kernel whose outputs are the states of single elements, with how they are combined, one for each store.
+/// `reductions` has one for each output, in the order of the operands. `None` if a state is no number of 4 or 8 bytes.
+pub(crate) fn states(kernel: &Kernel, reductions: &[Reduction]) -> Option<(Kernel, Vec<Join>)> {
+    let outputs = kernel.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output);
+    let outputs: Vec<usize> = outputs.map(|(i, _)| i).collect();
+    if outputs.len() != reductions.len() {
+        return None;
+    }
+    let mut b = Builder::of(kernel);
+    let (mut made, mut joins) = (Vec::new(), Vec::new());
+    for store in &kernel.stores {
+        let reduction = &reductions[outputs.iter().position(|&o| o == store.operand as usize)?];
+        let (value, dtype, join) = state(&mut b, reduction, store.value)?;
+        made.push((value, dtype));
+        joins.push(join);
+    }
+    let mut kernel = b.finish();
+    for (store, (value, dtype)) in kernel.stores.iter_mut().zip(made) {
+        kernel.operands[store.operand as usize].dtype = dtype;
+        store.value = value;
+    }
+    Some((kernel, joins))
+}
+
+/// The state of an element, its dtype, and how states are combined.
+fn state(b: &mut Builder, reduction: &Reduction, x: ValueId) -> Option<(ValueId, DType, Join)> {
+    use ReduceOp as R;
+    let (op, dtype) = (reduction.op(), reduction.dtype());
+    if reduction.exact || (dtype.size() < 4 && !dtype.is_float()) {
+        return None;
+    }
+    let join = |prim, identity| Join { prim, identity };
+    Some(match op {
+        R::Sum | R::Prod if dtype.is_float() => {
+            let state = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+            let prim = if op == R::Sum { Prim::FAdd } else { Prim::FMul };
+            let identity = if op == R::Sum { -0.0f64 } else { 1.0 };
+            let bits = if state == DType::F64 { identity.to_bits() } else { (identity as f32).to_bits().into() };
+            (lower::widen(b, dtype, x), state, join(prim, bits))
+        }
+        R::Sum => (x, dtype, join(Prim::IAdd, 0)),
+        R::Prod => (x, dtype, join(Prim::IMul, 1)),
+        R::Min | R::Max if dtype.is_float() => {
+            // The same keys as in `fold`.
+            let (ty, state, infinity) = match dtype {
+                DType::F64 => (Ty::I64, DType::I64, 0x7ff0_0000_0000_0000),
+                DType::F32 => (Ty::I32, DType::I32, 0x7f80_0000),
+                _ => return None,
+            };
+            let size = 8 * ty.size() as i64;
+            let least = i64::MIN >> (64 - size);
+            let bits = b.bitcast(ty, x);
+            let (rest, shift) = (b.int(ty, !least), b.int(ty, size - 1));
+            let sign = b.shr_s(bits, shift);
+            let flips = b.and(sign, rest);
+            let ordered = b.xor(bits, flips);
+            let nan = b.fne(x, x);
+            // NaN wins, infinity of the other end is beaten by all.
+            let (end, prim) = if op == R::Min { (least, Prim::SMin) } else { (!least, Prim::SMax) };
+            let end = b.int(ty, end);
+            let ones = u64::MAX >> (64 - size);
+            let identity = if op == R::Min { infinity } else { !infinity & ones };
+            (b.select(nan, end, ordered), state, join(prim, identity))
+        }
+        R::Min | R::Max => {
+            let signed = matches!(dtype, DType::I32 | DType::I64);
+            let ones = u64::MAX >> (64 - 8 * dtype.size());
+            let (low, high) = if signed { (ones / 2 + 1, ones / 2) } else { (0, ones) };
+            let (prim, identity) = match (op, signed) {
+                (R::Min, true) => (Prim::SMin, high),
+                (R::Min, false) => (Prim::UMin, high),
+                (_, true) => (Prim::SMax, low),
+                (_, false) => (Prim::UMax, low),
+            };
+            (x, dtype, join(prim, identity))
+        }
+        R::Any | R::All | R::Argmin | R::Argmax => return None,
+    })
+}
