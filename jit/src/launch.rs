@@ -437,9 +437,9 @@ impl<'m> Launch<'m> {
         let room = |(state, &size): (&&mut [u8], &u8)| state.len() >= rows.len() * blocks * usize::from(size);
         assert!(states.iter().zip(sizes).all(room), "buffer of states too small");
         let addresses: SmallVec<[u64; 2]> = states.iter_mut().map(|s| s.as_mut_ptr() as u64).collect();
-        // `count` blocks of `n` elements from flat position `at` on, one row each or all of one row, with the states
-        // before them counted.
-        let run = |at: usize, n: usize, count: usize, along: bool, done: usize| {
+        // `count` blocks of `n` elements from flat position `at` on: those of one row if they lie `along` it, or one a row;
+        // their states are every `step`-th from number `done` on.
+        let run = |at: usize, n: usize, count: usize, along: bool, done: usize, step: usize| {
             let mut slab = layout.slab(n, count);
             let position = layout.position(at);
             let mut outputs = addresses.iter().zip(sizes);
@@ -447,7 +447,8 @@ impl<'m> Launch<'m> {
                 if o.operand.role == Role::Output
                     && let Some((address, &size)) = outputs.next()
                 {
-                    slab.set_operand(i, address + (done * usize::from(size)) as u64, 0, size.into());
+                    let size = usize::from(size);
+                    slab.set_operand(i, address + (done * size) as u64, 0, (step * size) as isize);
                     continue;
                 }
                 let (_, s0, s1) = slab.operand(i);
@@ -458,23 +459,27 @@ impl<'m> Launch<'m> {
             // room for their states, which are borrowed exclusively.
             unsafe { self.code.run_folding(&slab) };
         };
-        if blocks == 1 {
-            let n = outer.last().copied().unwrap_or(1);
-            let mut row = rows.start;
-            while row < rows.end {
-                let count = (n - row % n).min(rows.end - row);
-                run(row * width + columns.start, columns.len(), count, false, row - rows.start);
-                row += count;
+        // Rows along the last outer dimension are one slab.
+        let n = outer.last().copied().unwrap_or(1);
+        let mut row = rows.start;
+        while row < rows.end {
+            let count = (n - row % n).min(rows.end - row);
+            let (at, done) = (row * width + columns.start, (row - rows.start) * blocks);
+            if blocks <= count {
+                for b in 0..blocks {
+                    let left = columns.len() - b * block;
+                    run(at + b * block, block.min(left), count, false, done + b, blocks);
+                }
+            } else {
+                let (full, rest) = (columns.len() / block, columns.len() % block);
+                for r in 0..count {
+                    run(at + r * width, block, full, true, done + r * blocks, 1);
+                    if rest > 0 {
+                        run(at + r * width + full * block, rest, 1, true, done + r * blocks + full, 1);
+                    }
+                }
             }
-            return;
-        }
-        let (full, rest) = (columns.len() / block, columns.len() % block);
-        for (r, row) in rows.enumerate() {
-            let at = row * width + columns.start;
-            run(at, block, full, true, r * blocks);
-            if rest > 0 {
-                run(at + full * block, rest, 1, true, r * blocks + full);
-            }
+            row += count;
         }
     }
 

@@ -257,7 +257,7 @@ impl<'m> Rows<'m> {
         for stage in stages {
             // Tiles and states of one stage give way to those of the next.
             let mut layout = Layout(base);
-            bound.push(bind(stage, rows, &found, &mut layout)?);
+            bound.push(bind(stage, rows, chunk, &found, &mut layout)?);
             most = most.max(layout.0);
         }
         Ok(Rows { rows, chunk, memories: found, stages: bound, scratch: most, memory: PhantomData })
@@ -298,6 +298,7 @@ impl<'m> Rows<'m> {
 fn bind<'m>(
     stage: RowStage<'m>,
     rows: usize,
+    chunk: usize,
     memories: &[Bytes<'m>],
     layout: &mut Layout,
 ) -> Result<Stage<'m>, LaunchError> {
@@ -402,7 +403,9 @@ fn bind<'m>(
             return Err(fail("results take one element a row"));
         }
         let blocks = width.div_ceil(block(&sink.reduction));
-        let states = layout.take(batch.max(blocks) * sink.reduction.state_size())?;
+        let count =
+            if code.folds() { chunk.checked_mul(blocks).ok_or(LaunchError::Extents)? } else { batch.max(blocks) };
+        let states = layout.take(count * sink.reduction.state_size())?;
         bound.push(Sink { sink, states, copied: copied(&launch, rows, operand) });
     }
     Ok(Stage { launch, width, accessed, moving, tiles, sinks: bound })
@@ -599,29 +602,28 @@ unsafe fn reduce(all: &Rows<'_>, stage: &Stage<'_>, launch: &Launch<'_>, rows: R
 /// # Safety
 /// As for [`reduce`].
 unsafe fn fold(all: &Rows<'_>, stage: &Stage<'_>, launch: &Launch<'_>, rows: Range<usize>, scratch: u64) {
-    let width = stage.width;
+    let (width, n) = (stage.width, rows.len());
     let per = stage.sinks.iter().map(|s| block(&s.sink.reduction)).min().unwrap_or(TILE);
     let blocks = width.div_ceil(per);
-    let batch = if blocks == 1 { (TILE / width).max(1) } else { 1 };
-    let split = launch.layout.extents.len() - 1;
-    for first in rows.clone().step_by(batch) {
-        let n = batch.min(rows.end - first);
-        let by_tile = |tile: usize| stage.sinks.iter().filter(move |s| s.sink.tile == tile);
-        // SAFETY: `bind` made room for the states of a batch of rows or of the blocks of one, apart for each sink; only
-        // this thread uses its scratch.
-        let room =
-            |s: &Sink| unsafe { at_mut(scratch + s.states as u64, s.sink.reduction.state_size() * n.max(blocks)) };
-        let mut states: SmallVec<[&mut [u8]; 2]> =
-            (0..stage.tiles.len()).flat_map(|tile| by_tile(tile).map(room)).collect();
-        launch.fold(split, first..first + n, 0..width, per, &mut states);
-        for (sink, states) in (0..stage.tiles.len()).flat_map(by_tile).zip(states) {
-            let reduction = &sink.sink.reduction;
-            if blocks > 1 {
-                tree(reduction, states, blocks);
+    let by_tile = |tile: usize| stage.sinks.iter().filter(move |s| s.sink.tile == tile);
+    let sinks: SmallVec<[&Sink; 2]> = (0..stage.tiles.len()).flat_map(by_tile).collect();
+    // SAFETY: `bind` made room for the states of the blocks of a chunk of rows, apart for each sink; only this thread uses
+    // its scratch.
+    let room = |s: &&Sink| unsafe { at_mut(scratch + s.states as u64, s.sink.reduction.state_size() * n * blocks) };
+    let mut states: SmallVec<[&mut [u8]; 2]> = sinks.iter().map(room).collect();
+    launch.fold(launch.layout.extents.len() - 1, rows.clone(), 0..width, per, &mut states);
+    for (sink, states) in sinks.into_iter().zip(states) {
+        let reduction = &sink.sink.reduction;
+        let size = reduction.state_size();
+        if blocks > 1 {
+            for row in 0..n {
+                let first = row * blocks * size;
+                tree(reduction, &mut states[first..first + blocks * size], blocks);
+                states.copy_within(first..first + size, row * size);
             }
-            // SAFETY: the results of rows of this part.
-            unsafe { finish(all, sink, first, n, width, &states[..n * reduction.state_size()], scratch) };
         }
+        // SAFETY: the results of rows of this part.
+        unsafe { finish(all, sink, rows.start, n, width, &states[..n * size], scratch) };
     }
 }
 
