@@ -79,12 +79,18 @@ impl Run<'_> {
     }
 
     /// Runs `task` for each item, on `threads` threads.
-    pub fn each<T: Send>(&self, threads: usize, items: Vec<T>, task: impl Fn(T) -> Result<()> + Sync) -> Result<()> {
+    pub fn each<I: IntoIterator<IntoIter: ExactSizeIterator + Send, Item: Send>>(
+        &self,
+        threads: usize,
+        items: I,
+        task: impl Fn(I::Item) -> Result<()> + Sync,
+    ) -> Result<()> {
+        let mut items = items.into_iter();
         if threads <= 1 || items.len() <= 1 {
-            return items.into_iter().try_for_each(task);
+            return items.try_for_each(task);
         }
         let threads = threads.min(items.len());
-        let items = Mutex::new(items.into_iter());
+        let items = Mutex::new(items);
         self.share(threads, || items.lock().unwrap_or_else(PoisonError::into_inner).next(), task)
     }
 
@@ -163,7 +169,7 @@ impl Plan {
                     let mut out = memory.allocate(written.iter().copied())?;
                     {
                         let read = |slot: u32| match inputs.get(slot as usize) {
-                            Some(input) => (input.buffer().bytes(), input.offset() as isize),
+                            Some(input) => (input.buffer().bytes(), input.offset()),
                             None => (slots[slot as usize].as_ref().map_or(&[][..], Buffer::bytes), 0),
                         };
                         rows.run(config, &run, read, writable(&mut out)?)?;

@@ -249,12 +249,17 @@ impl Plan {
             })
             .collect::<Result<_>>()?;
         let Planner { steps, slots, .. } = planner;
-        let (steps, rejected) = if config.disabled.contains(passes::ROWS) {
+        let (mut steps, rejected) = if config.disabled.contains(passes::ROWS) {
             (steps, Vec::new())
         } else {
             let needed: Vec<Slot> = outputs.iter().map(|o| o.place.slot).collect();
             rows::form(steps, &slots, inputs.len(), &needed)
         };
+        for step in &mut steps {
+            if let Step::Rows(rows) = step {
+                rows.look_at()?;
+            }
+        }
         let mut plan = Plan {
             steps,
             frees: Vec::new(),

@@ -198,7 +198,7 @@ impl<'a> Task<'a> {
         compute: impl Fn(Range<usize>) -> Result<T> + Sync,
     ) -> Result<Vec<T>> {
         let results: Vec<Mutex<Option<T>>> = ranges.iter().map(|_| Mutex::new(None)).collect();
-        self.run.each(threads, ranges.iter().cloned().zip(&results).collect(), |(range, result)| {
+        self.run.each(threads, ranges.iter().cloned().zip(&results), |(range, result)| {
             let value = compute(range)?;
             *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
             Ok(())
@@ -536,7 +536,7 @@ impl<'a> Task<'a> {
         let pieces = self.cut(outs, tiles.iter().map(|(rows, columns)| rows.len() * columns.len()));
         let across = if tiles.len() >= threads * 2 { threads } else { 1 };
         let within = if across > 1 { 1 } else { threads };
-        self.run.each(across, tiles.into_iter().zip(pieces).collect(), |((rows, columns), mut outs)| {
+        self.run.each(across, tiles.into_iter().zip(pieces), |((rows, columns), mut outs)| {
             rows.enumerate().try_for_each(|(at, row)| one(row, columns.clone(), within, at, &mut outs))
         })
     }

@@ -7,10 +7,10 @@
 //! fit the second-level cache; else its steps stay as they are, and [`Rejected`] says why.
 
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exec::Run;
 use crate::plan::{Access, Launchable, Slot, SlotInfo, Source, Step};
-use lazuli_jit::{Role, RowBinding, RowMemory, RowSink, RowSource, RowStage, Rows, row_local};
+use lazuli_jit::{Code, Role, RowBinding, RowLayout, RowMemory, RowPlace, RowSink, RowSource, RowStage, row_local};
 use lazuli_runtime::{Buffer, cpu};
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
@@ -34,6 +34,10 @@ pub struct RowRun {
     pub written: Vec<(Slot, usize)>,
     /// Those of the written slots that have no memory but scratch.
     pub temporaries: Vec<Slot>,
+    /// The slots that the steps access, what they write first.
+    sources: Vec<Slot>,
+    /// The steps, checked.
+    layout: Option<RowLayout>,
 }
 
 /// Steps that share rows but do not fit the cache.
@@ -224,7 +228,8 @@ impl Former<'_> {
             .filter(|s| self.readers[*s as usize] == inside.get(s).copied().unwrap_or(0))
             .collect();
         let chunk = (cache / SHARE / row).clamp(1, MOST_ROWS).min(rows);
-        self.out.push(Step::Rows(RowRun { rows, chunk, steps: open.steps, written, temporaries }));
+        let (sources, layout) = (Vec::new(), None);
+        self.out.push(Step::Rows(RowRun { rows, chunk, steps: open.steps, written, temporaries, sources, layout }));
     }
 }
 
@@ -279,45 +284,30 @@ impl RowRun {
         self.steps.iter().filter_map(Step::run).map(Launchable::work).fold(0, u64::saturating_add)
     }
 
-    /// Runs all steps. `read` gives an input's bytes and where it starts; `outs` are the buffers of the slots that
-    /// [`RowRun::writes`] tells, in that order.
-    pub(crate) fn run<'m>(
-        &'m self,
-        config: &Config,
-        state: &Run<'_>,
-        read: impl Fn(Slot) -> (&'m [u8], isize),
-        outs: SmallVec<[&'m mut [u8]; 2]>,
-    ) -> Result<()> {
+    /// Looks at the steps once, for any number of runs.
+    pub(crate) fn look_at(&mut self) -> Result<()> {
         let mut numbers: FxHashMap<Slot, usize> = FxHashMap::default();
-        let mut memories: Vec<RowMemory<'m>> = Vec::new();
-        let mut outs = outs.into_iter();
+        let mut places = Vec::new();
         for &(slot, row) in &self.written {
-            numbers.insert(slot, memories.len());
-            memories.push(match self.is_temporary(slot) {
-                true => RowMemory::Temporary { row },
-                false => RowMemory::Write { bytes: outs.next().unwrap_or_default(), row },
-            });
+            numbers.insert(slot, places.len());
+            self.sources.push(slot);
+            places.push(if self.is_temporary(slot) { RowPlace::Temporary { row } } else { RowPlace::Write { row } });
         }
         let mut stages = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
             let Some(run) = step.run() else { continue };
             let mut bindings = SmallVec::new();
             for a in &run.accesses {
-                let mut offset = a.offset;
                 let source = match a.source {
                     Source::Index => RowSource::Index,
                     Source::Scratch => RowSource::Tile,
-                    Source::Slot(slot) => {
-                        if !self.written.iter().any(|w| w.0 == slot) {
-                            offset += read(slot).1;
-                        }
-                        RowSource::Memory(*numbers.entry(slot).or_insert_with(|| {
-                            memories.push(RowMemory::Read(read(slot).0));
-                            memories.len() - 1
-                        }))
-                    }
+                    Source::Slot(slot) => RowSource::Memory(*numbers.entry(slot).or_insert_with(|| {
+                        self.sources.push(slot);
+                        places.push(RowPlace::Read);
+                        places.len() - 1
+                    })),
                 };
-                bindings.push(RowBinding { source, offset, strides: a.strides.clone() });
+                bindings.push(RowBinding { source, offset: a.offset, strides: a.strides.clone() });
             }
             let sinks = match step {
                 Step::Reduce { sinks, .. } => sinks
@@ -326,14 +316,41 @@ impl RowRun {
                     .collect(),
                 _ => SmallVec::new(),
             };
+            stages.push(RowStage { kernel: run.kernel.kernel(), extents: run.extents.clone(), bindings, sinks });
+        }
+        self.layout = Some(RowLayout::new(self.rows, self.chunk, places, stages)?);
+        Ok(())
+    }
+
+    /// Runs all steps. `read` gives an input's bytes and where it starts; `outs` are the buffers of the slots that
+    /// [`RowRun::writes`] tells, in that order.
+    pub(crate) fn run<'m>(
+        &'m self,
+        config: &Config,
+        state: &Run<'_>,
+        read: impl Fn(Slot) -> (&'m [u8], usize),
+        outs: SmallVec<[&'m mut [u8]; 2]>,
+    ) -> Result<()> {
+        let layout = self.layout.as_ref().ok_or_else(|| Error::Internal("rows that nobody looked at".to_owned()))?;
+        let mut outs = outs.into_iter();
+        let memories = self.sources.iter().enumerate().map(|(i, &slot)| match i < self.written.len() {
+            true if self.is_temporary(slot) => RowMemory::Nothing,
+            true => RowMemory::Write(outs.next().unwrap_or_default()),
+            false => {
+                let (bytes, start) = read(slot);
+                RowMemory::Read(bytes, start)
+            }
+        });
+        let mut codes: SmallVec<[&Code; 8]> = SmallVec::new();
+        for step in &self.steps {
+            let Some(run) = step.run() else { continue };
             let folding = run.folding(config).filter(|_| rows_of(step) == Some(self.rows));
-            let code = match folding {
+            codes.push(match folding {
                 Some(code) => code,
                 None => run.kernel.code(config, elements(run))?,
-            };
-            stages.push(RowStage { code, extents: run.extents.clone(), bindings, sinks });
+            });
         }
-        let mut rows = Rows::new(self.rows, self.chunk, memories, stages)?;
+        let mut rows = layout.bind(codes, memories)?;
         if self.steps.last().and_then(Step::run).is_some_and(|run| run.around) {
             rows.around_caches();
         }

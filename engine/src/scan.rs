@@ -53,7 +53,7 @@ pub(crate) fn run(
         }
     }
     let batch = (TILE / w).clamp(1, n);
-    state.each(threads, pieces.into_iter().enumerate().collect(), |(piece, mut outs)| {
+    state.each(threads, pieces.into_iter().enumerate(), |(piece, mut outs)| {
         let mut scratch = Scratch::new(launchable, batch * w)?;
         let mut states: SmallVec<[Buffer; 2]> = SmallVec::new();
         for s in sinks {
@@ -118,7 +118,7 @@ fn long(
     let carries = Carries { known: Mutex::new((0, fresh()?)), changed: Condvar::new() };
     // Chunks are taken in order, so the one whose carry is next is always under way.
     let next = Mutex::new(chunks.into_iter().enumerate());
-    state.each(threads, (0..threads).collect(), |_| {
+    state.each(threads, 0..threads, |_| {
         let mut scratch = Scratch::new(launchable, TILE)?;
         let mut mine = fresh()?;
         loop {

@@ -249,7 +249,7 @@ impl Layout {
 impl Bound {
     /// Whether every access lies in the `len` bytes of a memory whose offsets count from `start`.
     #[inline]
-    fn inside(&self, len: usize, start: usize) -> Option<()> {
+    pub(crate) fn inside(&self, len: usize, start: usize) -> Option<()> {
         let start = isize::try_from(start).ok()?;
         let (low, high) = (start.checked_add(self.low)?, start.checked_add(self.high)?);
         (low >= 0 && high as usize <= len).then_some(())
@@ -682,12 +682,6 @@ pub(crate) fn suits(
         Class::Strided => true,
     };
     if suits || scratch { Ok(()) } else { Err("stride does not suit the kernel's class") }
-}
-
-/// Whether every access lies in `0..len`.
-pub(crate) fn check(len: usize, size: usize, extents: &[usize], offset: isize, strides: &[isize]) -> Option<()> {
-    let (low, high) = reach(size, extents, offset, strides)?;
-    (low >= 0 && high as usize <= len).then_some(())
 }
 
 /// The bytes that all accesses together reach: from the first of the lowest element to the end of the highest; none if

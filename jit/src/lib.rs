@@ -41,7 +41,7 @@ pub use launch::{Accessed, Home, Launch, LaunchError, Layout, Memory, Part, Part
 pub use precision::{Precision, UnknownPrecision};
 pub use reduce::{Reduction, Tree};
 pub use routine::Routine;
-pub use rows::{RowBinding, RowMemory, RowPart, RowSink, RowSource, RowStage, Rows, row_local};
+pub use rows::{RowBinding, RowLayout, RowMemory, RowPart, RowPlace, RowSink, RowSource, RowStage, Rows, row_local};
 pub use scan::Scan;
 pub use target::{Target, TargetError, TargetInfo};
 pub use text::TextError;

@@ -1,10 +1,11 @@
 //! Kernels and reductions that run one after another over a few rows at a time, while these rows are in the cache.
 //!
 //! A chain of stages over the same rows, such as maximum, exponential, sum and division of a softmax, need not go
-//! through memory once a stage. [`Rows`] holds the bound stages; a [`RowPart`] runs all of them over the first few of
-//! its rows, then over the next. What lives only between stages is kept for those few rows, in scratch memory.
+//! through memory once a stage. A [`RowLayout`] looks at stages once, each call holds it against the memory that it is
+//! given, and a [`RowPart`] of the bound [`Rows`] runs all stages over the first few of its rows, then over the next. What
+//! lives only between stages is kept for those few rows, in scratch memory.
 //!
-//! Invariants, which [`Rows::new`] checks; they make it safe to run parts at the same time:
+//! Invariants, which [`RowLayout::new`] checks; they make it safe to run parts at the same time:
 //! - memory that a stage writes belongs to rows: row `r` to bytes `r * row .. (r + 1) * row`;
 //! - every access of row `r` to such memory, read or write, lies in the bytes of row `r`;
 //! - a stage reads no memory that it writes, and writes each memory once.
@@ -15,8 +16,8 @@
 #![allow(unsafe_code)]
 
 use crate::code::Code;
-use crate::kernel::{Class, Operand, Role};
-use crate::launch::{self, Bound, Home, Launch, LaunchError, Strides, check, fits, injective, reach, suits};
+use crate::kernel::{Class, Kernel, Operand, Role};
+use crate::launch::{self, Bound, Home, Launch, LaunchError, Strides, fits, injective, reach, suits};
 use crate::reduce::Reduction;
 use lazuli_graph::ReduceOp;
 use smallvec::SmallVec;
@@ -29,15 +30,13 @@ const TILE: usize = 2048;
 /// What scratch memory is aligned to, and each piece of it.
 const ALIGN: usize = 64;
 
-/// Memory that stages read and write.
-#[derive(Debug)]
-pub enum RowMemory<'m> {
+/// What memory that stages read and write is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RowPlace {
     /// Only read, and in any way.
-    Read(&'m [u8]),
+    Read,
     /// Written by stages.
     Write {
-        /// The bytes of all rows.
-        bytes: &'m mut [u8],
         /// Bytes of a row.
         row: usize,
     },
@@ -46,6 +45,17 @@ pub enum RowMemory<'m> {
         /// Bytes of a row.
         row: usize,
     },
+}
+
+/// The memory of a [`RowPlace`] for one call.
+#[derive(Debug)]
+pub enum RowMemory<'m> {
+    /// The bytes, and where in them offsets count from.
+    Read(&'m [u8], usize),
+    /// The bytes of all rows.
+    Write(&'m mut [u8]),
+    /// None: it is temporary.
+    Nothing,
 }
 
 /// What an operand of a stage reads or writes.
@@ -82,9 +92,9 @@ pub struct RowSink {
 }
 
 /// One stage: a kernel, and sinks that reduce its rows (none: the kernel stores its results).
-pub struct RowStage<'m> {
+pub struct RowStage<'k> {
     /// The kernel.
-    pub code: &'m Code,
+    pub kernel: &'k Kernel,
     /// Loop extents, outermost first. The rows are the first of them.
     pub extents: SmallVec<[usize; 4]>,
     /// The kernel's operands.
@@ -93,33 +103,35 @@ pub struct RowStage<'m> {
     pub sinks: SmallVec<[RowSink; 2]>,
 }
 
-/// Where memory is found.
-enum Bytes<'m> {
-    Read(&'m [u8]),
-    Write { address: u64, row: usize },
-    Scratch { offset: usize, row: usize },
-}
-
-impl Bytes<'_> {
+impl RowPlace {
     fn row(&self) -> Option<usize> {
         match self {
-            Bytes::Read(_) => None,
-            Bytes::Write { row, .. } | Bytes::Scratch { row, .. } => Some(*row),
+            RowPlace::Read => None,
+            RowPlace::Write { row } | RowPlace::Temporary { row } => Some(*row),
         }
     }
 }
 
-struct Stage<'m> {
-    launch: Launch<'m>,
+/// Where memory is found.
+#[derive(Clone, Copy)]
+enum Bytes {
+    Read,
+    Write(u64),
+    /// In scratch memory, from this offset on.
+    Scratch(usize),
+}
+
+struct Stage {
+    accesses: launch::Layout,
     /// Elements of a row.
     width: usize,
-    /// Memory that operands access: operand, memory.
+    /// The memory of operands: operand, memory.
     accessed: SmallVec<[(usize, usize); 4]>,
-    /// Operands in scratch memory: operand, memory, byte offset.
-    moving: SmallVec<[(usize, usize, isize); 4]>,
     /// Tiles: operand, place in scratch, element size.
     tiles: SmallVec<[(usize, usize, usize); 2]>,
     sinks: SmallVec<[Sink; 2]>,
+    /// Whether a row is one loop, and each tile is one sink's, so that code may keep states in registers.
+    folds: bool,
 }
 
 struct Sink {
@@ -130,28 +142,35 @@ struct Sink {
     copied: Option<usize>,
 }
 
-impl Stage<'_> {
+impl Stage {
     /// Operands of this role, and the memory that they access.
     fn accesses(&self, role: Role) -> impl Iterator<Item = (usize, usize)> {
-        let operands = &self.launch.code.kernel().operands;
-        self.accessed.iter().copied().filter(move |(operand, _)| operands[*operand].role == role)
+        self.accessed.iter().copied().filter(move |(operand, _)| self.accesses.operands[*operand].operand.role == role)
     }
 }
 
-/// Bound stages; see the module's documentation.
-pub struct Rows<'m> {
+/// Stages that suit their memory, checked once for any number of calls; see the module's documentation.
+pub struct RowLayout {
     rows: usize,
     chunk: usize,
-    memories: Vec<Bytes<'m>>,
-    stages: Vec<Stage<'m>>,
+    places: SmallVec<[RowPlace; 8]>,
+    /// Where temporaries are in scratch memory.
+    offsets: SmallVec<[usize; 8]>,
+    stages: Vec<Stage>,
     scratch: usize,
-    memory: PhantomData<&'m mut [u8]>,
+}
+
+/// Stages bound to memory and code; see the module's documentation.
+pub struct Rows<'m> {
+    layout: &'m RowLayout,
+    memories: SmallVec<[Bytes; 8]>,
+    launches: Vec<Launch<'m>>,
 }
 
 /// Places in scratch memory are given one after another.
-struct Layout(usize);
+struct Room(usize);
 
-impl Layout {
+impl Room {
     fn take(&mut self, bytes: usize) -> Result<usize, LaunchError> {
         let at = self.0;
         let end = bytes.checked_next_multiple_of(ALIGN).and_then(|b| at.checked_add(b)).ok_or(LaunchError::Extents)?;
@@ -221,89 +240,154 @@ pub fn row_local(
     local(operand, extents, rows, row, (offset, strides), operand.role == Role::Output).is_some()
 }
 
-impl<'m> Rows<'m> {
-    /// Binds `stages` over `rows` rows, of which `chunk` go through all stages at a time.
+impl RowLayout {
+    /// Looks at `stages` over `rows` rows, of which `chunk` go through all stages at a time.
     ///
     /// # Errors
-    /// Operands that do not fit their kernel or memory, or break the invariants. No row, or no element in a row, is
+    /// Operands that do not fit their kernel or place, or break the invariants. No row, or no element in a row, is
     /// [`LaunchError::Extents`].
-    pub fn new(
+    pub fn new<'k>(
         rows: usize,
         chunk: usize,
-        memories: impl IntoIterator<Item = RowMemory<'m>>,
-        stages: impl IntoIterator<Item = RowStage<'m>>,
-    ) -> Result<Rows<'m>, LaunchError> {
+        places: impl IntoIterator<Item = RowPlace>,
+        stages: impl IntoIterator<Item = RowStage<'k>>,
+    ) -> Result<RowLayout, LaunchError> {
         let chunk = chunk.clamp(1, rows.max(1));
-        let mut layout = Layout(0);
-        let mut found = Vec::new();
-        for memory in memories {
-            found.push(match memory {
-                RowMemory::Read(bytes) => Bytes::Read(bytes),
-                RowMemory::Write { bytes, row } => {
-                    if rows.checked_mul(row).is_none_or(|needed| bytes.len() < needed) {
-                        return Err(LaunchError::Extents);
-                    }
-                    Bytes::Write { address: bytes.as_mut_ptr() as u64, row }
-                }
-                RowMemory::Temporary { row } => {
-                    let bytes = chunk.checked_mul(row).ok_or(LaunchError::Extents)?;
-                    Bytes::Scratch { offset: layout.take(bytes)?, row }
-                }
+        let mut room = Room(0);
+        let places: SmallVec<[RowPlace; 8]> = places.into_iter().collect();
+        let mut offsets = SmallVec::new();
+        for place in &places {
+            if place.row().is_some_and(|row| rows.checked_mul(row).is_none()) {
+                return Err(LaunchError::Extents);
+            }
+            offsets.push(match place {
+                RowPlace::Temporary { row } => room.take(chunk * row)?,
+                RowPlace::Read | RowPlace::Write { .. } => 0,
             });
         }
-        let base = layout.0;
+        let base = room.0;
         let mut bound = Vec::new();
         let mut most = base;
         for stage in stages {
             // Tiles and states of one stage give way to those of the next.
-            let mut layout = Layout(base);
-            bound.push(bind(stage, rows, chunk, &found, &mut layout)?);
-            most = most.max(layout.0);
+            let mut room = Room(base);
+            bound.push(look_at(stage, rows, chunk, &places, &mut room)?);
+            most = most.max(room.0);
         }
-        Ok(Rows { rows, chunk, memories: found, stages: bound, scratch: most, memory: PhantomData })
+        Ok(RowLayout { rows, chunk, places, offsets, stages: bound, scratch: most })
     }
 
+    /// Binds code of the kernels, one for each stage, and memory, one for each place.
+    ///
+    /// # Errors
+    /// Code of a kernel with other operands, or that folds what the stage does not; memory that does not suit its place;
+    /// an access outside the memory.
+    pub fn bind<'m>(
+        &'m self,
+        codes: impl IntoIterator<Item = &'m Code>,
+        memories: impl IntoIterator<Item = RowMemory<'m>>,
+    ) -> Result<Rows<'m>, LaunchError> {
+        let mut found: SmallVec<[Bytes; 8]> = SmallVec::new();
+        // Of memory that is only read: its address, its length, and where offsets count from.
+        let mut read: SmallVec<[(u64, usize, usize); 8]> = SmallVec::new();
+        for (memory, (place, &offset)) in memories.into_iter().zip(self.places.iter().zip(&self.offsets)) {
+            let mut source = (0, 0, 0);
+            found.push(match (memory, place) {
+                (RowMemory::Read(bytes, start), RowPlace::Read) => {
+                    source = (bytes.as_ptr() as u64, bytes.len(), start);
+                    Bytes::Read
+                }
+                (RowMemory::Write(bytes), RowPlace::Write { row }) if bytes.len() >= self.rows * row => {
+                    Bytes::Write(bytes.as_mut_ptr() as u64)
+                }
+                (RowMemory::Nothing, RowPlace::Temporary { .. }) => Bytes::Scratch(offset),
+                _ => return Err(LaunchError::Extents),
+            });
+            read.push(source);
+        }
+        if found.len() != self.places.len() {
+            return Err(LaunchError::Count { expected: self.places.len(), given: found.len() });
+        }
+        let mut launches: Vec<Launch<'m>> = Vec::with_capacity(self.stages.len());
+        for (code, stage) in codes.into_iter().zip(&self.stages) {
+            let given = &code.kernel().operands;
+            let operands = &stage.accesses.operands;
+            if given.len() != operands.len() {
+                return Err(LaunchError::Count { expected: given.len(), given: operands.len() });
+            }
+            if let Some(operand) = given.iter().zip(operands).position(|(g, o)| *g != o.operand) {
+                return Err(LaunchError::Operand { operand, what: "is another one in the kernel" });
+            }
+            let suits = |s: &Sink| {
+                code.states().get(s.sink.tile).is_some_and(|&n| usize::from(n) == s.sink.reduction.state_size())
+            };
+            if code.folds() && !(stage.folds && stage.sinks.iter().all(suits)) {
+                return Err(LaunchError::Operand { operand: 0, what: "rows are not those that the code reduces" });
+            }
+            let mut bases: SmallVec<[u64; 8]> =
+                operands.iter().map(|o| if o.home == Home::Index { o.offset as u64 } else { 0 }).collect();
+            for &(operand, m) in &stage.accessed {
+                let o = &operands[operand];
+                bases[operand] = match found[m] {
+                    Bytes::Read => {
+                        let (address, length, start) = read[m];
+                        let what = "read outside its memory";
+                        o.inside(length, start).ok_or(LaunchError::Operand { operand, what })?;
+                        address.wrapping_add(start as u64).wrapping_add(o.offset as u64)
+                    }
+                    Bytes::Write(address) => address.wrapping_add(o.offset as u64),
+                    // Follows the rows.
+                    Bytes::Scratch(_) => 0,
+                };
+            }
+            let layout = Cow::Borrowed(&stage.accesses);
+            launches.push(Launch { code, layout, bases, around: false, memory: PhantomData });
+        }
+        if launches.len() != self.stages.len() {
+            return Err(LaunchError::Count { expected: self.stages.len(), given: launches.len() });
+        }
+        Ok(Rows { layout: self, memories: found, launches })
+    }
+}
+
+impl Rows<'_> {
     /// Bytes of scratch memory that a part needs.
     pub fn scratch(&self) -> usize {
-        self.scratch
+        self.layout.scratch
     }
 
     /// Has stages write around the caches ([`Launch::around_caches`]) what no stage reads.
     pub fn around_caches(&mut self) {
         let mut read = vec![false; self.memories.len()];
-        for (_, memory) in self.stages.iter().flat_map(|s| s.accesses(Role::Input)) {
+        for (_, memory) in self.layout.stages.iter().flat_map(|s| s.accesses(Role::Input)) {
             read[memory] = true;
         }
-        for stage in &mut self.stages {
-            let own = |(_, m): &(usize, usize)| !read[*m] && matches!(self.memories[*m], Bytes::Write { .. });
-            if stage.sinks.is_empty() && stage.accesses(Role::Output).all(|access| own(&access)) {
-                stage.launch.around_caches();
+        for (stage, launch) in self.layout.stages.iter().zip(&mut self.launches) {
+            let own = |(_, m): (usize, usize)| !read[m] && matches!(self.memories[m], Bytes::Write(_));
+            if stage.sinks.is_empty() && stage.accesses(Role::Output).all(own) {
+                launch.around_caches();
             }
         }
     }
 
     /// Cuts the rows into at most `count` parts, of whole chunks. Parts may run in any order, on any thread.
-    pub fn parts(&mut self, count: usize) -> Vec<RowPart<'_>> {
-        let chunks = self.rows.div_ceil(self.chunk);
-        let step = chunks.div_ceil(count.max(1)).max(1) * self.chunk;
+    pub fn parts(&mut self, count: usize) -> SmallVec<[RowPart<'_>; 1]> {
+        let (rows, chunk) = (self.layout.rows, self.layout.chunk);
+        let step = rows.div_ceil(chunk).div_ceil(count.max(1)).max(1) * chunk;
         let this = &*self;
-        (0..self.rows)
-            .step_by(step)
-            .map(|start| RowPart { rows: this, range: start..(start + step).min(this.rows) })
-            .collect()
+        (0..rows).step_by(step).map(|start| RowPart { rows: this, range: start..(start + step).min(rows) }).collect()
     }
 }
 
-/// Binds one stage.
-fn bind<'m>(
-    stage: RowStage<'m>,
+/// Looks at one stage.
+fn look_at(
+    stage: RowStage<'_>,
     rows: usize,
     chunk: usize,
-    memories: &[Bytes<'m>],
-    layout: &mut Layout,
-) -> Result<Stage<'m>, LaunchError> {
-    let RowStage { code, extents, bindings, sinks } = stage;
-    let kernel = code.kernel();
+    places: &[RowPlace],
+    room: &mut Room,
+) -> Result<Stage, LaunchError> {
+    let RowStage { kernel, extents, bindings, sinks } = stage;
     fits(&extents)?;
     let elements: usize = extents.iter().product();
     if rows == 0 || elements == 0 || !elements.is_multiple_of(rows) {
@@ -315,8 +399,8 @@ fn bind<'m>(
     }
     // How many rows are reduced at a time, or into how many blocks one row is cut.
     let batch = (TILE / width).max(1);
-    let (mut operands, mut bases) = (SmallVec::<[Bound; 4]>::new(), SmallVec::<[u64; 8]>::new());
-    let (mut moving, mut tiles) = (SmallVec::new(), SmallVec::<[(usize, usize, usize); 2]>::new());
+    let mut operands = SmallVec::<[Bound; 4]>::new();
+    let mut tiles = SmallVec::<[(usize, usize, usize); 2]>::new();
     let mut accessed = SmallVec::new();
     let mut written: SmallVec<[usize; 4]> = sinks.iter().map(|s| s.memory).collect();
     for (i, (binding, operand)) in bindings.iter().zip(&kernel.operands).enumerate() {
@@ -324,16 +408,16 @@ fn bind<'m>(
         let tile = binding.source == RowSource::Tile;
         suits(operand, &extents, &binding.strides, tile).map_err(fail)?;
         let access = (binding.offset, binding.strides.as_slice());
-        let base = match (binding.source, operand.role) {
-            (RowSource::Index, Role::Index) => binding.offset as u64,
+        let (mut low, mut high) = (0, 0);
+        let home = match (binding.source, operand.role) {
+            (RowSource::Index, Role::Index) => Home::Index,
             (RowSource::Tile, Role::Output) => {
                 if operand.class != Class::Contiguous {
                     return Err(fail("a tile is contiguous"));
                 }
                 let size = operand.dtype.size();
-                let elements = if code.folds() { 0 } else { batch * width.min(TILE) };
-                tiles.push((i, layout.take(elements * size)?, size));
-                0
+                tiles.push((i, room.take((batch * width.min(TILE)) * size)?, size));
+                Home::Scratch
             }
             (RowSource::Memory(m), role @ (Role::Input | Role::Output)) => {
                 accessed.push((i, m));
@@ -341,34 +425,22 @@ fn bind<'m>(
                 if write {
                     written.push(m);
                 }
-                match memories.get(m).ok_or(fail("accesses memory that there is not"))? {
-                    Bytes::Read(slice) if !write => {
-                        check(slice.len(), operand.dtype.size(), &extents, binding.offset, &binding.strides)
-                            .ok_or(fail("read outside its memory"))?;
-                        (slice.as_ptr() as u64).wrapping_add(binding.offset as u64)
+                match places.get(m).ok_or(fail("accesses memory that there is not"))? {
+                    RowPlace::Read if !write => {
+                        (low, high) = reach(operand.dtype.size(), &extents, binding.offset, &binding.strides)
+                            .ok_or(fail("reaches further than addresses do"))?;
                     }
-                    Bytes::Write { address, row } => {
+                    RowPlace::Write { row } | RowPlace::Temporary { row } => {
                         local(operand, &extents, rows, *row, access, write).ok_or(fail("accesses another row"))?;
-                        address.wrapping_add(binding.offset as u64)
                     }
-                    Bytes::Scratch { row, .. } => {
-                        local(operand, &extents, rows, *row, access, write).ok_or(fail("accesses another row"))?;
-                        moving.push((i, m, binding.offset));
-                        0
-                    }
-                    _ => return Err(fail("memory does not suit the operand's role")),
+                    RowPlace::Read => return Err(fail("memory does not suit the operand's role")),
                 }
+                Home::Memory
             }
             _ => return Err(fail("memory does not suit the operand's role")),
         };
-        bases.push(base);
-        let home = match binding.source {
-            RowSource::Tile => Home::Scratch,
-            RowSource::Index => Home::Index,
-            RowSource::Memory(_) => Home::Memory,
-        };
-        // Offsets are in the bases, and reaches have just been looked at.
-        operands.push(Bound { operand: *operand, home, offset: 0, strides: binding.strides.clone(), low: 0, high: 0 });
+        let strides = binding.strides.clone();
+        operands.push(Bound { operand: *operand, home, offset: binding.offset, strides, low, high });
     }
     for (i, &m) in written.iter().enumerate() {
         let read = bindings
@@ -383,15 +455,8 @@ fn bind<'m>(
     if sinks.is_empty() == stores_only {
         return Err(LaunchError::Operand { operand: 0, what: "a stage either stores or reduces" });
     }
-    let folded = |(tile, &size): (usize, &u8)| {
-        let mut own = sinks.iter().filter(|s| s.tile == tile);
-        own.next().is_some_and(|s| s.reduction.state_size() == usize::from(size)) && own.next().is_none()
-    };
-    if code.folds() && (extents.last() != Some(&width) || !code.states().iter().enumerate().all(folded)) {
-        return Err(LaunchError::Operand { operand: 0, what: "rows are not those that the code reduces" });
-    }
-    let accesses = Cow::Owned(launch::Layout::of(&extents, operands));
-    let launch = Launch { code, layout: accesses, bases, around: false, memory: PhantomData };
+    let own = |tile: usize| sinks.iter().filter(|s| s.tile == tile).count() == 1;
+    let folds = extents.last() == Some(&width) && (0..tiles.len()).all(own);
     let mut bound = SmallVec::new();
     for sink in sinks {
         let fail = |what| LaunchError::Operand { operand: sink.tile, what };
@@ -399,16 +464,16 @@ fn bind<'m>(
         if kernel.operands[operand].dtype != sink.reduction.dtype() {
             return Err(fail("a sink reads another dtype"));
         }
-        if memories.get(sink.memory).and_then(Bytes::row) != Some(sink.reduction.result_dtype().size()) {
+        if places.get(sink.memory).and_then(RowPlace::row) != Some(sink.reduction.result_dtype().size()) {
             return Err(fail("results take one element a row"));
         }
         let blocks = width.div_ceil(block(&sink.reduction));
-        let count =
-            if code.folds() { chunk.checked_mul(blocks).ok_or(LaunchError::Extents)? } else { batch.max(blocks) };
-        let states = layout.take(count * sink.reduction.state_size())?;
-        bound.push(Sink { sink, states, copied: copied(&launch, rows, operand) });
+        // Those of a chunk of rows, or of a batch.
+        let count = chunk.checked_mul(blocks).ok_or(LaunchError::Extents)?.max(batch);
+        let states = room.take(count * sink.reduction.state_size())?;
+        bound.push(Sink { sink, states, copied: copied(kernel, &extents, rows, operand) });
     }
-    Ok(Stage { launch, width, accessed, moving, tiles, sinks: bound })
+    Ok(Stage { accesses: launch::Layout::of(&extents, operands), width, accessed, tiles, sinks: bound, folds })
 }
 
 /// Elements of a block: no more than a tile holds.
@@ -417,10 +482,9 @@ fn block(reduction: &Reduction) -> usize {
 }
 
 /// The input that output `operand` is a copy of, if the elements of each of its rows lie side by side.
-fn copied(launch: &Launch<'_>, rows: usize, operand: usize) -> Option<usize> {
-    let kernel = launch.code.kernel();
+fn copied(kernel: &Kernel, extents: &[usize], rows: usize, operand: usize) -> Option<usize> {
     let source = kernel.copied(operand).filter(|&s| kernel.operands[s].class == Class::Contiguous)?;
-    let (_, inner) = split(&launch.layout.extents, rows)?;
+    let (_, inner) = split(extents, rows)?;
     (inner.len() <= 1).then_some(source)
 }
 
@@ -440,34 +504,35 @@ impl RowPart<'_> {
     /// If `scratch` is smaller than [`Rows::scratch`] says, or not aligned to 64 bytes.
     pub fn run<E>(self, scratch: &mut [u8], mut done: impl FnMut(usize) -> Result<(), E>) -> Result<(), E> {
         let all = self.rows;
-        assert!(scratch.len() >= all.scratch, "scratch memory is too small");
+        let RowLayout { chunk, ref places, ref stages, scratch: needed, .. } = *all.layout;
+        assert!(scratch.len() >= needed, "scratch memory is too small");
         let aligned = (scratch.as_ptr() as usize).is_multiple_of(ALIGN);
-        assert!(all.scratch == 0 || aligned, "scratch memory is not aligned");
+        assert!(needed == 0 || aligned, "scratch memory is not aligned");
         let scratch = scratch.as_mut_ptr() as u64;
         // Own copies, whose scratch operands follow the rows.
         let mut launches: SmallVec<[Launch<'_>; 6]> = all
-            .stages
+            .launches
             .iter()
-            .map(|s| Launch {
-                code: s.launch.code,
-                layout: Cow::Borrowed(&*s.launch.layout),
-                bases: s.launch.bases.clone(),
-                around: s.launch.around,
+            .map(|l| Launch {
+                code: l.code,
+                layout: Cow::Borrowed(&*l.layout),
+                bases: l.bases.clone(),
+                around: l.around,
                 memory: PhantomData,
             })
             .collect();
-        for start in self.range.clone().step_by(all.chunk) {
-            let rows = start..(start + all.chunk).min(self.range.end);
-            for (stage, launch) in all.stages.iter().zip(&mut launches) {
-                for &(operand, memory, offset) in &stage.moving {
-                    if let Bytes::Scratch { offset: place, row } = all.memories[memory] {
+        for start in self.range.clone().step_by(chunk) {
+            let rows = start..(start + chunk).min(self.range.end);
+            for (stage, launch) in stages.iter().zip(&mut launches) {
+                for &(operand, m) in &stage.accessed {
+                    if let (Bytes::Scratch(place), Some(row)) = (all.memories[m], places[m].row()) {
                         launch.bases[operand] = (scratch + place as u64)
-                            .wrapping_add(offset as u64)
+                            .wrapping_add(stage.accesses.operands[operand].offset as u64)
                             .wrapping_sub((rows.start * row) as u64);
                     }
                 }
                 if stage.sinks.is_empty() {
-                    // SAFETY: `bind` checked that rows `rows` of every operand lie in its memory, or, of a temporary,
+                    // SAFETY: `look_at` checked that rows `rows` of every operand lie in its memory, or, of a temporary,
                     // in the part of scratch that holds the rows of this chunk; parts have disjoint rows and run once.
                     unsafe { launch.flat(rows.start * stage.width..rows.end * stage.width, &[]) };
                 } else {
@@ -513,7 +578,7 @@ unsafe fn at_mut<'a>(address: u64, len: usize) -> &'a mut [u8] {
 /// # Safety
 /// The operands of `launch` hold these rows, whose results nobody else uses; `scratch` is the address of scratch memory
 /// of the size that `all` asks for, which nobody else uses.
-unsafe fn reduce(all: &Rows<'_>, stage: &Stage<'_>, launch: &Launch<'_>, rows: Range<usize>, scratch: u64) {
+unsafe fn reduce(all: &Rows<'_>, stage: &Stage, launch: &Launch<'_>, rows: Range<usize>, scratch: u64) {
     if launch.folds() {
         // SAFETY: the caller's promise.
         return unsafe { fold(all, stage, launch, rows, scratch) };
@@ -539,7 +604,7 @@ unsafe fn reduce(all: &Rows<'_>, stage: &Stage<'_>, launch: &Launch<'_>, rows: R
             let (size, state) = (reduction.dtype().size(), reduction.state_size());
             let per = block(reduction);
             let blocks = width.div_ceil(per);
-            // SAFETY: `bind` made room for that many states; only this thread uses its scratch.
+            // SAFETY: `look_at` made room for that many states; only this thread uses its scratch.
             let states = unsafe { at_mut(scratch + sink.states as u64, state * blocks.max(n)) };
             if direct {
                 // One row after another, or all at once where they lie one after another.
@@ -601,13 +666,13 @@ unsafe fn reduce(all: &Rows<'_>, stage: &Stage<'_>, launch: &Launch<'_>, rows: R
 ///
 /// # Safety
 /// As for [`reduce`].
-unsafe fn fold(all: &Rows<'_>, stage: &Stage<'_>, launch: &Launch<'_>, rows: Range<usize>, scratch: u64) {
+unsafe fn fold(all: &Rows<'_>, stage: &Stage, launch: &Launch<'_>, rows: Range<usize>, scratch: u64) {
     let (width, n) = (stage.width, rows.len());
     let per = stage.sinks.iter().map(|s| block(&s.sink.reduction)).min().unwrap_or(TILE);
     let blocks = width.div_ceil(per);
     let by_tile = |tile: usize| stage.sinks.iter().filter(move |s| s.sink.tile == tile);
     let sinks: SmallVec<[&Sink; 2]> = (0..stage.tiles.len()).flat_map(by_tile).collect();
-    // SAFETY: `bind` made room for the states of the blocks of a chunk of rows, apart for each sink; only this thread uses
+    // SAFETY: `look_at` made room for the states of the blocks of a chunk of rows, apart for each sink; only this thread uses
     // its scratch.
     let room = |s: &&Sink| unsafe { at_mut(scratch + s.states as u64, s.sink.reduction.state_size() * n * blocks) };
     let mut states: SmallVec<[&mut [u8]; 2]> = sinks.iter().map(room).collect();
@@ -631,7 +696,7 @@ unsafe fn fold(all: &Rows<'_>, stage: &Stage<'_>, launch: &Launch<'_>, rows: Ran
 ///
 /// # Safety
 /// As for [`reduce`].
-unsafe fn long_row(all: &Rows<'_>, stage: &Stage<'_>, launch: &Launch<'_>, row: usize, scratch: u64) {
+unsafe fn long_row(all: &Rows<'_>, stage: &Stage, launch: &Launch<'_>, row: usize, scratch: u64) {
     let width = stage.width;
     for start in (0..width).step_by(TILE) {
         let n = TILE.min(width - start);
@@ -643,7 +708,7 @@ unsafe fn long_row(all: &Rows<'_>, stage: &Stage<'_>, launch: &Launch<'_>, row: 
             let reduction = &sink.sink.reduction;
             let state = reduction.state_size();
             let first = start / block(reduction);
-            // SAFETY: the kernel has just filled the tile; `bind` made room for the states of a row's blocks.
+            // SAFETY: the kernel has just filled the tile; `look_at` made room for the states of a row's blocks.
             let (data, states) = unsafe {
                 (
                     at(scratch + stage.tiles[sink.sink.tile].1 as u64, n * reduction.dtype().size()),
@@ -705,12 +770,12 @@ fn tree(reduction: &Reduction, states: &mut [u8], count: usize) {
 unsafe fn finish(all: &Rows<'_>, sink: &Sink, row: usize, n: usize, count: usize, states: &[u8], scratch: u64) {
     let size = sink.sink.reduction.result_dtype().size();
     let start = match all.memories[sink.sink.memory] {
-        Bytes::Write { address, .. } => address + (row * size) as u64,
+        Bytes::Write(address) => address + (row * size) as u64,
         // A chunk begins at a multiple of the chunk.
-        Bytes::Scratch { offset, .. } => scratch + (offset + row % all.chunk * size) as u64,
-        Bytes::Read(_) => return,
+        Bytes::Scratch(offset) => scratch + (offset + row % all.layout.chunk * size) as u64,
+        Bytes::Read => return,
     };
-    // SAFETY: `bind` checked that results take one element a row of the memory; the rest is the caller's promise.
+    // SAFETY: `look_at` checked that results take one element a row of the memory; the rest is the caller's promise.
     let out = unsafe { at_mut(start, n * size) };
     sink.sink.reduction.finish(states, count as u64, out);
 }

@@ -30,9 +30,9 @@ fn binding(source: RowSource, strides: &[isize]) -> RowBinding {
     RowBinding { source, offset: 0, strides: SmallVec::from_slice(strides) }
 }
 
-fn stage<'m>(code: &'m Code, extents: &[usize], bindings: &[RowBinding], sinks: &[RowSink]) -> RowStage<'m> {
+fn stage<'k>(code: &'k Code, extents: &[usize], bindings: &[RowBinding], sinks: &[RowSink]) -> RowStage<'k> {
     RowStage {
-        code,
+        kernel: code.kernel(),
         extents: SmallVec::from_slice(extents),
         bindings: bindings.iter().cloned().collect(),
         sinks: SmallVec::from_slice(sinks),
@@ -52,10 +52,11 @@ fn chunks_of_rows_go_through_all_stages() {
     for chunk in [1, 2, 3, 7, 100] {
         for parts in [1, 2, 5, 100] {
             let mut out = vec![0f64; ROWS * WIDTH];
+            let places = [RowPlace::Read, RowPlace::Temporary { row: 8 }, RowPlace::Write { row: 8 * WIDTH }];
             let memories = [
-                RowMemory::Read(bytemuck::cast_slice(&x)),
-                RowMemory::Temporary { row: 8 },
-                RowMemory::Write { bytes: bytemuck::cast_slice_mut(&mut out), row: 8 * WIDTH },
+                RowMemory::Read(bytemuck::cast_slice(&x), 0),
+                RowMemory::Nothing,
+                RowMemory::Write(bytemuck::cast_slice_mut(&mut out)),
             ];
             let m = RowSource::Memory;
             let stages = [
@@ -67,7 +68,8 @@ fn chunks_of_rows_go_through_all_stages() {
                     &[],
                 ),
             ];
-            let mut rows = Rows::new(ROWS, chunk, memories, stages).unwrap();
+            let layout = RowLayout::new(ROWS, chunk, places, stages).unwrap();
+            let mut rows = layout.bind([&copy, &add], memories).unwrap();
             let mut scratch = vec![[0u64; 8]; rows.scratch() / 64 + 2];
             let skip = scratch.as_ptr().cast::<u8>().align_offset(64);
             let scratch = &mut bytemuck::cast_slice_mut::<_, u8>(&mut scratch)[skip..];
@@ -92,13 +94,11 @@ fn a_stop_stops() {
     let x = [1f64; 8];
     let mut out = [0f64; 8];
     let add = add(Class::Contiguous);
-    let memories = [
-        RowMemory::Read(bytemuck::cast_slice(&x)),
-        RowMemory::Write { bytes: bytemuck::cast_slice_mut(&mut out), row: 8 },
-    ];
+    let memories = [RowMemory::Read(bytemuck::cast_slice(&x), 0), RowMemory::Write(bytemuck::cast_slice_mut(&mut out))];
     let m = RowSource::Memory;
     let stages = [stage(&add, &[8], &[binding(m(0), &[8]), binding(m(0), &[8]), binding(m(1), &[8])], &[])];
-    let mut rows = Rows::new(8, 2, memories, stages).unwrap();
+    let layout = RowLayout::new(8, 2, [RowPlace::Read, RowPlace::Write { row: 8 }], stages).unwrap();
+    let mut rows = layout.bind([&add], memories).unwrap();
     let mut parts = rows.parts(1);
     assert_eq!(parts.pop().unwrap().run(&mut [], Err), Err(2));
     drop(parts);
@@ -110,15 +110,19 @@ fn rows_keep_to_themselves() {
     let x = [0f64; 12];
     let (plain, wide) = (add(Class::Contiguous), add(Class::Broadcast));
     let m = RowSource::Memory;
-    let fails = |code: &Code, extents: &[usize], second: RowBinding, out: RowBinding, row: usize| {
+    let binds = |code: &Code, extents: &[usize], second: RowBinding, out: RowBinding, row: usize| {
         let mut bytes = [0f64; 12];
+        let places = [RowPlace::Read, RowPlace::Temporary { row: 24 }, RowPlace::Write { row }];
         let memories = [
-            RowMemory::Read(bytemuck::cast_slice(&x)),
-            RowMemory::Temporary { row: 24 },
-            RowMemory::Write { bytes: bytemuck::cast_slice_mut(&mut bytes), row },
+            RowMemory::Read(bytemuck::cast_slice(&x), 0),
+            RowMemory::Nothing,
+            RowMemory::Write(bytemuck::cast_slice_mut(&mut bytes)),
         ];
         let stages = [stage(code, extents, &[binding(m(0), &[24, 8]), second, out], &[])];
-        Rows::new(4, 1, memories, stages).map(|_| ()).is_err()
+        RowLayout::new(4, 1, places, stages).is_ok_and(|l| l.bind([code], memories).is_ok())
+    };
+    let fails = |code: &Code, extents: &[usize], second: RowBinding, out: RowBinding, row: usize| {
+        !binds(code, extents, second, out, row)
     };
     let good = || binding(m(1), &[24, 8]);
     let out = || binding(m(2), &[24, 8]);
@@ -140,13 +144,12 @@ fn rows_keep_to_themselves() {
 
 #[test]
 fn sinks_fit_their_tiles() {
-    let x = [0f64; 12];
     let copy = copy();
     let m = RowSource::Memory;
     let fails = |sinks: &[RowSink], row: usize, out: RowSource| {
-        let memories = [RowMemory::Read(bytemuck::cast_slice(&x)), RowMemory::Temporary { row }];
+        let places = [RowPlace::Read, RowPlace::Temporary { row }];
         let stages = [stage(&copy, &[4, 3], &[binding(m(0), &[24, 8]), binding(out, &[24, 8])], sinks)];
-        Rows::new(4, 1, memories, stages).map(|_| ()).is_err()
+        RowLayout::new(4, 1, places, stages).is_err()
     };
     assert!(!fails(&[sum(1)], 8, RowSource::Tile));
     assert!(fails(&[sum(1)], 16, RowSource::Tile));
@@ -156,4 +159,28 @@ fn sinks_fit_their_tiles() {
     assert!(fails(&[sum(1)], 24, m(1)));
     let other = Reduction::new(lazuli_graph::ReduceOp::Sum, DType::F32, false);
     assert!(fails(&[RowSink { reduction: other, ..sum(1) }], 4, RowSource::Tile));
+}
+
+#[test]
+fn every_call_is_held_against_its_memory() {
+    let (x, mut out) = ([1f64; 8], [0f64; 8]);
+    let (add, copy) = (add(Class::Contiguous), copy());
+    let m = RowSource::Memory;
+    let second = RowBinding { offset: 8, ..binding(m(0), &[8]) };
+    let stages = [stage(&add, &[7], &[binding(m(0), &[8]), second, binding(m(1), &[8])], &[])];
+    let layout = RowLayout::new(7, 2, [RowPlace::Read, RowPlace::Write { row: 8 }], stages).unwrap();
+    let mut fails = |code: &Code, start: usize, elements: usize| {
+        let x = &bytemuck::cast_slice::<f64, u8>(&x)[..8 * elements];
+        let memories = [RowMemory::Read(x, start), RowMemory::Write(bytemuck::cast_slice_mut(&mut out))];
+        layout.bind([code], memories).is_err()
+    };
+    assert!(!fails(&add, 0, 8));
+    // Beyond the end, by where offsets count from, or by its length; another kernel.
+    assert!(fails(&add, 8, 8) && fails(&add, usize::MAX, 8) && fails(&add, 0, 7) && fails(&copy, 0, 8));
+    let memories = [RowMemory::Read(&[], 0), RowMemory::Nothing];
+    assert!(layout.bind([&add], memories).is_err());
+    assert!(layout.bind([&add], [RowMemory::Read(bytemuck::cast_slice(&x), 0)]).is_err());
+    let memories =
+        [RowMemory::Read(bytemuck::cast_slice(&x), 0), RowMemory::Write(bytemuck::cast_slice_mut(&mut out[..6]))];
+    assert!(layout.bind([&add], memories).is_err());
 }
