@@ -360,3 +360,50 @@ fn same_states(got: &[u8], expected: &[u8], size: usize, op: lazuli_graph::Reduc
         assert!(g == e || (float && nan(g) && nan(e)), "{what}, state {i}: {g:x?} is not {e:x?}");
     }
 }
+
+/// A program that is one chain reads its input again and again; from wherever that begins.
+#[test]
+fn chains_at_every_alignment() {
+    let target = Target::detect();
+    if Backend::Wide.why_not(target).is_some() {
+        return;
+    }
+    for dtype in [DType::F64, DType::F32] {
+        let mut b = Builder::new();
+        let x = b.operand(Role::Input, dtype, Class::Contiguous);
+        let out = b.operand(Role::Output, dtype, Class::Contiguous);
+        let x = b.load(x);
+        let mut sum = b.float(b.ty(x), 0.1);
+        for i in 2..10 {
+            let product = b.fmul(sum, x);
+            let constant = b.float(b.ty(x), f64::from(i) * 0.1);
+            sum = b.fadd(product, constant);
+        }
+        b.store(out, sum);
+        let kernel = b.finish();
+        let codes = [Backend::Interp, Backend::Wide].map(|k| Code::compile(&kernel, k, target).unwrap());
+        // The main loop has its input in memory, in each multiplication.
+        let asm = codes[1].asm().unwrap();
+        assert!(asm.lines().filter(|l| l.contains("vmulp") && l.contains("[r")).count() >= 8 * 7, "{asm}");
+        let size = dtype.size();
+        let bytes: Vec<u8> = match dtype {
+            DType::F64 => (0..1000).flat_map(|i| (f64::from(i) * 0.003 - 1.0).to_le_bytes()).collect(),
+            _ => (0..1000).flat_map(|i| (i as f32 * 0.003 - 1.0).to_le_bytes()).collect(),
+        };
+        let mut memory = vec![0u8; bytes.len() + 64];
+        let begin = memory.as_ptr().align_offset(64);
+        memory[begin..begin + bytes.len()].copy_from_slice(&bytes);
+        for start in 0..9 {
+            for n in [1, 31, 64, 100, 511, 512, 513, 700, 900] {
+                let mut outs = [0, 1].map(|_| vec![0u64; 1000]);
+                for (code, out) in codes.iter().zip(&mut outs) {
+                    let layout =
+                        Layout::new(&kernel.operands, &[n], [0, 1].map(|_| access(0, &[size as isize]))).unwrap();
+                    let read = Memory::Read(&memory[begin..], start * size);
+                    layout.bind(code, [read, Memory::Write(cast_slice_mut(out))]).unwrap().run();
+                }
+                assert!(outs[0] == outs[1], "{dtype}: {n} from {start}");
+            }
+        }
+    }
+}

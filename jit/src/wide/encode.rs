@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `rdi` | the slab |
 //! | `rax` | the element counter of the row |
-//! | `rdx` | in the main loop the last counter at which a whole round is left; in the tail the elements left |
+//! | `rdx` | in the loops of whole rounds the last counter at which one is left; in the tail the elements left |
 //! | `r10`, `r11` | nothing from one instruction to the next |
 //! | `rsp` | the frame |
 //! | the last vectors | accumulators, where rows are reduced ([`super::fold`]) |
@@ -356,6 +356,18 @@ impl Writer<'_> {
                 // Where rows are reduced, the counter has gone with the vectors but for the last.
                 let folds = self.body.insts.iter().any(|i| matches!(i.kind, Kind::Step));
                 self.ri(Code::Add_rm64_imm32, COUNTER, if folds { single } else { lanes })?;
+                self.rr(Code::Cmp_r64_rm64, COUNTER, LIMIT)?;
+                self.choose(BELOW_EQUAL, target(0), successor(1), next);
+            }
+            Kind::EnterWhole => {
+                self.rm(Code::Mov_r64_rm64, LIMIT, SLAB, 0)?;
+                self.ri(Code::Sub_rm64_imm32, LIMIT, single)?;
+                self.branch(BELOW, target(1));
+                self.rr(Code::Cmp_r64_rm64, COUNTER, LIMIT)?;
+                self.choose(ABOVE, target(1), successor(0), next);
+            }
+            Kind::NextWhole => {
+                self.ri(Code::Add_rm64_imm32, COUNTER, single)?;
                 self.rr(Code::Cmp_r64_rm64, COUNTER, LIMIT)?;
                 self.choose(BELOW_EQUAL, target(0), successor(1), next);
             }

@@ -138,6 +138,10 @@ pub(super) enum Kind {
     Step,
     /// The end of a round of the main loop: again, or to the second successor.
     NextMain,
+    /// To rounds of one whole vector if one is left, else to the second successor.
+    EnterWhole,
+    /// The end of such a round: again, or to the second successor.
+    NextWhole,
     /// To the tail if elements are left, else to the second successor.
     EnterTail,
     /// The end of a round of the tail: again, or to the second successor.
@@ -280,7 +284,10 @@ impl Function for Body {
 
     fn is_branch(&self, inst: Inst) -> bool {
         use Kind::*;
-        matches!(self.insts[inst.index()].kind, Jump | EnterMain | NextMain | EnterTail | NextTail | NextRow)
+        matches!(
+            self.insts[inst.index()].kind,
+            Jump | EnterMain | NextMain | EnterWhole | NextWhole | EnterTail | NextTail | NextRow
+        )
     }
 
     fn branch_blockparams(&self, _: Block, _: Inst, _: usize) -> &[VReg] {

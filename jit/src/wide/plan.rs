@@ -13,6 +13,13 @@ const MAX_UNROLL: usize = 4;
 const SHORT: usize = 24;
 const LONG: usize = 700;
 
+/// Vectors of a round of a program that is one chain. What waits for the chain fills the scheduler, so a round hardly
+/// overlaps with the next: with operations that take three or four cycles, eight vectors have more than two ready in each.
+const CHAIN_UNROLL: usize = 8;
+
+/// The operations of such a program.
+const CHAIN: std::ops::RangeInclusive<usize> = 6..=24;
+
 /// The most vector operations of a round of one vector of a kernel whose rows are reduced: there are several such rounds,
 /// and with more, storing a tile and reading it again takes little of the time.
 const FOLDED: usize = 48;
@@ -38,6 +45,9 @@ pub(super) struct Plan {
     pub(super) folded: Vec<bool>,
     /// Constants that stay in registers through the loops, the most used first.
     pub(super) hoisted: Vec<ValueId>,
+    /// Whether the main loop reads its one input again for each use: all registers are needed for more than that. Reads
+    /// then bound its speed, and the input had better be aligned.
+    pub(super) reload: bool,
     pub(super) rounds: Rounds,
 }
 
@@ -63,7 +73,15 @@ impl Plan {
         let mut uses = uses(kernel);
         let folded = fold(kernel, &mut uses);
         let (invariant, size) = (invariant(kernel), sizes(kernel));
-        Plan { uses, invariant, size, folded, hoisted: Vec::new(), rounds: Rounds { lanes: 0, single: 0 } }
+        Plan {
+            uses,
+            invariant,
+            size,
+            folded,
+            hoisted: Vec::new(),
+            reload: false,
+            rounds: Rounds { lanes: 0, single: 0 },
+        }
     }
 
     /// Lanes of a vector of the widest.
@@ -79,6 +97,16 @@ impl Plan {
         let single = plan.single(kernel, width);
         let spans = spans(kernel, &plan.uses);
         let work = plan.work(kernel, single, width);
+        if plan.is_chain(kernel, work, width / single) {
+            // A result takes the register of what it is made of; what is loaded is read again for each use.
+            let used = CHAIN_UNROLL + plan.row_values(kernel) + 1;
+            if used < registers {
+                plan.rounds = Rounds { lanes: single * CHAIN_UNROLL, single };
+                plan.reload = true;
+                plan.hoisted = plan.constants(kernel, registers - used);
+                return plan;
+            }
+        }
         let fits = |unroll: &usize| {
             let lanes = single * unroll;
             let pressure = plan.pressure(kernel, &spans, lanes, width);
@@ -131,6 +159,25 @@ impl Plan {
         }
         let row = |v: &usize| used[*v] && self.invariant[*v] && kernel.insts[*v].prim != Prim::Const;
         (0..used.len()).filter(row).count()
+    }
+
+    /// Whether hardly anything in a short program of lanes of `size` bytes can be computed before what comes before it.
+    fn is_chain(&self, kernel: &Kernel, work: usize, size: usize) -> bool {
+        let mut depth = vec![0; kernel.insts.len()];
+        for (v, inst) in kernel.insts.iter().enumerate().filter(|(v, _)| self.moves(*v)) {
+            let arithmetic = matches!(inst.prim, Prim::FAdd | Prim::FSub | Prim::FMul);
+            let contiguous = inst.prim == Prim::Load && !self.strided(kernel, inst);
+            if !(arithmetic || contiguous) || usize::from(self.size[v]) != size {
+                return false;
+            }
+            let before = inst.args().iter().map(|a| depth[a.0 as usize]).max().unwrap_or(0);
+            depth[v] = before + usize::from(arithmetic);
+        }
+        // One load: what else is alive beside the chain would have no registers.
+        let loads = kernel.insts.iter().enumerate().filter(|(v, i)| self.moves(*v) && i.prim == Prim::Load).count();
+        let longest = depth.into_iter().max().unwrap_or(0);
+        let stored = kernel.operands.iter().filter(|o| o.role == Role::Output).all(|o| o.class == Class::Contiguous);
+        stored && loads == 1 && CHAIN.contains(&work) && longest + loads == work
     }
 
     /// Roughly how many instructions a round of `lanes` lanes takes.

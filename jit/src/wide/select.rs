@@ -305,7 +305,8 @@ impl<'a> Selector<'a> {
         }
         let slot = if self.plan.invariant[v] { &self.fixed[v] } else { &self.values[v] };
         let lanes = slot.as_ref().expect("values are computed in order").clone();
-        if inst.prim == Prim::Load && self.plan.uses[v] > 1 {
+        let stays = self.plan.reload && !self.tail && !self.plan.invariant[v];
+        if inst.prim == Prim::Load && self.plan.uses[v] > 1 && !stays {
             let lanes = self.in_registers(lanes);
             if !self.plan.invariant[v] {
                 self.values[v] = Some(lanes.clone());
@@ -578,6 +579,10 @@ impl<'a> Selector<'a> {
 
     fn fma_vector(&mut self, forms: [Pair; 3], size: u8, [mut a, mut b, c]: [Src; 3], mut dies: [bool; 3]) -> VReg {
         let [f132, f213, f231] = forms;
+        let c = match c {
+            Src::Const { bits, size } => self.hoisted.get(&(bits, size)).map_or(c, |&v| Src::Reg(v)),
+            _ => c,
+        };
         let loose = |src: Src| !matches!(src, Src::Reg(_));
         // A factor that may be in memory comes second.
         if loose(a) && !loose(b) {
