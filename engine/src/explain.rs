@@ -189,9 +189,9 @@ impl Explanation {
         if let (false, Err(why)) = (clif, kernel.wide()) {
             writeln!(f, "  not wide: {why}")?;
         }
-        if let (false, true, Some(code)) = (clif, run.rows, kernel.folded()) {
+        if let (false, true, Some(code)) = (clif, run.folds, kernel.folded()) {
             let (target, size) = (self.config.target.name(), code.code_size());
-            let title = format!("machine code for {target} by {}, states in registers, {size} bytes", code.backend());
+            let title = format!("machine code for {target} by {}, with the reduction, {size} bytes", code.backend());
             return indented(f, &title, code.asm().as_deref().unwrap_or("none"));
         }
         let code = if clif { kernel.clif().as_ref().map_err(Clone::clone) } else { kernel.native() };

@@ -22,8 +22,7 @@ pub struct CachedKernel {
     target: &'static Target,
     weight: u32,
     cost: u64,
-    /// The reductions of its outputs, where rows can be reduced in registers.
-    folds: SmallVec<[Reduction; 2]>,
+    folds: Folds,
     fold: OnceLock<Option<Code>>,
     interp: OnceLock<Code>,
     clif: OnceLock<Result<Code>>,
@@ -34,13 +33,23 @@ pub struct CachedKernel {
     used: AtomicU64,
 }
 
-type Key = (Kernel, SmallVec<[ReduceOp; 2]>, &'static str);
+/// What becomes of the outputs of a kernel that is reduced, if one kernel may do both.
+#[derive(Clone, Default)]
+pub struct Folds {
+    /// A reduction for each output; none if they are stored.
+    pub reductions: SmallVec<[Reduction; 2]>,
+    /// `None`: each row is reduced to a state. Else rows are added to a row of states, and these operands are the same
+    /// for all of them.
+    pub fixed: Option<SmallVec<[bool; 8]>>,
+}
+
+type Key = (Kernel, SmallVec<[ReduceOp; 2]>, Option<SmallVec<[bool; 8]>>, &'static str);
 static KERNELS: LazyLock<Mutex<FxHashMap<Key, Arc<CachedKernel>>>> = LazyLock::new(Mutex::default);
 static CLOCK: AtomicU64 = AtomicU64::new(0);
 
-/// The cached kernel that equals `kernel`; `weight` is the cost of an element, in the op table's units. `folds` are
-/// reductions of its outputs, one for each, if its rows may be reduced in registers.
-pub fn lookup(kernel: Kernel, folds: &[Reduction], target: &'static Target, weight: u32) -> Arc<CachedKernel> {
+/// The cached kernel that equals `kernel`; `weight` is the cost of an element, in the op table's units. `folds` says
+/// what becomes of its outputs.
+pub fn lookup(kernel: Kernel, folds: Folds, target: &'static Target, weight: u32) -> Arc<CachedKernel> {
     let mut kernels = KERNELS.lock().unwrap_or_else(PoisonError::into_inner);
     let now = CLOCK.fetch_add(1, Ordering::Relaxed);
     if kernels.len() >= CAPACITY {
@@ -50,14 +59,15 @@ pub fn lookup(kernel: Kernel, folds: &[Reduction], target: &'static Target, weig
         let median = *times.select_nth_unstable(middle).1;
         kernels.retain(|_, k| k.used.load(Ordering::Relaxed) > median);
     }
-    let key = (kernel, folds.iter().map(Reduction::op).collect(), target.name());
+    let ops = folds.reductions.iter().map(Reduction::op).collect();
+    let key = (kernel, ops, folds.fixed.clone(), target.name());
     let cached = kernels.entry(key).or_insert_with_key(|(kernel, ..)| {
         Arc::new(CachedKernel {
             kernel: kernel.clone(),
             target,
             weight: weight.max(1),
             cost: cost::element(kernel, weight),
-            folds: SmallVec::from_slice(folds),
+            folds,
             fold: OnceLock::new(),
             interp: OnceLock::new(),
             clif: OnceLock::new(),
@@ -118,9 +128,10 @@ impl CachedKernel {
         }
     }
 
-    /// The code that reduces rows in registers, if there is such code and it is worth compiling for `elements` elements.
+    /// The code that reduces what the kernel computes as well, if there is such code and it is worth compiling for
+    /// `elements` elements.
     pub fn folding(&self, config: &Config, elements: usize) -> Option<&Code> {
-        if self.folds.is_empty() {
+        if self.folds.reductions.is_empty() {
             return None;
         }
         let worth = || {
@@ -134,11 +145,18 @@ impl CachedKernel {
         }
     }
 
-    /// The code that reduces rows in registers, if there is such code.
+    /// The code that reduces what the kernel computes as well, if there is such code.
     pub fn folded(&self) -> Option<&Code> {
+        let Folds { reductions, fixed } = &self.folds;
         let compile = || {
-            let any = !self.folds.is_empty() && Backend::Wide.why_not(self.target).is_none();
-            any.then(|| Code::folding(&self.kernel, &self.folds, self.target).ok()).flatten()
+            if reductions.is_empty() || Backend::Wide.why_not(self.target).is_some() {
+                return None;
+            }
+            match fixed {
+                None => Code::folding(&self.kernel, reductions, self.target),
+                Some(fixed) => Code::accumulating(&self.kernel, reductions, fixed, Backend::Wide, self.target),
+            }
+            .ok()
         };
         self.fold.get_or_init(compile).as_ref()
     }

@@ -7,7 +7,7 @@
 use crate::config::Config;
 use crate::cost;
 use crate::error::{Error, Result};
-use crate::kernels::{self, CachedKernel};
+use crate::kernels::{self, CachedKernel, Folds};
 use crate::lower::{self, Loops, Lowering};
 use crate::rows::{self, Rejected, RowRun};
 use lazuli_graph::passes::{self, Options, Report};
@@ -79,8 +79,8 @@ pub struct Launchable {
     pub copied: Option<SmallVec<[usize; 2]>>,
     /// Whether its outputs are too large for the caches, and written around them.
     pub around: bool,
-    /// Whether it is a loop along rows, each of which gives results of its own, if the kernel's outputs are reduced.
-    pub rows: bool,
+    /// Whether its loops are those of code that reduces what it computes, if there is such code.
+    pub folds: bool,
     /// What the user built that runs here.
     pub nodes: Vec<NodeId>,
 }
@@ -91,9 +91,9 @@ impl Launchable {
         (self.layout.elements() as u64).saturating_mul(self.kernel.cost())
     }
 
-    /// The code that reduces rows in registers, if there is such code and it pays.
+    /// The code that reduces what the kernel computes as well, if there is such code and it pays.
     pub(crate) fn folding(&self, config: &Config) -> Option<&Code> {
-        if self.rows { self.kernel.folding(config, self.layout.elements()) } else { None }
+        if self.folds { self.kernel.folding(config, self.layout.elements()) } else { None }
     }
 }
 
@@ -531,7 +531,7 @@ impl Planner<'_> {
         );
         let axes: Vec<usize> = (0..shape.rank()).collect();
         let lowered = lowering.finish(&[&axes]);
-        let (run, _) = self.launchable(lowered, 1, vec![id], &[])?;
+        let (run, _) = self.launchable(lowered, 1, vec![id], (&[], true))?;
         self.steps.push(Step::Map { run, in_place: SmallVec::new() });
         Ok(place)
     }
@@ -541,7 +541,7 @@ impl Planner<'_> {
         (mut kernel, accesses, loops): (lazuli_jit::Kernel, Vec<Access>, Loops),
         weight: u32,
         nodes: Vec<NodeId>,
-        folds: &[Reduction],
+        (folds, inner): (&[Reduction], bool),
     ) -> Result<(Launchable, SmallVec<[usize; 3]>)> {
         if self.config.precision == Precision::Fast {
             lazuli_jit::lower::contract(&mut kernel);
@@ -563,13 +563,24 @@ impl Planner<'_> {
         let layout = lazuli_jit::Layout::new(&kernel.operands, &loops.extents, accessed)?;
         let outputs = kernel.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output);
         let copied = outputs.map(|(i, _)| kernel.copied(i)).collect();
-        // Rows of one loop, each for a result of its own.
-        let rows = matches!(*loops.ends, [kept, outer, all] if kept == outer && all == outer + 1);
+        // Rows of one loop, each for a result of its own; or one loop of rows and one of columns.
+        let rows = match *loops.ends {
+            [kept, outer, all] if inner => kept == outer && all == outer + 1,
+            [kept, outer, all] => outer == kept + 1 && all == outer + 1,
+            _ => false,
+        };
+        let along = loops.ends.get(1).and_then(|outer| outer.checked_sub(1)).filter(|_| !inner);
+        let fixed = |a: &Access| along.and_then(|loop_| a.strides.get(loop_)).is_none_or(|&s| s == 0);
+        let fixed = (!inner && !folds.is_empty()).then(|| accesses.iter().map(fixed).collect());
+        let folds = Folds { reductions: SmallVec::from_slice(folds), fixed };
         let kernel = kernels::lookup(kernel, folds, self.config.target, weight);
         let outputs = kernel.kernel().operands.iter().filter(|o| o.role == Role::Output);
         let element: usize = outputs.map(|o| o.dtype.size()).sum();
         let around = layout.elements().saturating_mul(element) >= cost::around();
-        Ok((Launchable { kernel, extents: loops.extents, accesses, layout, copied, around, rows, nodes }, loops.ends))
+        Ok((
+            Launchable { kernel, extents: loops.extents, accesses, layout, copied, around, folds: rows, nodes },
+            loops.ends,
+        ))
     }
 
     fn group(&mut self, group: &Group) -> Result<()> {
@@ -591,7 +602,7 @@ impl Planner<'_> {
                     _ => unreachable!("a group of reductions holds reductions"),
                 };
                 let (run, ends, sinks) =
-                    self.sinks(group, &segments, make, |all| if inner && !exact { all } else { &[] })?;
+                    self.sinks(group, &segments, make, |all| if exact { &[] } else { all }, inner)?;
                 let slots: Vec<Slot> = sinks.iter().map(|s| s.slot).collect();
                 self.steps.push(Step::Reduce { run, kept: ends[0], outer: ends[1], inner, sinks });
                 self.place_results(group, &slots)
@@ -603,7 +614,7 @@ impl Planner<'_> {
                     Op::Scan(op, _) => Scan::new(*op, dtype),
                     _ => unreachable!("a group of scans holds scans"),
                 };
-                let (run, ends, sinks) = self.sinks(group, &segments, make, |_| &[])?;
+                let (run, ends, sinks) = self.sinks(group, &segments, make, |_| &[], false)?;
                 let slots: Vec<Slot> = sinks.iter().map(|s| s.slot).collect();
                 self.steps.push(Step::Scan { run, kept: ends[0], outer: ends[1], sinks });
                 self.place_results(group, &slots)
@@ -652,7 +663,7 @@ impl Planner<'_> {
             places.push((id, place, shape.elements() * dtype.size()));
         }
         let lowered = lowering.finish(&[&order]);
-        let (run, _) = self.launchable(lowered, group.weight, group.roots.clone(), &[])?;
+        let (run, _) = self.launchable(lowered, group.weight, group.roots.clone(), (&[], true))?;
         self.slots.resize(self.slots.len() + copies, SlotInfo::default());
         for pack in packed {
             let mut lowering = self.lowering(shape);
@@ -665,7 +676,7 @@ impl Planner<'_> {
                     self.slots[slot as usize].bytes = pack.bytes;
                 }
             }
-            let (run, _) = self.launchable(lowered, weight, group.roots.clone(), &[])?;
+            let (run, _) = self.launchable(lowered, weight, group.roots.clone(), (&[], true))?;
             self.steps.push(Step::Map { run, in_place: SmallVec::new() });
         }
         self.steps.push(Step::Map { run, in_place: SmallVec::new() });
@@ -677,13 +688,14 @@ impl Planner<'_> {
     }
 
     /// Lowers the operands of reductions or scans into scratch outputs, equal operands into one. `folds` tells those
-    /// whose rows may be reduced in registers.
+    /// that the kernel may do as well; `inner` says whether the last axis is reduced.
     fn sinks<T>(
         &mut self,
         group: &Group,
         segments: &[Vec<usize>; 3],
         make: impl Fn(&Op, DType) -> T,
         folds: impl Fn(&[T]) -> &[Reduction],
+        inner: bool,
     ) -> Result<Sinks<T>> {
         let mut lowering = self.lowering(&group.shape);
         let mut scratch = Vec::new();
@@ -712,7 +724,7 @@ impl Planner<'_> {
         let ops: Vec<T> = made.iter().map(|&(id, _, dtype)| make(&self.graph.node(id).op, dtype)).collect();
         // In the order of the outputs, if each has one.
         let folds = if scratch.len() == ops.len() { folds(&ops) } else { &[] };
-        let (run, ends) = self.launchable(lowered, group.weight, group.roots.clone(), folds)?;
+        let (run, ends) = self.launchable(lowered, group.weight, group.roots.clone(), (folds, inner))?;
         let mut sinks = Vec::new();
         for ((id, scratch, dtype), op) in made.into_iter().zip(ops) {
             let node = self.graph.node(id);

@@ -561,12 +561,19 @@ impl<'a> Task<'a> {
             for (s, state) in self.sinks.iter().zip(&mut states) {
                 s.op.identity(state.bytes_mut().unwrap_or_default());
             }
-            for row in (start..end).step_by(batch) {
-                let rows = batch.min(end - row);
-                values.each(base + row..base + row + rows, columns.clone(), |j, s, (data, pitch)| {
-                    let states = states[j].bytes_mut().unwrap_or_default();
-                    s.op.outer_apart(data, rows, pitch / s.dtype.size(), n, row as u64, states);
-                })?;
+            if self.launch.accumulates() {
+                let bytes = states.iter_mut().map(|b| b.bytes_mut().unwrap_or_default());
+                let mut bytes: SmallVec<[&mut [u8]; 2]> = bytes.collect();
+                self.launch.accumulate(split, base + start..base + end, columns.clone(), &mut bytes);
+                self.run.advance((end - start) * n)?;
+            } else {
+                for row in (start..end).step_by(batch) {
+                    let rows = batch.min(end - row);
+                    values.each(base + row..base + row + rows, columns.clone(), |j, s, (data, pitch)| {
+                        let states = states[j].bytes_mut().unwrap_or_default();
+                        s.op.outer_apart(data, rows, pitch / s.dtype.size(), n, row as u64, states);
+                    })?;
+                }
             }
             if levels.push(self.sinks, &mut states) {
                 states = self.states(n)?;

@@ -4,7 +4,7 @@ use crate::asm;
 use crate::clif;
 use crate::interp::Interp;
 use crate::kernel::{Kernel, KernelError, Slab};
-use crate::reduce::{self, Reduction};
+use crate::reduce::{self, Columns, Reduction};
 use crate::target::Target;
 #[cfg(target_arch = "x86_64")]
 use crate::wide::Mode;
@@ -118,6 +118,17 @@ pub struct Code {
     around: OnceLock<Option<Form>>,
     /// Bytes of the states that it leaves of each output; empty: it stores elements.
     states: SmallVec<[u8; 2]>,
+    /// It adds rows to states in memory.
+    columns: Option<Box<ColumnCode>>,
+}
+
+/// Code of a kernel that [`reduce::columns`] made.
+struct ColumnCode {
+    columns: Columns,
+    code: Code,
+    /// What makes the code of single rows, for those that are left over; made when there are some.
+    single: (Kernel, Columns),
+    rest: OnceLock<Code>,
 }
 
 enum Form {
@@ -180,7 +191,7 @@ impl Code {
     }
 
     fn with(kernel: &Kernel, target: &Target, form: Form, states: SmallVec<[u8; 2]>) -> Code {
-        Code { kernel: kernel.clone(), target: target.clone(), form, around: OnceLock::new(), states }
+        Code { kernel: kernel.clone(), target: target.clone(), form, around: OnceLock::new(), states, columns: None }
     }
 
     /// Code of the backend [`Backend::Wide`] that stores no elements, but reduces each row to a state, which never leaves
@@ -203,6 +214,57 @@ impl Code {
         }
         #[cfg(not(target_arch = "x86_64"))]
         Err(fail(&format!("{} has no registers for {} states", target.name(), joins.len())))
+    }
+
+    /// Code that adds rows of elements to rows of states, which are in memory: for
+    /// [`Launch::accumulate`](crate::Launch::accumulate). There is a reduction for each output, in the order of the
+    /// operands; operands that are `fixed` are the same for each row.
+    ///
+    /// # Errors
+    /// As for [`Code::folding`], and those of the compiler.
+    pub fn accumulating(
+        kernel: &Kernel,
+        reductions: &[Reduction],
+        fixed: &[bool],
+        backend: Backend,
+        target: &Target,
+    ) -> Result<Code, CodeError> {
+        /// Rows at a time: so many fewer reads and writes of states.
+        const ROWS: usize = 4;
+        kernel.verify().map_err(CodeError::Malformed)?;
+        let make = |rows| {
+            let made = reduce::columns(kernel, reductions, fixed, rows);
+            made.ok_or_else(|| CodeError::Compiler("states are no numbers of the lanes".to_owned()))
+        };
+        let (main, columns) = make(ROWS)?;
+        let code = Code::compile(&main, backend, target)?;
+        let single = make(1)?;
+        let columns = ColumnCode { columns, code, single, rest: OnceLock::new() };
+        let form = Form::Interp(Box::new(Interp::new(kernel)));
+        Ok(Code { columns: Some(Box::new(columns)), ..Code::with(kernel, target, form, SmallVec::new()) })
+    }
+
+    /// Whether it adds rows to states, as [`Code::accumulating`] says.
+    pub fn accumulates(&self) -> bool {
+        self.columns.is_some()
+    }
+
+    /// The code that adds several rows to states, and its operands.
+    pub(crate) fn columns(&self) -> Option<(&Columns, &Code)> {
+        self.columns.as_deref().map(|c| (&c.columns, &c.code))
+    }
+
+    /// The code that adds one row to states, and its operands.
+    pub(crate) fn single_columns(&self) -> Option<(&Columns, &Code)> {
+        let c = self.columns.as_deref()?;
+        let rest = c.rest.get_or_init(|| {
+            let (kernel, target) = (&c.single.0, &self.target);
+            Code::compile(kernel, c.code.backend(), target).unwrap_or_else(|_| {
+                let form = Form::Interp(Box::new(Interp::new(kernel)));
+                Code::with(kernel, target, form, SmallVec::new())
+            })
+        });
+        Some((&c.single.1, rest))
     }
 
     /// Whether it reduces rows, as [`Code::folding`] says.
@@ -280,6 +342,9 @@ impl Code {
 
     /// The backend that runs it.
     pub fn backend(&self) -> Backend {
+        if let Some((_, code)) = self.columns() {
+            return code.backend();
+        }
         match self.form {
             Form::Interp(_) => Backend::Interp,
             Form::Clif(_) => Backend::Clif,
@@ -305,6 +370,9 @@ impl Code {
 
     /// The machine code in assembly, disassembled from the bytes that run; `None` if the kernel is interpreted.
     pub fn asm(&self) -> Option<String> {
+        if let Some((_, code)) = self.columns() {
+            return code.asm();
+        }
         match &self.form {
             Form::Interp(_) => None,
             Form::Clif(compiled) => Some(asm::disassemble(compiled.bytes(), 0)),
@@ -325,6 +393,9 @@ impl Code {
 
     /// Bytes of machine code; 0 if the kernel is interpreted.
     pub fn code_size(&self) -> usize {
+        if let Some((_, code)) = self.columns() {
+            return code.code_size();
+        }
         match &self.form {
             Form::Interp(_) => 0,
             Form::Clif(compiled) => compiled.bytes().len(),

@@ -407,3 +407,54 @@ fn chains_at_every_alignment() {
         }
     }
 }
+
+/// Rows that are added to states in one kernel give what rows give that were stored first.
+#[test]
+fn accumulating_is_adding_rows() {
+    use crate::reduce::Reduction;
+    use lazuli_graph::ReduceOp::*;
+    let target = Target::detect();
+    for backend in Backend::ALL.into_iter().filter(|b| b.why_not(target).is_none()) {
+        for (op, dtype) in [(Sum, DType::F64), (Prod, DType::F32), (Max, DType::F64), (Min, DType::I32)] {
+            for fixed in [false, true] {
+                let (code, reduction) = (subtract(dtype), Reduction::new(op, dtype, false));
+                let mut kernel = code.kernel().clone();
+                kernel.operands[2].class = Class::Contiguous;
+                let fixed_operands = [false, fixed, false];
+                let adding = Code::accumulating(&kernel, &[reduction], &fixed_operands, backend, target).unwrap();
+                let plain = Code::compile(&kernel, Backend::Interp, target).unwrap();
+                let (size, state) = (dtype.size(), reduction.state_size());
+                let values: Vec<u64> = (0..4000).map(|i: u64| (i as f64 * 0.7).sin().to_bits()).collect();
+                let floats: Vec<f32> = (0..8000).map(|i| (i as f32 * 0.7).sin() + 1.1).collect();
+                let bytes: &[u8] = if dtype == DType::F64 { cast_slice(&values) } else { cast_slice(&floats) };
+                for rows in [1, 2, 3, 4, 5, 11] {
+                    for columns in [0..1, 1..7, 0..33, 5..40] {
+                        let width = 40;
+                        let pitch = (width * size) as isize;
+                        // Two runs of rows, of which the second is read; x in the other order of columns.
+                        let strides = |s: isize| [pitch * rows as isize, s, size as isize];
+                        let mut x = access(pitch - size as isize, &strides(pitch));
+                        x.strides[2] = -(size as isize);
+                        let y = access(8, &strides(if fixed { 0 } else { pitch }));
+                        let out = Accessed { home: Home::Scratch, ..access(0, &strides(pitch)) };
+                        let layout = Layout::new(&kernel.operands, &[2, rows, width], [x, y, out]).unwrap();
+                        let memory = || [Memory::Read(bytes, 0), Memory::Read(bytes, 0), Memory::Nothing];
+                        let (all, n) = (rows..2 * rows, columns.len());
+                        let [mut got, mut expected] = [0, 1].map(|_| vec![0u64; (n * state).div_ceil(8)]);
+                        let [got, expected] = [&mut got, &mut expected].map(|v| {
+                            let bytes = &mut cast_slice_mut::<u64, u8>(v)[..n * state];
+                            reduction.identity(bytes);
+                            bytes
+                        });
+                        layout.bind(&adding, memory()).unwrap().accumulate(2, all.clone(), columns.clone(), &mut [got]);
+                        let mut tile = vec![0u64; (rows * n * size).div_ceil(8)];
+                        let tile = &mut cast_slice_mut::<u64, u8>(&mut tile)[..rows * n * size];
+                        layout.bind(&plain, memory()).unwrap().fill(2, all, columns.clone(), &mut [&mut *tile]);
+                        reduction.outer(tile, rows, n, 0, expected);
+                        assert!(got == expected, "{backend}: {op} {dtype} of {rows} rows, {columns:?}, {fixed}");
+                    }
+                }
+            }
+        }
+    }
+}

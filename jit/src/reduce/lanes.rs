@@ -3,9 +3,10 @@
 
 use super::Reduction;
 use crate::build::Builder;
-use crate::kernel::{Kernel, Prim, Role, Ty, ValueId};
+use crate::kernel::{Class, Kernel, Prim, Role, Ty, ValueId};
 use crate::lower;
 use lazuli_graph::{DType, ReduceOp};
+use smallvec::SmallVec;
 
 /// How two states are combined.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +39,70 @@ pub(crate) fn states(kernel: &Kernel, reductions: &[Reduction]) -> Option<(Kerne
         store.value = value;
     }
     Some((kernel, joins))
+}
+
+/// What a kernel made by [`columns`] reads and writes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Columns {
+    /// Rows that are added at a time.
+    pub(crate) rows: usize,
+    /// Of each operand, which one of the original it is; `Some` row of an input that moves from row to row.
+    pub(crate) operands: Vec<(usize, Option<usize>)>,
+    /// Bytes of the states of each original output.
+    pub(crate) states: SmallVec<[u8; 2]>,
+}
+
+/// The kernel that adds `rows` rows of elements to a row of states, one after another. Of each original output it reads
+/// the states, which lie side by side, and writes them in the same place. Inputs that are `fixed` are the same for every
+/// row. `None` as for [`states`].
+pub(crate) fn columns(
+    kernel: &Kernel,
+    reductions: &[Reduction],
+    fixed: &[bool],
+    rows: usize,
+) -> Option<(Kernel, Columns)> {
+    let (single, joins) = states(kernel, reductions)?;
+    let mut b = Builder::new();
+    let mut made = Columns { rows, operands: Vec::new(), states: SmallVec::new() };
+    // The operand that stands for each of the original, in each row.
+    let mut places = vec![vec![0; single.operands.len()]; rows];
+    for (k, o) in single.operands.iter().enumerate().filter(|(_, o)| o.role != Role::Output) {
+        for row in 0..if fixed[k] { 1 } else { rows } {
+            let operand = b.operand(o.role, o.dtype, o.class);
+            made.operands.push((k, (!fixed[k]).then_some(row)));
+            places.iter_mut().skip(row).for_each(|p| p[k] = operand);
+        }
+    }
+    let outputs = single.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output);
+    let outputs: Vec<(usize, DType)> = outputs.map(|(k, o)| (k, o.dtype)).collect();
+    let mut sums = vec![ValueId(0); single.operands.len()];
+    for &(k, dtype) in &outputs {
+        let operand = b.operand(Role::Input, dtype, Class::Contiguous);
+        made.operands.push((k, None));
+        sums[k] = b.load(operand);
+        made.states.push(dtype.size() as u8);
+    }
+    for places in &places {
+        let mut values: Vec<ValueId> = Vec::with_capacity(single.insts.len());
+        for inst in &single.insts {
+            let mut args = inst.args;
+            let arity = inst.args().len();
+            args[..arity].iter_mut().for_each(|a| *a = values[a.0 as usize]);
+            let reads = matches!(inst.prim, Prim::Load | Prim::Index);
+            let imm = if reads { u64::from(places[inst.imm as usize]) } else { inst.imm };
+            values.push(b.inst(inst.prim, inst.ty, args, imm));
+        }
+        for (store, join) in single.stores.iter().zip(&joins) {
+            let (k, value) = (store.operand as usize, values[store.value.0 as usize]);
+            sums[k] = b.inst(join.prim, b.ty(value), [sums[k], value, ValueId(0)], 0);
+        }
+    }
+    for &(k, dtype) in &outputs {
+        let operand = b.operand(Role::Output, dtype, Class::Contiguous);
+        made.operands.push((k, None));
+        b.store(operand, sums[k]);
+    }
+    Some((b.finish(), made))
 }
 
 /// The state of an element, its dtype, and how states are combined.

@@ -27,7 +27,7 @@ mod lanes;
 mod tests;
 mod tree;
 
-pub(crate) use lanes::{Join, states};
+pub(crate) use lanes::{Columns, Join, columns, states};
 pub use tree::Tree;
 
 use lazuli_graph::{DType, ReduceOp};
