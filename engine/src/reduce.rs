@@ -30,6 +30,9 @@ const STRETCH: usize = 1 << 18;
 /// States that a kernel leaves at a time.
 const FOLDED: usize = 64;
 
+/// Words for states; a short sequence has few.
+type Words = SmallVec<[u64; 8]>;
+
 /// The bytes of a tile of scratch: half of the first-level cache, in which what the kernel reads passes through too.
 static SCRATCH: LazyLock<usize> = LazyLock::new(|| cpu::caches().l1 / 2);
 
@@ -343,7 +346,7 @@ impl<'a> Task<'a> {
     }
 
     /// Room for `count` states of each sink.
-    fn state_words(&self, count: usize) -> SmallVec<[SmallVec<[u64; FOLDED]>; 1]> {
+    fn state_words(&self, count: usize) -> SmallVec<[Words; 1]> {
         self.sinks.iter().map(|s| SmallVec::from_elem(0, (count * s.op.state_size()).div_ceil(8))).collect()
     }
 
@@ -586,7 +589,7 @@ impl<'a> Task<'a> {
 /// Most columns of a tile: their states fit the first-level cache beside the rows.
 const STRIPE: usize = 1024;
 
-fn state_bytes(states: &mut [SmallVec<[u64; FOLDED]>]) -> SmallVec<[&mut [u8]; 2]> {
+fn state_bytes(states: &mut [Words]) -> SmallVec<[&mut [u8]; 2]> {
     states.iter_mut().map(|s| bytemuck::cast_slice_mut(s)).collect()
 }
 
