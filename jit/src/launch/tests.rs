@@ -269,6 +269,11 @@ fn folding_gives_the_states_of_blocks() {
                     assert!(matches!((op, dtype), (Min | Max, F16 | BF16)), "{op} {dtype} {class:?}");
                     continue;
                 };
+                #[cfg(target_arch = "x86_64")]
+                {
+                    let (states, joins) = crate::reduce::states(&kernel, &[reduction]).unwrap();
+                    assert!(crate::wide::encode_512(&states, crate::wide::Mode::Fold(&joins)).unwrap().len() > 20);
+                }
                 let plain = Code::compile(&kernel, Backend::Interp, target).unwrap();
                 let size = dtype.size() as isize;
                 for width in [1, 3, 4, 5, 15, 16, 17, 31, 32, 33, 63, 100, 255, 256, 257, 511, 512, 513, 1100] {
