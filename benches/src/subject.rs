@@ -63,10 +63,11 @@ impl Subject {
     }
 }
 
-/// An array in a folder.
+/// An array in a folder, in memory of its own, as the peers have it: a file that is mapped has small pages.
 pub(crate) fn read(folder: &Path, name: &str) -> Result<Tensor, String> {
     let path = folder.join(format!("{name}.npy"));
-    npy::read(&path).map_err(|e| format!("{}: {e}", path.display()))
+    let mapped = npy::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    mapped.to_owned_copy().map_err(|e| e.to_string())
 }
 
 /// Whether a result is the expected one, up to what another order of summation and another last bit of functions make

@@ -17,8 +17,8 @@ use smallvec::SmallVec;
 
 /// The most runs that are looked at together: chains that do not depend on one another may be interleaved.
 const OPEN: usize = 4;
-/// The share of the second-level cache that the rows of a chunk may take. The rest is for the next rows to arrive in.
-const SHARE: usize = 4;
+/// The share of the second-level cache that the rows of a chunk may take (one in so many). The rest is for the next rows to arrive in.
+const SHARE: usize = 2;
 /// The most rows of a chunk.
 const MOST_ROWS: usize = 4096;
 

@@ -318,7 +318,8 @@ impl Code {
     #[cfg(target_arch = "x86_64")]
     fn suits_around(&self, slab: &Slab) -> bool {
         use crate::kernel::Role;
-        let aligned = |bits: u64| bits.is_multiple_of(crate::wide::ALIGN);
+        let vector = u64::from(self.target.vector_bits()) / 8;
+        let aligned = |bits: u64| bits.is_multiple_of(vector);
         let outputs = self.kernel.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output);
         let mut outputs = outputs.map(|(i, _)| slab.operand(i));
         self.backend() == Backend::Wide

@@ -55,15 +55,12 @@ use std::sync::Mutex;
 pub(crate) enum Mode<'a> {
     /// They are stored.
     Plain,
-    /// They are stored around the caches: rows of outputs begin at multiples of [`ALIGN`], and who runs the code sees to
+    /// They are stored around the caches: rows of outputs begin at multiples of a vector, and who runs the code sees to
     /// the fence.
     Around,
     /// They are combined, along each row; the code stores one state a row for each output.
     Fold(&'a [Join]),
 }
-
-/// What rows of outputs begin at multiples of where they are written around the caches: the widest vector.
-pub(crate) const ALIGN: u64 = 64;
 
 /// The longest lane program, in vector operations of a round, that is worth the allocator's time.
 const MAX_INSTRUCTIONS: usize = 20_000;
