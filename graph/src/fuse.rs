@@ -6,8 +6,8 @@
 //! decides.
 //!
 //! **Cost rule.** With `c` the cost of computing one element (the op table's units, of the node and all that is inline
-//! below it) and `r` the bytes read for it, a node of `E` elements of `w` bytes whose `k` owners iterate over
-//! `E1 … Ek` elements is inline if
+//! below it) and `r` the bytes read for it (none where a view repeats them often: they are in the cache), a node of `E`
+//! elements of `w` bytes whose `k` owners iterate over `E1 … Ek` elements is inline if
 //!
 //! ```text
 //! (E1 + … + Ek) * (c + r)  <=  E * (c + r + w) + (E1 + … + Ek) * w + KERNEL
@@ -37,6 +37,8 @@ pub const MAX_WEIGHT: u32 = 1000;
 const MAX_ROOTS: usize = 8;
 /// The most places a node is computed again in.
 const MAX_OWNERS: usize = 8;
+/// How often something stored is read again, at least, so that it is in the cache when it is.
+const REPEATED: usize = 16;
 /// What starting one more kernel costs, in units.
 const KERNEL: u64 = 4000;
 
@@ -235,7 +237,9 @@ pub fn fuse(graph: &Graph, options: FuseOptions) -> Fusion {
         let mut n = 0u32;
         for o in &operands {
             if natural(*o) || required[o.index()] {
-                r = r.saturating_add(graph.node(*o).dtype.size() as u32);
+                let from = graph.node(*o);
+                let repeated = from.shape.elements().saturating_mul(REPEATED) <= node.shape.elements();
+                r = r.saturating_add(if repeated { 0 } else { from.dtype.size() as u32 });
                 n = n.saturating_add(1);
             } else {
                 w = w.saturating_add(weight[o.index()]);
