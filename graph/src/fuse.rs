@@ -6,8 +6,8 @@
 //! decides.
 //!
 //! **Cost rule.** With `c` the cost of computing one element (the op table's units, of the node and all that is inline
-//! below it) and `r` the bytes read for it (none where a view repeats them often: they are in the cache), a node of `E`
-//! elements of `w` bytes whose `k` owners iterate over `E1 … Ek` elements is inline if
+//! below it) and `r` the bytes read for it (neither where a view repeats elements often: those are stored, and in the
+//! cache), a node of `E` elements of `w` bytes whose `k` owners iterate over `E1 … Ek` elements is inline if
 //!
 //! ```text
 //! (E1 + … + Ek) * (c + r)  <=  E * (c + r + w) + (E1 + … + Ek) * w + KERNEL
@@ -236,10 +236,13 @@ pub fn fuse(graph: &Graph, options: FuseOptions) -> Fusion {
         let mut r = 0u32;
         let mut n = 0u32;
         for o in &operands {
-            if natural(*o) || required[o.index()] {
-                let from = graph.node(*o);
-                let repeated = from.shape.elements().saturating_mul(REPEATED) <= node.shape.elements();
-                r = r.saturating_add(if repeated { 0 } else { from.dtype.size() as u32 });
+            let from = graph.node(*o);
+            let repeated = from.shape.elements().saturating_mul(REPEATED) <= node.shape.elements();
+            if repeated && matches!(node.op, Op::View(_)) && !matches!(from.op, Op::Const(_) | Op::Iota) {
+                // In the cache, and stored if it is worth anything: see below.
+                n = n.saturating_add(1);
+            } else if natural(*o) || required[o.index()] {
+                r = r.saturating_add(from.dtype.size() as u32);
                 n = n.saturating_add(1);
             } else {
                 w = w.saturating_add(weight[o.index()]);
