@@ -150,7 +150,7 @@ impl Form {
             Form::Clif(compiled) => unsafe { compiled.run(slab.words()) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Form::Wide(compiled) => unsafe { compiled.run(slab) },
+            Form::Wide(compiled) => unsafe { compiled.run(slab.words()) },
         }
     }
 }

@@ -39,7 +39,7 @@ mod plan;
 mod select;
 
 use crate::code::CodeError;
-use crate::kernel::{Class, Kernel, Role, Slab};
+use crate::kernel::Kernel;
 use crate::reduce::Join;
 use crate::target::Target;
 use cranelift_codegen::ir::{AbiParam, Signature, types};
@@ -71,10 +71,6 @@ pub(crate) struct Compiled {
     start: usize,
     size: usize,
     offset: usize,
-    /// How many operands there are.
-    operands: usize,
-    /// The operand whose alignment matters, and to how many bytes.
-    aligned: Option<(usize, usize)>,
     /// Owns the memory of the code. Locked only to be dropped.
     module: Mutex<Option<JITModule>>,
 }
@@ -101,9 +97,7 @@ impl Compiled {
             return Err(CodeError::Compiler(why));
         }
         let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
-        let (code, plan) = assemble(kernel, target.vector_bits() == 512, mode).map_err(CodeError::Compiler)?;
-        let input = kernel.operands.iter().position(|o| o.role == Role::Input && o.class == Class::Contiguous);
-        let aligned = input.filter(|_| plan.reload).map(|i| (i, target.vector_bits() as usize / 8));
+        let code = assemble(kernel, target.vector_bits() == 512, mode).map_err(CodeError::Compiler)?;
         let mut module = JITModule::new(JITBuilder::with_isa(isa.clone(), default_libcall_names()));
         match define(&mut module, isa, &code.bytes) {
             Ok(start) => {
@@ -111,15 +105,7 @@ impl Compiled {
                 // SAFETY: the code was just encoded for this signature, and stays until `drop`.
                 let entry = unsafe { std::mem::transmute::<usize, unsafe extern "sysv64" fn(*const u64)>(entry) };
                 let (start, size) = (start as usize, code.bytes.len());
-                Ok(Compiled {
-                    entry,
-                    start,
-                    size,
-                    offset: code.entry,
-                    operands: kernel.operands.len(),
-                    aligned,
-                    module: Mutex::new(Some(module)),
-                })
+                Ok(Compiled { entry, start, size, offset: code.entry, module: Mutex::new(Some(module)) })
             }
             Err(error) => {
                 // SAFETY: nothing of the module has been called or will be.
@@ -129,27 +115,13 @@ impl Compiled {
         }
     }
 
-    /// Runs the code on a slab.
+    /// Runs the code on the words of a slab.
     ///
     /// # Safety
     /// As for [`Code::run`](crate::Code::run).
-    pub(crate) unsafe fn run(&self, slab: &Slab) {
+    pub(crate) unsafe fn run(&self, words: &[u64]) {
         // SAFETY: by the contract of this function; the code reads no more words than the kernel has operands for.
-        let call = |slab: &Slab| unsafe { (self.entry)(slab.words().as_ptr()) };
-        match self.aligned.map_or(0, |(operand, bytes)| before_aligned(slab, operand, bytes)) {
-            0 => call(slab),
-            first => {
-                let mut part = slab.clone();
-                part.set_extents(first, 1);
-                call(&part);
-                part.set_extents(slab.n0() - first, 1);
-                for i in 0..self.operands {
-                    let (base, s0, _) = slab.operand(i);
-                    part.set_base(i, base.wrapping_add((s0 * first as isize) as u64));
-                }
-                call(&part);
-            }
-        }
+        unsafe { (self.entry)(words.as_ptr()) };
     }
 
     /// The machine code, with the constants that stand before it.
@@ -174,17 +146,8 @@ impl Drop for Compiled {
     }
 }
 
-/// The elements before the first that is aligned, if it pays to run them apart.
-fn before_aligned(slab: &Slab, operand: usize, bytes: usize) -> usize {
-    const LEAST: usize = 512;
-    let (base, size, _) = slab.operand(operand);
-    let (off, size) = (base as usize % bytes, size as usize);
-    let apart = off != 0 && slab.n1() == 1 && slab.n0() >= LEAST && size > 0 && off.is_multiple_of(size);
-    if apart { (bytes - off) / size } else { 0 }
-}
-
 /// Makes the bytes of a kernel.
-fn assemble(kernel: &Kernel, evex: bool, mode: Mode<'_>) -> Result<(encode::Encoded, plan::Plan), String> {
+fn assemble(kernel: &Kernel, evex: bool, mode: Mode<'_>) -> Result<encode::Encoded, String> {
     let (width, registers) = if evex { (64, 32) } else { (32, 16) };
     let (plan, taken) = match mode {
         Mode::Plain | Mode::Around => (plan::Plan::new(kernel, width, registers), 0),
@@ -203,19 +166,18 @@ fn assemble(kernel: &Kernel, evex: bool, mode: Mode<'_>) -> Result<(encode::Enco
     if body.insts.len() > MAX_INSTRUCTIONS {
         return Err(format!("{} instructions are more than registers are allocated for", body.insts.len()));
     }
-    let code = CONTEXT.with_borrow_mut(|context| {
+    CONTEXT.with_borrow_mut(|context| {
         let options = RegallocOptions { validate_ssa: cfg!(debug_assertions), ..RegallocOptions::default() };
         let output = regalloc2::run_with_ctx(&body, &encode::environment(evex, taken), &options, context)
             .map_err(|e| format!("register allocation: {e:?}"))?;
         encode::encode(&body, output, plan.rounds, &pool.bytes, tail_table)
-    })?;
-    Ok((code, plan))
+    })
 }
 
 /// The code of a kernel for vectors of 512 bits, whatever this CPU has: its instructions, none of them invalid.
 #[cfg(test)]
 pub(crate) fn encode_512(kernel: &Kernel, mode: Mode<'_>) -> Result<Vec<iced_x86::Instruction>, String> {
-    let (code, _) = assemble(kernel, true, mode)?;
+    let code = assemble(kernel, true, mode)?;
     let mut decoder = iced_x86::Decoder::with_ip(64, &code.bytes[code.entry..], code.entry as u64, 0);
     let instructions: Vec<_> = decoder.iter().collect();
     match instructions.iter().find(|i| i.is_invalid()) {

@@ -14,8 +14,8 @@ const SHORT: usize = 24;
 const LONG: usize = 700;
 
 /// Vectors of a round of a program that is one chain. What waits for the chain fills the scheduler, so a round hardly
-/// overlaps with the next: with operations that take three or four cycles, eight vectors have more than two ready in each.
-const CHAIN_UNROLL: usize = 8;
+/// overlaps with the next: operations that take three or four cycles need several independent chains.
+const CHAIN_UNROLL: usize = 6;
 
 /// The operations of such a program.
 const CHAIN: std::ops::RangeInclusive<usize> = 6..=24;
@@ -45,9 +45,6 @@ pub(super) struct Plan {
     pub(super) folded: Vec<bool>,
     /// Constants that stay in registers through the loops, the most used first.
     pub(super) hoisted: Vec<ValueId>,
-    /// Whether the main loop reads its one input again for each use: all registers are needed for more than that. Reads
-    /// then bound its speed, and the input had better be aligned.
-    pub(super) reload: bool,
     pub(super) rounds: Rounds,
 }
 
@@ -73,15 +70,7 @@ impl Plan {
         let mut uses = uses(kernel);
         let folded = fold(kernel, &mut uses);
         let (invariant, size) = (invariant(kernel), sizes(kernel));
-        Plan {
-            uses,
-            invariant,
-            size,
-            folded,
-            hoisted: Vec::new(),
-            reload: false,
-            rounds: Rounds { lanes: 0, single: 0 },
-        }
+        Plan { uses, invariant, size, folded, hoisted: Vec::new(), rounds: Rounds { lanes: 0, single: 0 } }
     }
 
     /// Lanes of a vector of the widest.
@@ -98,11 +87,10 @@ impl Plan {
         let spans = spans(kernel, &plan.uses);
         let work = plan.work(kernel, single, width);
         if plan.is_chain(kernel, work, width / single) {
-            // A result takes the register of what it is made of; what is loaded is read again for each use.
-            let used = CHAIN_UNROLL + plan.row_values(kernel) + 1;
-            if used < registers {
+            // The input stays in registers, and a result takes the register of what it is made of.
+            let used = 2 * CHAIN_UNROLL + plan.row_values(kernel) + 1;
+            if used <= registers {
                 plan.rounds = Rounds { lanes: single * CHAIN_UNROLL, single };
-                plan.reload = true;
                 plan.hoisted = plan.constants(kernel, registers - used);
                 return plan;
             }

@@ -305,8 +305,7 @@ impl<'a> Selector<'a> {
         }
         let slot = if self.plan.invariant[v] { &self.fixed[v] } else { &self.values[v] };
         let lanes = slot.as_ref().expect("values are computed in order").clone();
-        let stays = self.plan.reload && !self.tail && !self.plan.invariant[v];
-        if inst.prim == Prim::Load && self.plan.uses[v] > 1 && !stays {
+        if inst.prim == Prim::Load && self.plan.uses[v] > 1 {
             let lanes = self.in_registers(lanes);
             if !self.plan.invariant[v] {
                 self.values[v] = Some(lanes.clone());
