@@ -81,8 +81,9 @@ fn head(record: &Record, out: &mut String) {
     let m = &record.machine;
     *out += "Lazuli and its peers by turns in one run on one machine: only ratios within a run mean much. Times are of\n\
              the best of many samples. `compute` builds the expression, call by call as a program does, and computes it, each\n\
-             time anew; `call` calls a `Function` made once, `call_1` with one thread. `numba` and `ndarray` are loops fused by hand; with `_out`\n\
-             they write into one array again and again. Each result was compared with NumPy's before it was timed.\n\n";
+             time anew; `call` calls a `Function` made once, `call_1` with one thread. `numba` and `ndarray` are loops\n\
+             fused by hand; with `_out` they write into one array again and again. Each result was compared with\n\
+             NumPy's before it was timed.\n\n";
     let changes = if m.dirty { ", with changes" } else { "" };
     let versions: Vec<String> = m.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     *out += &format!("- machine: {}, {} threads, {}\n", m.cpu, m.threads, m.os);

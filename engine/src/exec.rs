@@ -8,7 +8,7 @@ use crate::cost;
 use crate::error::{Error, Result};
 use crate::plan::{Launchable, Plan, Source, Step};
 use crate::{reduce, scan};
-use lazuli_jit::{Code, Launch, Memory, Role};
+use lazuli_jit::{Launch, Memory, Role};
 use lazuli_runtime::matmul::matmul;
 use lazuli_runtime::threads::{Threads, together};
 use lazuli_runtime::{Buffer, Tensor};
@@ -142,11 +142,7 @@ impl Plan {
                 Step::Reduce { run: launchable, kept, outer, inner, sinks } => {
                     let mut out = memory.allocate(sinks.iter().map(|s| s.slot))?;
                     {
-                        let code = match launchable.folding(config) {
-                            Some(code) => code,
-                            None => launchable.kernel.code(config, launchable.layout.elements())?,
-                        };
-                        let launch = memory.bind(launchable, &slots, &mut [], &[], code)?;
+                        let launch = memory.bind(launchable, &slots, &mut [], &[], &run)?;
                         let mut outs = writable(&mut out)?;
                         let task = reduce::Task::new(&run, &launch, launchable, sinks);
                         task.run(*kept, *outer, *inner, &mut outs)?;
@@ -156,8 +152,7 @@ impl Plan {
                 Step::Scan { run: launchable, kept, outer, sinks } => {
                     let mut out = memory.allocate(sinks.iter().map(|s| s.slot))?;
                     {
-                        let code = launchable.kernel.code(config, launchable.layout.elements())?;
-                        let launch = memory.bind(launchable, &slots, &mut [], &[], code)?;
+                        let launch = memory.bind(launchable, &slots, &mut [], &[], &run)?;
                         let mut outs = writable(&mut out)?;
                         scan::run(&run, &launch, launchable, *kept, *outer, sinks, &mut outs)?;
                     }
@@ -224,7 +219,7 @@ impl Plan {
             buffers.push(Some(Buffer::alloc(self.slots[slot as usize].bytes)?));
         }
         {
-            let code = launchable.kernel.code(run.config, launchable.layout.elements())?;
+            let code = launchable.code(run.config)?;
             let mut outs = buffers.iter_mut().flatten();
             let memory = launchable.accesses.iter().map(|a| match a.source {
                 Source::Index | Source::Scratch => Memory::Nothing,
@@ -296,11 +291,12 @@ impl<'a> Slots<'a> {
         slots: &'m [Option<Buffer>],
         outs: &'m mut [(u32, Buffer)],
         in_place: &[(u32, u32)],
-        code: &'m Code,
+        state: &Run<'_>,
     ) -> Result<Launch<'m>>
     where
         'a: 'm,
     {
+        let code = run.code(state.config)?;
         let operands = &run.kernel.kernel().operands;
         let mut outs = outs.iter_mut();
         let memory = run.accesses.iter().zip(operands).enumerate().map(|(i, (a, operand))| {
@@ -353,8 +349,7 @@ impl<'a> Slots<'a> {
             };
             buffers.push((slot, buffer));
         }
-        let code = run.kernel.code(state.config, run.layout.elements())?;
-        state.launch(run, self.bind(run, slots, &mut buffers, &reused, code)?)?;
+        state.launch(run, self.bind(run, slots, &mut buffers, &reused, state)?)?;
         for (slot, buffer) in buffers {
             slots[slot as usize] = Some(buffer);
         }

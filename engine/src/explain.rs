@@ -164,6 +164,9 @@ impl Explanation {
             };
             writeln!(f, "  operand {i}: {role} {} {class}, {source}, strides {:?}", o.dtype, a.strides.as_slice())?;
         }
+        if run.around {
+            writeln!(f, "  outputs are larger than the last cache, and written around it where rows are aligned")?;
+        }
         writeln!(f, "  kernel: {} lane instructions, cost {} an element", kernel.insts.len(), run.kernel.weight())?;
         if self.level >= Level::Kernel {
             indented(f, "lane program", &kernel.to_string())?;

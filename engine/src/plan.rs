@@ -12,7 +12,7 @@ use crate::lower::{self, Loops, Lowering};
 use crate::rows::{self, Rejected, RowRun};
 use lazuli_graph::passes::{self, Options, Report};
 use lazuli_graph::{DType, FuseOptions, Fusion, Graph, Group, GroupKind, Home, NodeId, Op, Shape, fuse};
-use lazuli_jit::{Accessed, Code, Precision, Reduction, Role, Scan, Strides};
+use lazuli_jit::{Accessed, Code, Operand, Precision, Reduction, Role, Scan, Strides};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -91,9 +91,16 @@ impl Launchable {
         (self.layout.elements() as u64).saturating_mul(self.kernel.cost())
     }
 
-    /// The code that reduces what the kernel computes as well, if there is such code and it pays.
-    pub(crate) fn folding(&self, config: &Config) -> Option<&Code> {
-        if self.folds { self.kernel.folding(config, self.layout.elements()) } else { None }
+    /// The code to run: that which reduces what the kernel computes as well, if there is such code and it pays.
+    ///
+    /// # Errors
+    /// As for [`CachedKernel::code`].
+    pub(crate) fn code(&self, config: &Config) -> Result<&Code> {
+        let elements = self.layout.elements();
+        match if self.folds { self.kernel.folding(config, elements) } else { None } {
+            Some(code) => Ok(code),
+            None => self.kernel.code(config, elements),
+        }
     }
 }
 
@@ -459,6 +466,29 @@ impl Step {
 /// A kernel into scratch, the ends of its loop segments, and what becomes of the scratch.
 type Sinks<T> = (Launchable, SmallVec<[usize; 3]>, Vec<Sink<T>>);
 
+/// The reductions of a kernel's outputs, one for each.
+#[derive(Clone, Copy)]
+struct Reduced<'a> {
+    by: &'a [Reduction],
+    /// Whether the last axis is reduced.
+    inner: bool,
+}
+
+impl Reduced<'_> {
+    /// What a kernel of these accesses may do as well, and whether the loops are those that it then has.
+    fn folds(self, accesses: &[Access], loops: &Loops) -> (Folds, bool) {
+        let (kept, outer, all) = match *loops.ends {
+            [kept, outer, all] => (kept, outer, all),
+            _ => return Default::default(),
+        };
+        // Rows of one loop, each for a result of its own; or one loop of rows and one of columns.
+        let suits = all == outer + 1 && outer == kept + usize::from(!self.inner);
+        let fixed = |a: &Access| !suits || a.strides[kept] == 0;
+        let fixed = (!self.inner).then(|| accesses.iter().map(fixed).collect());
+        (Folds { reductions: SmallVec::from_slice(self.by), fixed }, suits)
+    }
+}
+
 struct Planner<'a> {
     graph: &'a Graph,
     fusion: &'a Fusion,
@@ -531,7 +561,7 @@ impl Planner<'_> {
         );
         let axes: Vec<usize> = (0..shape.rank()).collect();
         let lowered = lowering.finish(&[&axes]);
-        let (run, _) = self.launchable(lowered, 1, vec![id], (&[], true))?;
+        let (run, _) = self.launchable(lowered, 1, vec![id], None)?;
         self.steps.push(Step::Map { run, in_place: SmallVec::new() });
         Ok(place)
     }
@@ -541,7 +571,7 @@ impl Planner<'_> {
         (mut kernel, accesses, loops): (lazuli_jit::Kernel, Vec<Access>, Loops),
         weight: u32,
         nodes: Vec<NodeId>,
-        (folds, inner): (&[Reduction], bool),
+        reduced: Option<Reduced<'_>>,
     ) -> Result<(Launchable, SmallVec<[usize; 3]>)> {
         if self.config.precision == Precision::Fast {
             lazuli_jit::lower::contract(&mut kernel);
@@ -563,24 +593,14 @@ impl Planner<'_> {
         let layout = lazuli_jit::Layout::new(&kernel.operands, &loops.extents, accessed)?;
         let outputs = kernel.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output);
         let copied = outputs.map(|(i, _)| kernel.copied(i)).collect();
-        // Rows of one loop, each for a result of its own; or one loop of rows and one of columns.
-        let rows = match *loops.ends {
-            [kept, outer, all] if inner => kept == outer && all == outer + 1,
-            [kept, outer, all] => outer == kept + 1 && all == outer + 1,
-            _ => false,
-        };
-        let along = loops.ends.get(1).and_then(|outer| outer.checked_sub(1)).filter(|_| !inner);
-        let fixed = |a: &Access| along.and_then(|loop_| a.strides.get(loop_)).is_none_or(|&s| s == 0);
-        let fixed = (!inner && !folds.is_empty()).then(|| accesses.iter().map(fixed).collect());
-        let folds = Folds { reductions: SmallVec::from_slice(folds), fixed };
+        let (folds, suits) = reduced.map_or_else(Default::default, |r| r.folds(&accesses, &loops));
         let kernel = kernels::lookup(kernel, folds, self.config.target, weight);
-        let outputs = kernel.kernel().operands.iter().filter(|o| o.role == Role::Output);
-        let element: usize = outputs.map(|o| o.dtype.size()).sum();
+        let written = |(a, o): (&Access, &Operand)| o.role == Role::Output && matches!(a.source, Source::Slot(_));
+        let operands = accesses.iter().zip(&kernel.kernel().operands);
+        let element: usize = operands.filter(|&both| written(both)).map(|(a, _)| a.dtype.size()).sum();
         let around = layout.elements().saturating_mul(element) >= cost::around();
-        Ok((
-            Launchable { kernel, extents: loops.extents, accesses, layout, copied, around, folds: rows, nodes },
-            loops.ends,
-        ))
+        let extents = loops.extents;
+        Ok((Launchable { kernel, extents, accesses, layout, copied, around, folds: suits, nodes }, loops.ends))
     }
 
     fn group(&mut self, group: &Group) -> Result<()> {
@@ -602,7 +622,7 @@ impl Planner<'_> {
                     _ => unreachable!("a group of reductions holds reductions"),
                 };
                 let (run, ends, sinks) =
-                    self.sinks(group, &segments, make, |all| if exact { &[] } else { all }, inner)?;
+                    self.sinks(group, &segments, make, |all| (!exact).then_some(Reduced { by: all, inner }))?;
                 let slots: Vec<Slot> = sinks.iter().map(|s| s.slot).collect();
                 self.steps.push(Step::Reduce { run, kept: ends[0], outer: ends[1], inner, sinks });
                 self.place_results(group, &slots)
@@ -614,7 +634,7 @@ impl Planner<'_> {
                     Op::Scan(op, _) => Scan::new(*op, dtype),
                     _ => unreachable!("a group of scans holds scans"),
                 };
-                let (run, ends, sinks) = self.sinks(group, &segments, make, |_| &[], false)?;
+                let (run, ends, sinks) = self.sinks(group, &segments, make, |_| None)?;
                 let slots: Vec<Slot> = sinks.iter().map(|s| s.slot).collect();
                 self.steps.push(Step::Scan { run, kept: ends[0], outer: ends[1], sinks });
                 self.place_results(group, &slots)
@@ -663,7 +683,7 @@ impl Planner<'_> {
             places.push((id, place, shape.elements() * dtype.size()));
         }
         let lowered = lowering.finish(&[&order]);
-        let (run, _) = self.launchable(lowered, group.weight, group.roots.clone(), (&[], true))?;
+        let (run, _) = self.launchable(lowered, group.weight, group.roots.clone(), None)?;
         self.slots.resize(self.slots.len() + copies, SlotInfo::default());
         for pack in packed {
             let mut lowering = self.lowering(shape);
@@ -676,7 +696,7 @@ impl Planner<'_> {
                     self.slots[slot as usize].bytes = pack.bytes;
                 }
             }
-            let (run, _) = self.launchable(lowered, weight, group.roots.clone(), (&[], true))?;
+            let (run, _) = self.launchable(lowered, weight, group.roots.clone(), None)?;
             self.steps.push(Step::Map { run, in_place: SmallVec::new() });
         }
         self.steps.push(Step::Map { run, in_place: SmallVec::new() });
@@ -687,15 +707,14 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Lowers the operands of reductions or scans into scratch outputs, equal operands into one. `folds` tells those
-    /// that the kernel may do as well; `inner` says whether the last axis is reduced.
+    /// Lowers the operands of reductions or scans into scratch outputs, equal operands into one. `reduced` tells
+    /// what the kernel may do as well.
     fn sinks<T>(
         &mut self,
         group: &Group,
         segments: &[Vec<usize>; 3],
         make: impl Fn(&Op, DType) -> T,
-        folds: impl Fn(&[T]) -> &[Reduction],
-        inner: bool,
+        reduced: impl Fn(&[T]) -> Option<Reduced<'_>>,
     ) -> Result<Sinks<T>> {
         let mut lowering = self.lowering(&group.shape);
         let mut scratch = Vec::new();
@@ -723,8 +742,8 @@ impl Planner<'_> {
         let lowered = lowering.finish(&[&segments[0], &segments[1], &segments[2]]);
         let ops: Vec<T> = made.iter().map(|&(id, _, dtype)| make(&self.graph.node(id).op, dtype)).collect();
         // In the order of the outputs, if each has one.
-        let folds = if scratch.len() == ops.len() { folds(&ops) } else { &[] };
-        let (run, ends) = self.launchable(lowered, group.weight, group.roots.clone(), (folds, inner))?;
+        let reduced = if scratch.len() == ops.len() { reduced(&ops) } else { None };
+        let (run, ends) = self.launchable(lowered, group.weight, group.roots.clone(), reduced)?;
         let mut sinks = Vec::new();
         for ((id, scratch, dtype), op) in made.into_iter().zip(ops) {
             let node = self.graph.node(id);

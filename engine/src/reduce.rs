@@ -310,36 +310,23 @@ impl<'a> Task<'a> {
             }
             return Ok(());
         }
-        let piece = |row: usize, range: Range<usize>, trees: &mut [Tree]| -> Result<()> {
-            let most = FOLDED * block;
-            let mut states = self.state_words(range.len().min(most).div_ceil(block));
-            for start in range.clone().step_by(most) {
-                let end = (start + most).min(range.end);
-                self.launch.fold(split, row..row + 1, start..end, block, &mut state_bytes(&mut states));
-                let blocks = (end - start).div_ceil(block);
-                for ((s, states), tree) in self.sinks.iter().zip(state_bytes(&mut states)).zip(&mut *trees) {
-                    s.op.push_all(&mut states[..blocks * s.op.state_size()], tree);
-                }
-                self.run.advance(end - start)?;
-            }
-            Ok(())
-        };
-        let (mut trees, mut partial) = (self.trees(), self.partial());
+        let most = FOLDED * block;
+        let fresh = || self.state_words(i.min(most).div_ceil(block));
+        let (mut states, mut trees, mut partial) = (fresh(), self.trees(), self.partial());
         for (at, row) in rows.enumerate() {
-            // Tiles hold a power of two of blocks, so whole tiles make whole subtrees.
-            let ranges = if threads <= 1 { Vec::new() } else { self.subtrees(i.div_ceil(self.tile), threads) };
-            if ranges.len() <= 1 {
-                piece(row, 0..i, &mut trees)?;
-            } else {
-                let parts = self.collect(&ranges, threads, |range| {
-                    let (mut trees, mut partial) = (self.trees(), self.partial());
-                    piece(row, range.start * self.tile..(range.end * self.tile).min(i), &mut trees)?;
-                    self.fold(&mut trees, &mut partial);
-                    Ok(partial)
-                })?;
-                parts.into_iter().for_each(|mut part| self.push(&mut trees, &mut part));
-            }
-            self.fold(&mut trees, &mut partial);
+            let piece = |states: &mut SmallVec<[Words; 1]>, range: Range<usize>, trees: &mut [Tree]| {
+                for start in range.clone().step_by(most) {
+                    let end = (start + most).min(range.end);
+                    self.launch.fold(split, row..row + 1, start..end, block, &mut state_bytes(states));
+                    let blocks = (end - start).div_ceil(block);
+                    for ((s, states), tree) in self.sinks.iter().zip(state_bytes(states)).zip(&mut *trees) {
+                        s.op.push_all(&mut states[..blocks * s.op.state_size()], tree);
+                    }
+                    self.run.advance(end - start)?;
+                }
+                Ok(())
+            };
+            self.pieces(i, threads, &mut states, fresh, piece, &mut trees, &mut partial)?;
             self.finish(&partial, at, i, outs);
         }
         Ok(())
@@ -369,9 +356,9 @@ impl<'a> Task<'a> {
 
     /// The state of one run of `i` elements, the first of which has position `first`.
     #[allow(clippy::too_many_arguments)]
-    fn sequence(
-        &self,
-        values: &mut Values<'_>,
+    fn sequence<'t>(
+        &'t self,
+        values: &mut Values<'t>,
         row: usize,
         first: usize,
         i: usize,
@@ -379,25 +366,40 @@ impl<'a> Task<'a> {
         trees: &mut [Tree],
         partial: &mut Partial,
     ) -> Result<()> {
-        let piece = |values: &mut Values<'_>, range: Range<usize>, trees: &mut [Tree]| -> Result<()> {
-            for start in range.clone().step_by(values.most) {
-                let end = (start + values.most).min(range.end);
+        let (split, most) = (values.split, values.most);
+        let piece = |values: &mut Values<'_>, range: Range<usize>, trees: &mut [Tree]| {
+            for start in range.clone().step_by(most) {
+                let end = (start + most).min(range.end);
                 values.each(row..row + 1, start..end, |j, s, (data, _)| {
                     s.op.blocks(data, (first + start) as u64, &mut trees[j]);
                 })?;
             }
             Ok(())
         };
+        self.pieces(i, threads, values, || self.values(split, most), piece, trees, partial)
+    }
+
+    /// The state of `i` elements: `piece` adds those of a range to trees, on several threads where that pays, each with
+    /// what `fresh` makes for it.
+    #[allow(clippy::too_many_arguments)]
+    fn pieces<S>(
+        &self,
+        i: usize,
+        threads: usize,
+        own: &mut S,
+        fresh: impl Fn() -> S + Sync,
+        piece: impl Fn(&mut S, Range<usize>, &mut [Tree]) -> Result<()> + Sync,
+        trees: &mut [Tree],
+        partial: &mut Partial,
+    ) -> Result<()> {
         // Tiles hold a power of two of blocks, so whole tiles make whole subtrees.
         let ranges = if threads <= 1 { Vec::new() } else { self.subtrees(i.div_ceil(self.tile), threads) };
         if ranges.len() <= 1 {
-            piece(values, 0..i, trees)?;
+            piece(own, 0..i, trees)?;
         } else {
-            let (split, most) = (values.split, values.most);
             let parts = self.collect(&ranges, threads, |range| {
-                let mut values = self.values(split, most);
-                let (mut trees, mut partial) = (self.trees(), self.partial());
-                piece(&mut values, range.start * self.tile..(range.end * self.tile).min(i), &mut trees)?;
+                let (mut own, mut trees, mut partial) = (fresh(), self.trees(), self.partial());
+                piece(&mut own, range.start * self.tile..(range.end * self.tile).min(i), &mut trees)?;
                 self.fold(&mut trees, &mut partial);
                 Ok(partial)
             })?;

@@ -17,7 +17,8 @@ use smallvec::SmallVec;
 
 /// The most runs that are looked at together: chains that do not depend on one another may be interleaved.
 const OPEN: usize = 4;
-/// The share of the second-level cache that the rows of a chunk may take (one in so many). The rest is for the next rows to arrive in.
+/// The share of the second-level cache that the rows of a chunk may take: one in so many. The rest is for the next rows
+/// to arrive in.
 const SHARE: usize = 2;
 /// The most rows of a chunk.
 const MOST_ROWS: usize = 4096;
@@ -344,11 +345,7 @@ impl RowRun {
         let mut codes: SmallVec<[&Code; 8]> = SmallVec::new();
         for step in &self.steps {
             let Some(run) = step.run() else { continue };
-            let folding = run.folding(config).filter(|_| rows_of(step) == Some(self.rows));
-            codes.push(match folding {
-                Some(code) => code,
-                None => run.kernel.code(config, elements(run))?,
-            });
+            codes.push(run.code(config)?);
         }
         let mut rows = layout.bind(codes, memories)?;
         if self.steps.last().and_then(Step::run).is_some_and(|run| run.around) {

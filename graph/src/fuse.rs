@@ -6,7 +6,7 @@
 //! decides.
 //!
 //! **Cost rule.** With `c` the cost of computing one element (the op table's units, of the node and all that is inline
-//! below it) and `r` the bytes read for it (neither where a view repeats elements often: those are stored, and in the
+//! below it) and `r` the bytes read for it (neither where a view repeats a few elements often: those are stored, and in the
 //! cache), a node of `E` elements of `w` bytes whose `k` owners iterate over `E1 … Ek` elements is inline if
 //!
 //! ```text
@@ -37,8 +37,9 @@ pub const MAX_WEIGHT: u32 = 1000;
 const MAX_ROOTS: usize = 8;
 /// The most places a node is computed again in.
 const MAX_OWNERS: usize = 8;
-/// How often something stored is read again, at least, so that it is in the cache when it is.
+/// How often something stored is read again, at least, and its most bytes, so that it is in the cache when it is.
 const REPEATED: usize = 16;
+const CACHED: usize = 1 << 20;
 /// What starting one more kernel costs, in units.
 const KERNEL: u64 = 4000;
 
@@ -237,7 +238,9 @@ pub fn fuse(graph: &Graph, options: FuseOptions) -> Fusion {
         let mut n = 0u32;
         for o in &operands {
             let from = graph.node(*o);
-            let repeated = from.shape.elements().saturating_mul(REPEATED) <= node.shape.elements();
+            let elements = from.shape.elements();
+            let repeated = elements.saturating_mul(REPEATED) <= node.shape.elements()
+                && elements.saturating_mul(from.dtype.size()) <= CACHED;
             if repeated && matches!(node.op, Op::View(_)) && !matches!(from.op, Op::Const(_) | Op::Iota) {
                 // In the cache, and stored if it is worth anything: see below.
                 n = n.saturating_add(1);

@@ -113,3 +113,25 @@ fn more_signatures_than_a_function_keeps() {
         }
     }
 }
+
+/// What no reader of results could see: which code runs.
+#[test]
+fn kernels_reduce_and_large_outputs_go_around_the_caches() {
+    let explain = |a: Array| a.explain_at(lazuli::Level::Asm).unwrap().to_string();
+    let x = Array::arange(100_000).astype(f64) * 0.5;
+    let table = Array::arange(100_000).reshape([1000, 100]).astype(f64);
+    let (row, column, both) = (x.sum(All), (&table * 2.0).sum(Axis(0)), (&table * 2.0).sum(&[0i64, 1][..]));
+    let wide = lazuli::Backend::Wide.why_not(lazuli::Target::detect()).is_none();
+    for sum in [row, column, both] {
+        assert_eq!(explain(sum).contains("with the reduction"), wide);
+    }
+    // More columns to reduce than one loop has, and a state that is a pair.
+    let cube = Array::arange(120).reshape([2, 3, 20]).astype(f64);
+    for other in [(&cube * cube.flip(Axis(2))).sum(&[0i64, 2][..]), x.argmax(All)] {
+        assert!(!explain(other).contains("with the reduction"));
+    }
+    // Nothing is computed here; no cache holds a tebibyte.
+    let large = Array::arange(1 << 37).astype(f64) * 0.5;
+    assert!(explain(large.clone()).contains("written around it"));
+    assert!(!explain(large.sum(All)).contains("written around it") && !explain(x).contains("written around it"));
+}

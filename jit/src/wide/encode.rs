@@ -353,9 +353,7 @@ impl Writer<'_> {
                 self.choose(BELOW, target(1), successor(0), next);
             }
             Kind::NextMain => {
-                // Where rows are reduced, the counter has gone with the vectors but for the last.
-                let folds = self.body.insts.iter().any(|i| matches!(i.kind, Kind::Step));
-                self.ri(Code::Add_rm64_imm32, COUNTER, if folds { single } else { lanes })?;
+                self.ri(Code::Add_rm64_imm32, COUNTER, self.rounds.last as i32)?;
                 self.rr(Code::Cmp_r64_rm64, COUNTER, LIMIT)?;
                 self.choose(BELOW_EQUAL, target(0), successor(1), next);
             }

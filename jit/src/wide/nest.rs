@@ -54,7 +54,7 @@ pub(super) fn build(s: &mut Selector<'_>) {
 
 /// The row's beginning, and the main loop.
 fn main(s: &mut Selector<'_>, fold: bool) {
-    let Rounds { lanes, single } = s.plan.rounds;
+    let Rounds { lanes, single, .. } = s.plan.rounds;
     s.body.end_block(Kind::Jump, &[ROW]);
     s.row();
     if fold {
@@ -90,7 +90,7 @@ fn end(s: &mut Selector<'_>, next: usize) {
 
 /// Selects instructions for the whole of a kernel whose rows are reduced: the tail has a block for each accumulator.
 pub(super) fn build_fold(s: &mut Selector<'_>) {
-    let Rounds { lanes, single } = s.plan.rounds;
+    let Rounds { lanes, single, .. } = s.plan.rounds;
     let vectors = lanes / single;
     // Each block of the tail but the last has one beside it, from where it goes on if the row ends there.
     let tail = |t: usize| REST + 1 + 2 * t;

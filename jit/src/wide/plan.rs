@@ -31,6 +31,16 @@ pub(super) struct Rounds {
     pub(super) lanes: usize,
     /// Of a round of the tail: a vector of the widest.
     pub(super) single: usize,
+    /// By which the counter goes on at the end of a round of the main loop: all, or the last vector where it has gone
+    /// with the others.
+    pub(super) last: usize,
+}
+
+impl Rounds {
+    /// Rounds of `unroll` vectors at once.
+    fn of(single: usize, unroll: usize) -> Rounds {
+        Rounds { lanes: single * unroll, single, last: single * unroll }
+    }
 }
 
 /// Decisions about one kernel.
@@ -57,7 +67,7 @@ impl Plan {
         if kernel.stores.iter().any(|s| width / kernel.ty(s.value).size() != single) {
             return None;
         }
-        plan.rounds = Rounds { lanes: single * accumulators(width), single };
+        plan.rounds = Rounds { lanes: single * accumulators(width), single, last: single };
         let pressure = plan.pressure(kernel, &spans(kernel, &plan.uses), single, width);
         if pressure > registers || plan.work(kernel, single, width) > FOLDED {
             return None;
@@ -70,7 +80,7 @@ impl Plan {
         let mut uses = uses(kernel);
         let folded = fold(kernel, &mut uses);
         let (invariant, size) = (invariant(kernel), sizes(kernel));
-        Plan { uses, invariant, size, folded, hoisted: Vec::new(), rounds: Rounds { lanes: 0, single: 0 } }
+        Plan { uses, invariant, size, folded, hoisted: Vec::new(), rounds: Rounds { lanes: 0, single: 0, last: 0 } }
     }
 
     /// Lanes of a vector of the widest.
@@ -90,7 +100,7 @@ impl Plan {
             // The input stays in registers, and a result takes the register of what it is made of.
             let used = 2 * CHAIN_UNROLL + plan.row_values(kernel) + 1;
             if used <= registers {
-                plan.rounds = Rounds { lanes: single * CHAIN_UNROLL, single };
+                plan.rounds = Rounds::of(single, CHAIN_UNROLL);
                 plan.hoisted = plan.constants(kernel, registers - used);
                 return plan;
             }
@@ -104,7 +114,7 @@ impl Plan {
             }
         };
         let unroll = [MAX_UNROLL, 2].into_iter().find(fits).unwrap_or(1);
-        plan.rounds = Rounds { lanes: single * unroll, single };
+        plan.rounds = Rounds::of(single, unroll);
         let pressure = plan.pressure(kernel, &spans, plan.rounds.lanes, width);
         plan.hoist(kernel, registers, pressure);
         plan
