@@ -14,6 +14,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+/// Between two turns. The threads of OpenMP, which torch and numba use, spin for more work for 8 ms after a call
+/// (measured), on the cores that are the next one's.
+const PAUSE: Duration = Duration::from_millis(12);
+
 /// How long everyone may run before the next one's turn, and how often.
 #[derive(Clone, Copy)]
 struct Turns {
@@ -189,8 +193,7 @@ pub(crate) fn cell(
                 Contestant::Ours(ours, bundle) => timing::samples(turns.seconds, *bundle, || run(*ours).map(drop))?,
                 Contestant::Peer(peer) => peers.client(peer)?.run(&peer.name, turns.seconds)?,
             });
-            // Threads that spin for more work stop before the next one's turn.
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(PAUSE);
         }
     }
     for (contestant, samples) in all.iter().zip(&samples) {

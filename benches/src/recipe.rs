@@ -43,9 +43,8 @@ impl Recipe {
             return Ok(known);
         }
         let operands = expr.operands_or_value().map_err(|_| "a formula has values beside its inputs".to_owned())?;
-        let map = matches!(expr.op(), Op::Map(_));
         let operands = operands.iter().map(|operand| match operand.op() {
-            Op::Const(value) if map => Ok(Operand::Literal(*value)),
+            Op::Const(value) if operand.weak().is_some() => Ok(Operand::Literal(*value)),
             _ => self.add(operand, made).map(Operand::Made),
         });
         let operands = operands.collect::<Result<_, String>>()?;
@@ -74,7 +73,7 @@ impl Recipe {
                 (Op::Const(value), _) => Ok(Expr::full(*value, call.shape.clone())),
                 (Op::Iota, _) => Ok(Expr::iota(call.shape.clone())),
                 (Op::Cast, [x]) => Ok(x.cast(call.dtype)),
-                (Op::View(view), [x]) => x.view(view.clone()),
+                (Op::View(view), [x]) => x.view((**view).clone()),
                 (Op::Reshape, [x]) => x.reshape(call.shape.clone()),
                 (Op::Reduce(op, axes), [x]) => x.reduce(*op, *axes),
                 (Op::Scan(op, axis), [x]) => x.scan(*op, i64::from(*axis)),

@@ -72,7 +72,7 @@ impl<'a> Lowering<'a> {
             }
             match &self.graph.node(id).op {
                 Op::View(v) => {
-                    view = Some(view.map_or_else(|| v.clone(), |w| v.then(&w)));
+                    view = Some(view.map_or_else(|| (**v).clone(), |w| v.then(&w)));
                     id = self.graph.operands(id)[0];
                     root = false;
                 }

@@ -2,8 +2,10 @@
 //!
 //! Invariants of every node:
 //! - dtype and shape are final; promotion, broadcasting and casts are nodes of their own, so operands of a
-//!   [`Op::Map`] have its shape and the dtype it computes in;
-//! - a node is either pending, with its operands, or done, with its value and without operands;
+//!   [`Op::Map`] have its shape and the dtype it computes in, but for constants: those stand as they were given, and
+//!   what captures the expression casts and stretches them ([`Expr::operand_dtype`]). A literal costs no more nodes;
+//! - a node is either pending, with its operands, or done, with its value and without operands; a constant stays a
+//!   constant;
 //! - dropping a chain of nodes of any depth takes constant stack.
 
 use crate::error::{Error, ErrorKind, OperandNote};
@@ -238,18 +240,32 @@ impl Expr {
 
     /// Calls `f` with the operands or the value. It must not look into this node again.
     pub(crate) fn with_operands_or_value<R>(&self, f: impl FnOnce(Result<&[Expr], &Value>) -> R) -> R {
+        if matches!(self.0.op, Op::Const(_)) {
+            // Computed or not: there is nothing to be gained from its value.
+            return f(Ok(&[]));
+        }
         match &*self.state() {
             State::Done(value) => f(Err(value)),
             State::Pending(operands) => f(Ok(operands)),
         }
     }
 
-    /// The operands (none once the node has been computed) or the value.
+    /// The operands (none once the node has been computed, and those of a constant) or the value, which a constant
+    /// does not show here.
     pub fn operands_or_value(&self) -> Result<Operands, Value> {
-        match &*self.state() {
-            State::Done(value) => Err(value.clone()),
-            State::Pending(operands) => Ok(operands.clone()),
+        self.with_operands_or_value(|state| state.map(Operands::from).map_err(Value::clone))
+    }
+
+    /// The dtype that operand `i` of `operands` has in an [`Op::Map`] of `op`: that of the operands that are no
+    /// constants.
+    pub(crate) fn operand_dtype(op: MapOp, operands: &[&Expr], i: usize) -> DType {
+        let select = op.row().rule == Rule::Select;
+        if select && i == 0 {
+            return DType::Bool;
         }
+        let choices = &operands[usize::from(select)..];
+        let strong = choices.iter().find(|e| !matches!(e.op(), Op::Const(_)));
+        strong.unwrap_or(&operands[i]).dtype()
     }
 
     /// Keeps the computed value and lets go of the operands. A value that is already there stays.
@@ -261,8 +277,10 @@ impl Expr {
                 State::Pending(operands) => {
                     let operands = std::mem::take(operands);
                     *state = State::Done(value);
-                    self.0.depth.store(0, Ordering::Relaxed);
-                    self.0.fingerprint.store(hasher(self.dtype(), self.shape()).finish(), Ordering::Relaxed);
+                    if !matches!(self.0.op, Op::Const(_)) {
+                        self.0.depth.store(0, Ordering::Relaxed);
+                        self.0.fingerprint.store(hasher(self.dtype(), self.shape()).finish(), Ordering::Relaxed);
+                    }
                     operands
                 }
             }
@@ -328,7 +346,7 @@ impl Expr {
             return Ok(Expr::full(*value, view.shape().clone()));
         }
         let shape = view.shape().clone();
-        Ok(Expr::node(Op::View(view), self.dtype(), shape, smallvec![self.clone()], here()))
+        Ok(Expr::node(Op::View(Box::new(view)), self.dtype(), shape, smallvec![self.clone()], here()))
     }
 
     /// The node stretched to `shape`.
@@ -413,13 +431,14 @@ impl Expr {
         let Some((compute, result)) = row.rule.apply(promoted) else {
             return Err(fail(ErrorKind::DType { op: row.name, dtype: promoted }));
         };
+        // Where all are constants, nothing else says what they are cast to.
+        let cast_constants = choices.iter().all(|e| matches!(e.op(), Op::Const(_)));
         let mut nodes = Operands::new();
         for (i, e) in operands.iter().enumerate() {
-            let dtype = if row.rule == Rule::Select && i == 0 { DType::Bool } else { compute };
+            let condition = row.rule == Rule::Select && i == 0;
             nodes.push(match e.op() {
-                // Cast and stretched in one step.
-                Op::Const(value) if e.shape() != &shape => Expr::full(value.cast(dtype), shape.clone()),
-                _ => e.cast(dtype).broadcast_to(&shape)?,
+                Op::Const(_) if condition || !cast_constants => e.clone(),
+                _ => e.cast(if condition { DType::Bool } else { compute }).broadcast_to(&shape)?,
             });
         }
         let weak = operands.iter().all(|e| e.weak().is_some()).then(|| match result.kind() {

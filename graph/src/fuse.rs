@@ -332,7 +332,7 @@ pub fn fuse(graph: &Graph, options: FuseOptions) -> Fusion {
             let list = &mut owners[operand.index()];
             // An unrolled reduction reads several views of its operand; the first stands for all.
             let (first, times) = match &node.op {
-                Op::View(v) => (Some(v.clone()), 1),
+                Op::View(v) => (Some((**v).clone()), 1),
                 Op::Reduce(_, axes) if unrolled[i] => {
                     let shape = &graph.node(operand).shape;
                     (terms(shape, *axes).next(), reduced(shape, *axes) as u64)

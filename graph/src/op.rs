@@ -18,7 +18,8 @@ pub enum Op {
     /// Conversion to the node's dtype, as `astype`.
     Cast,
     /// An affine view of the operand.
-    View(View),
+    /// Boxed, for it is large and every node has room for its op.
+    View(Box<View>),
     /// The operand's elements in C order, in the node's shape.
     Reshape,
     /// A reduction of the operand, already in [`ReduceOp::operand_dtype`]; the axes are dropped.

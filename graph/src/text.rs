@@ -365,7 +365,7 @@ impl<'a> Reader<'a> {
                 Some(value) => Op::Const(value),
                 None => return Err(Fault::at(start, format!("{text} is no value of {dtype}"))),
             },
-            (Op::View(_), _) => Op::View(View::from_parts(shape.clone(), &axes)),
+            (Op::View(_), _) => Op::View(Box::new(View::from_parts(shape.clone(), &axes))),
             (op, _) => op,
         };
         if operands.len() > MAX_RANK {
@@ -380,7 +380,7 @@ impl<'a> Reader<'a> {
 fn unary_or_more(name: &str) -> Option<Op> {
     match name {
         "cast" => Some(Op::Cast),
-        "view" => Some(Op::View(View::from_parts(Shape::scalar(), &[]))),
+        "view" => Some(Op::View(Box::new(View::from_parts(Shape::scalar(), &[])))),
         "reshape" => Some(Op::Reshape),
         "matmul" => Some(Op::Matmul),
         _ => MapOp::from_name(name)

@@ -322,7 +322,7 @@ mod tests {
         let mut graph = Graph::new();
         let x = graph.add(Op::Input(0), DType::F64, shape.clone(), &[], None);
         let view = crate::View::identity(&Shape::new(&[3]).unwrap());
-        graph.add(Op::View(view), DType::F64, shape.clone(), &[x], None);
+        graph.add(Op::View(view.into()), DType::F64, shape.clone(), &[x], None);
         graph.add(Op::Const(crate::Scalar::one(DType::I32)), DType::F64, shape.clone(), &[], None);
         let many: Vec<NodeId> = [x].repeat(257);
         graph.add(Op::Map(MapOp::Exp), DType::F64, shape, &many, None);

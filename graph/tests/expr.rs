@@ -51,7 +51,31 @@ fn operands_are_cast_and_broadcast() {
 fn literals_become_constants_of_the_result() {
     let x = array(0, DType::F32, &[3]);
     let y = Expr::map(MapOp::Multiply, &[float(0.1), x]).unwrap();
-    assert_eq!(text(&y), "%0 = const 0.1 : f32[3]\n%1 = input 0 : f32[3]\n%2 = multiply %0, %1 : f32[3]\nreturn %2\n");
+    assert_eq!(text(&y), "%0 = input 0 : f32[3]\n%1 = const 0.1 : f32[3]\n%2 = multiply %1, %0 : f32[3]\nreturn %2\n");
+}
+
+#[test]
+fn a_constant_with_a_value_stays_a_constant() {
+    let [plain, known] = [float(0.1), float(0.1)];
+    known.complete(Arc::new(0.1f64));
+    assert!(known.value().is_some());
+    let add = |c: &Expr| Expr::map(MapOp::Add, &[array(0, DType::F32, &[3]), c.clone()]).unwrap();
+    let (a, b) = (add(&plain), add(&known));
+    assert_eq!((a.fingerprint(), text(&a)), (b.fingerprint(), text(&b)));
+    let capture = Capture::new(std::slice::from_ref(&b), &parameters(8));
+    assert!(capture.leaves().is_empty());
+}
+
+#[test]
+fn one_constant_in_many_dtypes_and_shapes() {
+    let c = float(0.5);
+    let x = Expr::map(MapOp::Multiply, &[array(0, DType::F32, &[3]), c.clone()]).unwrap();
+    let y = Expr::map(MapOp::Multiply, &[array(1, DType::F64, &[2, 1]), c.clone()]).unwrap();
+    let z = Expr::map(MapOp::Where, &[array(2, DType::Bool, &[3]), c.clone(), c.cast(DType::F32)]).unwrap();
+    let graph = graph(&[x, y, z, c]);
+    let constants = graph.ids().filter(|&id| matches!(graph.node(id).op, Op::Const(_)));
+    let seen: Vec<String> = constants.map(|id| format!("{}{}", graph.node(id).dtype, graph.node(id).shape)).collect();
+    assert_eq!(seen, ["float32[3]", "float64[2, 1]", "float32[3]", "float32[3]", "float64[]"]);
 }
 
 #[test]

@@ -172,7 +172,7 @@ fn large_chain_of_rewrites() {
 fn large_chain_of_views() {
     let graph = large(|g, _, last, _| {
         let shape = g.node(last).shape.clone();
-        add_like(g, last, Op::View(crate::View::flip(&shape, crate::Axes::all(1))), &[last])
+        add_like(g, last, Op::View(crate::View::flip(&shape, crate::Axes::all(1)).into()), &[last])
     });
     assert_eq!(optimized(graph).len(), 1);
 }

@@ -52,7 +52,7 @@ fn compose(graph: &mut Graph, context: &mut Context<'_>, id: NodeId, view: &View
     } else if why == "one spelling" && composed == *view {
         return;
     } else {
-        add_like(graph, id, Op::View(composed), &[source])
+        add_like(graph, id, Op::View(Box::new(composed)), &[source])
     };
     context.replace(graph, id, new, || why.to_owned());
 }
@@ -85,11 +85,11 @@ fn reshaped(graph: &mut Graph, source: NodeId, shape: &Shape) -> Option<(NodeId,
         Op::View(view) if splat(&view) => {
             let view = View::from_parts(shape.clone(), view.axes());
             let operands = graph.operands(source);
-            Some((graph.add(Op::View(view), dtype, shape.clone(), &operands, at), "every element is the same"))
+            Some((graph.add(Op::View(view.into()), dtype, shape.clone(), &operands, at), "every element is the same"))
         }
         _ => {
             let view = unit_axes(&graph.node(source).shape, shape)?;
-            let new = graph.add(Op::View(view), dtype, shape.clone(), &[source], at);
+            let new = graph.add(Op::View(view.into()), dtype, shape.clone(), &[source], at);
             Some((new, "only axes of extent 1 come or go"))
         }
     }
