@@ -15,6 +15,7 @@ use crate::{DType, Kind, Op, Scalar, Shape, ShapeError, View, Weak};
 use rustc_hash::FxHasher;
 use smallvec::{SmallVec, smallvec};
 use std::any::Any;
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::panic::Location;
@@ -407,9 +408,14 @@ impl Expr {
             let widened = operands.iter().filter_map(|e| Some(row.rule.apply(e.dtype())?.0));
             promoted = widened.reduce(DType::promote).unwrap_or(promoted);
         }
-        let mut shape = Shape::scalar();
-        for e in operands {
-            shape = shape.broadcast(e.shape()).map_err(|e| fail(e.into()))?;
+        // Literals and arrays of one shape are the rule.
+        let mut shape = Cow::Borrowed(operands[0].shape());
+        for e in operands[1..].iter().filter(|e| e.shape().rank() > 0) {
+            if shape.rank() == 0 {
+                shape = Cow::Borrowed(e.shape());
+            } else if *shape != *e.shape() {
+                shape = Cow::Owned(shape.broadcast(e.shape()).map_err(|e| fail(e.into()))?);
+            }
         }
         let comparison = row.rule == Rule::Compare;
         for e in choices {
@@ -446,7 +452,7 @@ impl Expr {
             Kind::Float => Weak::Float,
             _ => Weak::Int,
         });
-        Ok(Expr::weak_node(Op::Map(op), result, weak, shape, nodes, at))
+        Ok(Expr::weak_node(Op::Map(op), result, weak, shape.into_owned(), nodes, at))
     }
 
     /// The dtype that operands meet in: arrays promote among themselves, then literals give way.

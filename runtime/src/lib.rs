@@ -24,6 +24,7 @@ pub mod npz;
 pub mod output;
 pub mod png;
 pub mod pool;
+mod seat;
 mod team;
 mod tensor;
 pub mod threads;

@@ -10,6 +10,7 @@
 //! starts after a time in which many a loop is done.
 #![allow(unsafe_code)]
 
+use crate::seat::Seat;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -31,6 +32,7 @@ const RUNNING: *mut Job<'static> = without_provenance_mut(2);
 struct Desk {
     word: AtomicPtr<Job<'static>>,
     thread: Thread,
+    seat: Seat,
 }
 
 /// A loop that runs.
@@ -86,6 +88,7 @@ impl Team {
                 if desk.take(from, job) {
                     offered.push(desk);
                     if from == ASLEEP {
+                        desk.seat.avoid_caller();
                         desk.thread.unpark();
                     }
                 }
@@ -152,12 +155,16 @@ impl Desk {
         let (send, receive) = std::sync::mpsc::channel::<&'static Desk>();
         let worker = move || {
             if let Ok(desk) = receive.recv() {
+                desk.seat.take();
                 desk.work();
             }
         };
         let handle = thread::Builder::new().name(format!("lazuli-{number}")).spawn(worker).ok()?;
-        let desk: &'static Desk =
-            Box::leak(Box::new(Desk { word: AtomicPtr::new(job), thread: handle.thread().clone() }));
+        let desk: &'static Desk = Box::leak(Box::new(Desk {
+            word: AtomicPtr::new(job),
+            thread: handle.thread().clone(),
+            seat: Seat::default(),
+        }));
         send.send(desk).ok()?;
         Some(desk)
     }
