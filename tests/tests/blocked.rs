@@ -207,12 +207,25 @@ fn distances_of_pairs() {
             if (2..=UNROLL).contains(&k) {
                 let explanation = explained(&make, &Config::default());
                 let plan = explanation.plan();
-                // The packed copy of one operand, and one kernel for everything else.
-                assert_eq!(plan.steps.len(), 2, "{k}");
+                // A copy of each column of one operand, and one kernel for everything else.
+                assert_eq!(plan.steps.len(), k + 1, "{k}");
                 assert!(plan.peak <= (70 * 90 + 90 * k as u64) * dtype.size() as u64, "{}", plan.peak);
             }
         }
     }
+}
+
+/// Columns of what is larger than the cache are copied at once.
+#[test]
+fn distances_to_many_points() {
+    let many = lazuli_runtime::cpu::caches().l2 / 64 + 5;
+    let make = || {
+        let (a, b) = (input(DType::F64, &[9, 3], false), input(DType::F64, &[many, 3], false));
+        let d = a.expand_dims(1) - b.expand_dims(0);
+        vec![(&d * &d).sum(Axis(-1)).sqrt()]
+    };
+    same("many points", &make);
+    assert_eq!(explained(&make, &Config::default()).plan().steps.len(), 2);
 }
 
 #[test]

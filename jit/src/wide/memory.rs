@@ -17,8 +17,21 @@ fn at(disp: i32) -> Mem {
     Mem::At { index: Index::No, scale: 1, disp }
 }
 
-/// Through a pointer and a stride.
-const STRIDE: Mem = Mem::At { index: Index::Operand, scale: 1, disp: 0 };
+/// Through a pointer and strides.
+fn strides(n: u8) -> Mem {
+    Mem::At { index: Index::Operand, scale: n, disp: 0 }
+}
+
+/// A walk from lane to lane of an operand.
+struct Cursor {
+    operand: usize,
+    /// Of the last lane, or of one of the four before the next.
+    pointer: VReg,
+    taken: usize,
+}
+
+/// An address and its registers.
+type LanePlace = (Mem, SmallVec<[VReg; 2]>);
 
 impl Selector<'_> {
     /// The elements of an operand.
@@ -36,11 +49,9 @@ impl Selector<'_> {
         let mut vectors = SmallVec::new();
         let slow = class == Class::Strided || (self.tail && !self.evex && size < 4);
         if slow {
-            let mut pointer = self.first_pointer(k, size);
-            for v in 0..count {
-                let (vector, next) = self.gather(k, size, bytes / size, pointer, v > 0);
-                vectors.push(Src::Reg(vector));
-                pointer = next;
+            let mut cursor = self.cursor(k, size);
+            for _ in 0..count {
+                vectors.push(Src::Reg(self.gather(size, bytes / size, &mut cursor)));
             }
         } else if self.tail {
             vectors.push(Src::Reg(self.load_tail(k, size, bytes)));
@@ -51,13 +62,15 @@ impl Selector<'_> {
         Lanes { size: size as u8, same: false, vectors }
     }
 
-    /// The address of lane zero of an operand.
-    fn first_pointer(&mut self, k: usize, size: usize) -> VReg {
-        if self.kernel.operands[k].class == Class::Strided {
-            return self.strided(k);
-        }
-        let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: 0 };
-        self.push(Enc::new(Code::Lea_r64_m).mem(1, mem), GPR, &[self.bases[k]])
+    /// Before lane zero of an operand.
+    fn cursor(&mut self, k: usize, size: usize) -> Cursor {
+        let pointer = if self.kernel.operands[k].class == Class::Strided {
+            self.strided(k)
+        } else {
+            let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: 0 };
+            self.lea(mem, &[self.bases[k]])
+        };
+        Cursor { operand: k, pointer, taken: 0 }
     }
 
     /// `bytes` bytes of a contiguous operand, with anything behind them.
@@ -105,61 +118,80 @@ impl Selector<'_> {
         self.push(Enc::new(code).mem(2, mem), VEC, &[mask, base])
     }
 
-    /// The pointer of the lane after that of `pointer`.
+    /// The pointer of the lane after that of `pointer`, if the tail has it; else that one.
     fn advance(&mut self, k: usize, pointer: VReg, lane: usize) -> VReg {
-        let size = self.kernel.operands[k].dtype.size() as u8;
         let next = self.body.vreg(GPR);
         let stride = self.strides[k];
-        let by = if stride.is_some() { None } else { Some(size) };
-        if self.tail {
-            let mut operands: SmallVec<[Operand; 3]> =
-                smallvec![Operand::reg_reuse_def(next, 1), Operand::reg_use(pointer)];
-            operands.extend(stride.map(Operand::reg_use));
-            self.body.push(Kind::Advance { lane: lane as u8, by }, &operands);
-            return next;
-        }
-        match stride {
-            Some(stride) => self.push(Enc::new(Code::Lea_r64_m).mem(1, STRIDE), GPR, &[pointer, stride]),
-            None => self.push(Enc::new(Code::Lea_r64_m).mem(1, at(size.into())), GPR, &[pointer]),
-        }
+        let by = if stride.is_some() { None } else { Some(self.kernel.operands[k].dtype.size() as u8) };
+        let mut operands: SmallVec<[Operand; 3]> =
+            smallvec![Operand::reg_reuse_def(next, 1), Operand::reg_use(pointer)];
+        operands.extend(stride.map(Operand::reg_use));
+        self.body.push(Kind::Advance { lane: lane as u8, by }, &operands);
+        next
     }
 
-    /// `lanes` lanes from `pointer` on, or if that was the last lane already taken, from the one after it; and the
-    /// pointer of the last lane.
-    fn gather(&mut self, k: usize, size: usize, lanes: usize, mut pointer: VReg, taken: bool) -> (VReg, VReg) {
+    /// `lanes` lanes from where `cursor` stands; it then stands at the last of them.
+    fn gather(&mut self, size: usize, lanes: usize, cursor: &mut Cursor) -> VReg {
         let per = 16 / size;
         let mut parts: SmallVec<[VReg; 4]> = SmallVec::new();
         for first in (0..lanes).step_by(per) {
             let mut part = None;
             for lane in 0..per.min(lanes - first) {
-                if taken || first + lane > 0 {
-                    pointer = self.advance(k, pointer, first + lane);
-                }
+                let place = self.next_lane(cursor, first + lane);
                 part = Some(match part {
-                    None => self.first_lane(size, pointer),
-                    Some(part) => self.insert_lane(size, lane as u8, part, pointer),
+                    None => self.first_lane(size, &place),
+                    Some(part) => self.insert_lane(size, lane as u8, part, &place),
                 });
             }
             parts.extend(part);
         }
-        (self.join_parts(&parts), pointer)
+        self.join_parts(&parts)
     }
 
-    /// The element at `pointer` in the first lane.
-    fn first_lane(&mut self, size: usize, pointer: VReg) -> VReg {
+    /// Where the next lane is, which is lane `lane` of its vector.
+    fn next_lane(&mut self, cursor: &mut Cursor, lane: usize) -> LanePlace {
+        let n = cursor.taken;
+        cursor.taken += 1;
+        if self.tail {
+            if n > 0 {
+                cursor.pointer = self.advance(cursor.operand, cursor.pointer, lane);
+            }
+            return (at(0), smallvec![cursor.pointer]);
+        }
+        let stride = self.strides[cursor.operand].expect("contiguous lanes are read and written at once");
+        // A pointer for four lanes, which an address can add one stride to or two, and one to the second of them.
+        if n > 0 && n.is_multiple_of(4) {
+            cursor.pointer = self.lea(strides(4), &[cursor.pointer, stride]);
+        }
+        match n % 4 {
+            0 => (at(0), smallvec![cursor.pointer]),
+            3 => {
+                let second = self.lea(strides(1), &[cursor.pointer, stride]);
+                (strides(2), smallvec![second, stride])
+            }
+            by => (strides(by as u8), smallvec![cursor.pointer, stride]),
+        }
+    }
+
+    fn lea(&mut self, mem: Mem, operands: &[VReg]) -> VReg {
+        self.push(Enc::new(Code::Lea_r64_m).mem(1, mem), GPR, operands)
+    }
+
+    /// The element at `place` in the first lane.
+    fn first_lane(&mut self, size: usize, place: &LanePlace) -> VReg {
         let code = match size {
             8 => Code::VEX_Vmovq_xmm_xmmm64,
             4 => Code::VEX_Vmovd_xmm_rm32,
             _ => {
                 let zero = self.zero();
-                return self.insert_lane(size, 0, zero, pointer);
+                return self.insert_lane(size, 0, zero, place);
             }
         };
         let code = if self.evex { newer(code) } else { code };
-        self.push(Enc::new(code).mem(1, at(0)), VEC, &[pointer])
+        self.push(Enc::new(code).mem(1, place.0), VEC, &place.1)
     }
 
-    fn insert_lane(&mut self, size: usize, lane: u8, part: VReg, pointer: VReg) -> VReg {
+    fn insert_lane(&mut self, size: usize, lane: u8, part: VReg, place: &LanePlace) -> VReg {
         let code = match size {
             8 => Code::VEX_Vpinsrq_xmm_xmm_rm64_imm8,
             4 => Code::VEX_Vpinsrd_xmm_xmm_rm32_imm8,
@@ -167,7 +199,9 @@ impl Selector<'_> {
             _ => Code::VEX_Vpinsrb_xmm_xmm_r32m8_imm8,
         };
         let code = if self.evex { newer(code) } else { code };
-        self.push(Enc::new(code).mem(2, at(0)).imm(lane), VEC, &[part, pointer])
+        let mut operands: SmallVec<[VReg; 3]> = smallvec![part];
+        operands.extend_from_slice(&place.1);
+        self.push(Enc::new(code).mem(2, place.0).imm(lane), VEC, &operands)
     }
 
     /// 128-bit parts next to each other.
@@ -214,10 +248,10 @@ impl Selector<'_> {
         let count = self.count(size as u8);
         let slow = operand.class == Class::Strided || (self.tail && !self.evex);
         if slow {
-            let mut pointer = self.first_pointer(k, size);
+            let mut cursor = self.cursor(k, size);
             for v in 0..count {
                 let vector = self.reg(lanes.at(v));
-                pointer = self.scatter(k, size, bytes / size, vector, pointer, v > 0);
+                self.scatter(size, bytes / size, vector, &mut cursor);
             }
             return;
         }
@@ -251,15 +285,13 @@ impl Selector<'_> {
         }
     }
 
-    /// Writes lanes one by one, as far as the round has them; gives the pointer of the last.
-    fn scatter(&mut self, k: usize, size: usize, lanes: usize, vector: VReg, mut pointer: VReg, taken: bool) -> VReg {
+    /// Writes lanes one by one, as far as the round has them.
+    fn scatter(&mut self, size: usize, lanes: usize, vector: VReg, cursor: &mut Cursor) {
         let per = 16 / size;
         for first in (0..lanes).step_by(per) {
             let part = self.part(vector, (first / per) as u8);
             for lane in 0..per.min(lanes - first) {
-                if taken || first + lane > 0 {
-                    pointer = self.advance(k, pointer, first + lane);
-                }
+                let (mem, registers) = self.next_lane(cursor, first + lane);
                 let code = match size {
                     8 => Code::VEX_Vpextrq_rm64_xmm_imm8,
                     4 => Code::VEX_Vpextrd_rm32_xmm_imm8,
@@ -267,17 +299,18 @@ impl Selector<'_> {
                     _ => Code::VEX_Vpextrb_r32m8_xmm_imm8,
                 };
                 let code = if self.evex { newer(code) } else { code };
-                let mut enc = Enc::new(code).mem(0, at(0)).imm(lane as u8);
+                let mut enc = Enc::new(code).mem(0, mem).imm(lane as u8);
                 enc.guard = if self.tail { (first + lane) as u8 } else { 0 };
-                self.push_store(enc, &[part, pointer]);
+                let mut operands: SmallVec<[VReg; 3]> = smallvec![part];
+                operands.extend(registers);
+                self.push_store(enc, &operands);
             }
         }
-        pointer
     }
 
     /// What an index operand adds up to in each lane.
     pub(super) fn ramp(&mut self, stride: VReg) -> Ramp {
-        let lea = |s: &mut Self, a: VReg, b: VReg| s.push(Enc::new(Code::Lea_r64_m).mem(1, STRIDE), GPR, &[a, b]);
+        let lea = |s: &mut Self, a: VReg, b: VReg| s.lea(strides(1), &[a, b]);
         let zero = self.zero();
         let insert =
             if self.evex { newer(Code::VEX_Vpinsrq_xmm_xmm_rm64_imm8) } else { Code::VEX_Vpinsrq_xmm_xmm_rm64_imm8 };
