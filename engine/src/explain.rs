@@ -164,6 +164,9 @@ impl Explanation {
             };
             writeln!(f, "  operand {i}: {role} {} {class}, {source}, strides {:?}", o.dtype, a.strides.as_slice())?;
         }
+        if let Some([rows, columns]) = run.layout.tile() {
+            writeln!(f, "  an input is transposed: in tiles of {rows} rows and {columns} columns")?;
+        }
         if run.around {
             writeln!(f, "  outputs are larger than the last cache, and written around it where rows are aligned")?;
         }

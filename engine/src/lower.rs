@@ -2,7 +2,7 @@
 
 use crate::plan::{Access, Place, Slot, Source};
 use lazuli_graph::{DType, Fusion, Graph, Home, NodeId, Op, Scalar, Shape, View, terms};
-use lazuli_jit::{Builder, Class, Kernel, Precision, Role, Strides, ValueId, lower};
+use lazuli_jit::{Builder, Class, Kernel, Layout, Precision, Role, Strides, ValueId, lower};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -269,6 +269,24 @@ fn seen_through(offset: isize, strides: &[isize], view: Option<&View>) -> (isize
             (offset + more, strides)
         }
     }
+}
+
+/// The order of loops for elements that lie in `order`: where the innermost loop crosses the lines of an input, the axis
+/// along them comes next to it, so that both can be run in tiles.
+pub(crate) fn loop_order(shape: &Shape, order: &[usize], accesses: &[Access]) -> Vec<usize> {
+    let mut loops = order.to_vec();
+    let Some(inner) = order.iter().copied().rfind(|&i| shape[i] != 1) else { return loops };
+    let inputs = accesses.iter().filter(|a| matches!(a.source, Source::Slot(_)));
+    let crossed = |a: &Access| {
+        let crosses = |&&i: &&usize| Layout::crosses(a.strides[inner], a.strides[i]);
+        order.iter().filter(crosses).min_by_key(|&&i| a.strides[i].unsigned_abs()).copied()
+    };
+    let along = inputs.filter_map(crossed).find(|&i| Layout::tiles_pay(shape[i], shape[inner]));
+    if let Some(along) = along {
+        loops.retain(|&i| i != along && i != inner);
+        loops.extend([along, inner]);
+    }
+    loops
 }
 
 /// The order of axes, outermost first, that the inputs agree to lie in, if it is not the C order.

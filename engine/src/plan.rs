@@ -686,7 +686,8 @@ impl Planner<'_> {
             );
             places.push((id, place, shape.elements() * dtype.size()));
         }
-        let lowered = lowering.finish(&[&order]);
+        let loops = lower::loop_order(shape, &order, lowering.accesses());
+        let lowered = lowering.finish(&[&loops]);
         let (run, _) = self.launchable(lowered, group.weight, group.roots.clone(), None)?;
         self.slots.resize(self.slots.len() + copies, SlotInfo::default());
         for pack in packed {

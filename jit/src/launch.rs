@@ -20,6 +20,17 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// The bytes of a cache line.
+const LINE: usize = 64;
+/// Rows of a tile.
+const TILE_ROWS: usize = 64;
+/// Columns of a tile.
+const TILE_COLUMNS: usize = 128;
+/// Columns of a tile if neighbours in a row are so many bytes apart that their lines share a few sets of the caches.
+const TILE_CONFLICTS: usize = 32;
+/// Columns from which on rows are long: their lines do not fit the first cache.
+const LONG: usize = 512;
+
 /// Strides or indices, one a dimension of the iteration space.
 pub type Strides = SmallVec<[isize; 4]>;
 
@@ -103,6 +114,8 @@ pub struct Layout {
     pub(crate) operands: SmallVec<[Bound; 4]>,
     /// The slab of the whole iteration space but for the addresses, where one slab is enough.
     whole: Option<Slab>,
+    /// The columns of a tile, if the two innermost loops are run in tiles.
+    tile: Option<usize>,
 }
 
 impl Layout {
@@ -147,7 +160,9 @@ impl Layout {
             return Err(LaunchError::Count { expected: operands.len(), given: bound.len() });
         }
         let mut layout = Layout::of(extents, bound);
-        if layout.extents.len() <= 2 && layout.operands.iter().all(|o| o.home != Home::Scratch) {
+        layout.tile = layout.tile_columns();
+        if layout.extents.len() <= 2 && layout.tile.is_none() && layout.operands.iter().all(|o| o.home != Home::Scratch)
+        {
             layout.whole = Some(layout.slab(layout.row(), layout.extents.iter().rev().nth(1).copied().unwrap_or(1)));
         }
         Ok(layout)
@@ -155,7 +170,42 @@ impl Layout {
 
     /// A layout of operands that have been checked.
     pub(crate) fn of(extents: &[usize], operands: SmallVec<[Bound; 4]>) -> Layout {
-        Layout { extents: SmallVec::from_slice(extents), elements: extents.iter().product(), operands, whole: None }
+        Layout {
+            extents: SmallVec::from_slice(extents),
+            elements: extents.iter().product(),
+            operands,
+            whole: None,
+            tile: None,
+        }
+    }
+
+    /// Whether two loops of so many rows and columns are long enough to be run in tiles.
+    pub fn tiles_pay(rows: usize, columns: usize) -> bool {
+        rows >= TILE_ROWS && columns >= LONG
+    }
+
+    /// Whether steps of `along` bytes along a row and `across` from row to row touch a line for each element, of which the
+    /// next rows want what lies beside it.
+    pub fn crosses(along: isize, across: isize) -> bool {
+        along.unsigned_abs() >= LINE && (1..LINE).contains(&across.unsigned_abs())
+    }
+
+    /// Rows and columns of the tiles that the two innermost loops are run in, if they are: where an input is transposed, and
+    /// the lines that a row touches would be gone before the next row wants them.
+    pub fn tile(&self) -> Option<[usize; 2]> {
+        Some([TILE_ROWS, self.tile?])
+    }
+
+    fn tile_columns(&self) -> Option<usize> {
+        let [.., rows, columns] = *self.extents.as_slice() else { return None };
+        if !Layout::tiles_pay(rows, columns) || self.operands.iter().any(|o| o.home == Home::Scratch) {
+            return None;
+        }
+        let crossing = self.operands.iter().filter_map(|o| match *o.strides.as_slice() {
+            [.., s1, s0] if o.operand.role == Role::Input && Layout::crosses(s0, s1) => Some(s0),
+            _ => None,
+        });
+        crossing.map(|s0| if s0 % 4096 == 0 { TILE_CONFLICTS } else { TILE_COLUMNS }).min()
     }
 
     /// Binds memory, one for each operand, and code of a kernel with these operands.
@@ -297,8 +347,9 @@ impl<'m> Launch<'m> {
         self.assert_memory();
         let total = self.elements();
         let count = count.min(total / grain.max(1)).max(1);
-        // Whole vectors, and whole cache lines of the narrowest type, but for the last part.
-        let step = total.div_ceil(count).next_multiple_of(64);
+        // Whole vectors, and whole cache lines of the narrowest type, but for the last part; or whole tiles.
+        let unit = if self.layout.tile.is_some() { TILE_ROWS * self.layout.row() } else { 64 };
+        let step = total.div_ceil(count).next_multiple_of(unit);
         Parts { launch: self, step, next: AtomicUsize::new(0) }
     }
 
@@ -495,8 +546,28 @@ impl<'m> Launch<'m> {
                 (n0, (left / n0).min(run - row % run))
             };
             // SAFETY: the caller's promise; the piece lies inside the range.
-            unsafe { self.piece(at, columns, rows, scratch, at - range.start) };
+            unsafe {
+                match self.layout.tile {
+                    Some(width) if columns == n0 => self.tiles(at, rows, width),
+                    _ => self.piece(at, columns, rows, scratch, at - range.start),
+                }
+            };
             at += columns * rows;
+        }
+    }
+
+    /// Runs `rows` whole rows from flat position `at` on, in tiles of `width` columns; outputs are in memory.
+    ///
+    /// # Safety
+    /// As [`Launch::piece`].
+    unsafe fn tiles(&self, at: usize, rows: usize, width: usize) {
+        let n0 = self.layout.row();
+        for row in (0..rows).step_by(TILE_ROWS) {
+            for column in (0..n0).step_by(width) {
+                let at = at + row * n0 + column;
+                // SAFETY: the caller's promise: the tile lies inside these rows.
+                unsafe { self.piece(at, width.min(n0 - column), TILE_ROWS.min(rows - row), &[], 0) };
+            }
         }
     }
 }

@@ -229,6 +229,35 @@ fn distances_to_many_points() {
 }
 
 #[test]
+fn transposed_inputs() {
+    for dtype in [DType::F64, DType::F32, DType::F16, DType::I8] {
+        for [rows, columns] in [[64, 512], [65, 513], [63, 600], [130, 511], [200, 1024], [512, 1025]] {
+            let make = || {
+                let (x, y) = (input(dtype, &[rows, columns], true), input(dtype, &[columns, rows], true));
+                vec![&x + y.t(), x - y.flip(Axis(0)).t()]
+            };
+            same(&format!("{dtype} {rows} {columns}"), &make);
+        }
+        let shape = [3, 70, 520];
+        let make = || {
+            let x = input(dtype, &shape, true);
+            // The axis along the lines is the first, or the second.
+            let (y, z) = (input(dtype, &[520, 70, 3], true), input(dtype, &[520, 3, 70], true));
+            vec![&x + y.transpose([2, 1, 0]), &x + z.transpose([1, 2, 0]), x.transpose([2, 0, 1]) * z]
+        };
+        same(&format!("{dtype} three axes"), &make);
+    }
+    for (rows, tiled) in [(70, true), (40, false)] {
+        let make = || {
+            let (x, y) = (input(DType::F64, &[rows, 3, 4096], true), input(DType::F64, &[4096, 3, rows], true));
+            vec![x + y.transpose([2, 1, 0])]
+        };
+        let text = explained(&make, &Config::default()).to_string();
+        assert_eq!(text.contains("in tiles of 64 rows and"), tiled, "{text}");
+    }
+}
+
+#[test]
 fn long_scans() {
     for dtype in [DType::F64, DType::F32, DType::F16, DType::I64] {
         for shape in [vec![1_000_003], vec![2, 400_001], vec![5000, 130], vec![3, 2000, 60]] {

@@ -156,6 +156,47 @@ fn parts_cover_everything_once() {
 }
 
 #[test]
+fn transposed_inputs_are_read_in_tiles() {
+    for (rows, columns, tile) in [(130, 600, Some(TILE_COLUMNS)), (512, 513, Some(TILE_CONFLICTS)), (60, 600, None)] {
+        let (along, across) = ([rows as isize * 8, 8], [columns as isize * 8, 8]);
+        let strides = [[across[1], along[0]], across, across];
+        let layout = layout(
+            &[2, rows, columns],
+            strides.map(|[s1, s0]| {
+                let outer = if s0 == 8 { rows as isize * s1 } else { columns as isize * s0 };
+                access(0, &[outer, s1, s0])
+            }),
+        );
+        let layout = layout.unwrap();
+        assert_eq!(layout.tile().map(|t| t[1]), tile);
+        let n = layout.elements();
+        let x: Vec<f64> = (0..n).map(|i| i as f64).collect();
+        let y: Vec<f64> = (0..n).map(|i| 0.5 * i as f64).collect();
+        let code = subtract(DType::F64);
+        for parts in [None, Some(1), Some(3), Some(50)] {
+            let mut z = vec![f64::NAN; n];
+            let memory = [
+                Memory::Read(cast_slice(&x), 0),
+                Memory::Read(cast_slice(&y), 0),
+                Memory::Write(cast_slice_mut(&mut z)),
+            ];
+            let mut launch = layout.bind(&code, memory).unwrap();
+            match parts {
+                None => launch.run(),
+                Some(count) => {
+                    let parts = launch.parts(count, 1);
+                    std::iter::from_fn(|| parts.next()).for_each(Part::run);
+                }
+            }
+            for (i, z) in z.into_iter().enumerate() {
+                let (plane, row, column) = (i / (rows * columns), i / columns % rows, i % columns);
+                assert_eq!(z, (plane * rows * columns + column * rows + row) as f64 - 0.5 * i as f64, "element {i}");
+            }
+        }
+    }
+}
+
+#[test]
 fn rectangles_are_what_fill_would_read() {
     let (code, layout) = copy(Home::Scratch);
     let x: Vec<i32> = (0..28).collect();
