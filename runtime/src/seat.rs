@@ -8,71 +8,105 @@
 #[cfg(all(target_os = "linux", not(miri)))]
 mod system {
     use rustix::thread::{CpuSet, Pid, gettid, sched_getaffinity, sched_getcpu, sched_setaffinity};
-    use std::sync::OnceLock;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Mutex, OnceLock, PoisonError};
 
     /// One worker's.
     #[derive(Default)]
     pub(crate) struct Seat {
-        own: OnceLock<(Pid, CpuSet)>,
+        worker: OnceLock<Pid>,
         /// One more than the core that the worker is kept off; 0 is none.
         off: AtomicUsize,
+        cores: Mutex<Option<Cores>>,
+    }
+
+    /// Where a worker may run.
+    struct Cores {
+        /// By what it was given.
+        all: CpuSet,
+        /// By what was set here.
+        now: CpuSet,
     }
 
     impl Seat {
-        /// Remembers the calling thread, and where it may run.
+        /// Remembers the calling thread.
         pub(crate) fn take(&self) {
-            if let Ok(cores) = sched_getaffinity(None) {
-                // Nobody else sets it.
-                let _ = self.own.set((gettid(), cores));
-            }
+            // Nobody else sets it.
+            let _ = self.worker.set(gettid());
         }
 
         /// Keeps the worker, which sleeps, off the calling thread's core, and off no other.
         pub(crate) fn avoid_caller(&self) {
             let here = sched_getcpu();
-            let Some((worker, cores)) = self.own.get() else { return };
-            if self.off.swap(here + 1, Ordering::Relaxed) == here + 1 {
-                return;
+            let Some(&worker) = self.worker.get() else { return };
+            if here < CpuSet::MAX_CPU && self.off.swap(here + 1, Ordering::Relaxed) != here + 1 {
+                // Where the system refuses, the worker comes when it comes.
+                let _ = self.keep_off(worker, here);
             }
-            let mut others = *cores;
-            if here < CpuSet::MAX_CPU {
-                others.unset(here);
+        }
+
+        fn keep_off(&self, worker: Pid, core: usize) -> rustix::io::Result<()> {
+            let mut cores = self.cores.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = sched_getaffinity(Some(worker))?;
+            // What somebody else has set since is what it is given.
+            let all = cores.as_ref().filter(|c| c.now == found).map_or(found, |c| c.all);
+            let mut now = all;
+            now.unset(core);
+            if now.count() == 0 {
+                // A caller that may run nowhere else shares its core.
+                now = all;
             }
-            // A caller that may run nowhere else shares his core.
-            let wanted = if others.count() > 0 { &others } else { cores };
-            // Where the system refuses, the worker comes when it comes.
-            let _ = sched_setaffinity(Some(*worker), wanted);
+            *cores = Some(Cores { all, now });
+            sched_setaffinity(Some(worker), &now)
         }
     }
 
     #[cfg(test)]
     mod tests {
         use super::*;
-        use std::sync::Barrier;
+        use std::sync::mpsc::channel;
 
         #[test]
         fn the_core_of_the_caller_is_avoided() {
             let seat = Seat::default();
             let all = sched_getaffinity(None).unwrap();
-            let (taken, end) = (Barrier::new(2), Barrier::new(2));
             std::thread::scope(|scope| {
-                scope.spawn(|| {
+                let (taken, was_taken) = channel();
+                // The end of the closure, whatever it is, ends the thread.
+                let (_end, ended) = channel::<()>();
+                let seat = &seat;
+                scope.spawn(move || {
                     seat.take();
-                    taken.wait();
-                    end.wait();
+                    taken.send(()).unwrap();
+                    let _ = ended.recv();
                 });
-                taken.wait();
-                let worker = seat.own.get().unwrap().0;
+                was_taken.recv().unwrap();
+                let worker = *seat.worker.get().unwrap();
+                let kept_off = |from: &CpuSet| {
+                    let mut expected = *from;
+                    expected.unset(seat.off.load(Ordering::Relaxed) - 1);
+                    let expected = if expected.count() > 0 { expected } else { *from };
+                    assert!(sched_getaffinity(Some(worker)).unwrap() == expected);
+                };
                 for _ in 0..2 {
                     seat.avoid_caller();
-                    let off = seat.off.load(Ordering::Relaxed) - 1;
-                    let mut expected = all;
-                    expected.unset(off);
-                    let expected = if expected.count() > 0 { expected } else { all };
-                    assert!(sched_getaffinity(Some(worker)).unwrap() == expected);
+                    kept_off(&all);
                 }
-                end.wait();
+                // Another core, as if this thread had moved.
+                for core in [1, 0] {
+                    seat.off.store(core + 1, Ordering::Relaxed);
+                    seat.keep_off(worker, core).unwrap();
+                    kept_off(&all);
+                }
+                // What others set counts from then on.
+                let mut one = CpuSet::new();
+                one.set((0..CpuSet::MAX_CPU).find(|&core| all.is_set(core)).unwrap());
+                sched_setaffinity(Some(worker), &one).unwrap();
+                for core in 0..2 {
+                    seat.off.store(core + 1, Ordering::Relaxed);
+                    seat.keep_off(worker, core).unwrap();
+                    kept_off(&one);
+                }
             });
         }
     }
