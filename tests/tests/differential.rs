@@ -13,7 +13,7 @@
 #![allow(clippy::unwrap_used)]
 
 use lazuli_engine::{BackendChoice, Config, Function, compute, data};
-use lazuli_graph::ops::{MAP_OPS, REDUCE_OPS, SCAN_OPS};
+use lazuli_graph::ops::{MAP_OPS, MapOp, REDUCE_OPS, SCAN_OPS};
 use lazuli_graph::passes::PassSet;
 use lazuli_graph::{Axes, Capture, DType, Expr, Index, Scalar, Shape, View};
 use lazuli_runtime::Tensor;
@@ -229,7 +229,7 @@ fn threads_do_not_show() {
         ] {
             let results = [1, 2, 5].map(|threads| {
                 let tensor = wide.reshape(Shape::new(&shape).unwrap()).unwrap();
-                let e = Expr::map(lazuli_graph::MapOp::Square, &[data(tensor)]).unwrap().reduce(op, along).unwrap();
+                let e = Expr::map(MapOp::Square, &[data(tensor)]).unwrap().reduce(op, along).unwrap();
                 compute(&[e], &Config::default().threads(threads)).unwrap()
             });
             for other in &results[1..] {
@@ -250,6 +250,27 @@ fn views_of_views_are_outputs() {
     let y = every(&every(&x, 2), -1);
     let config = Config::default().disable(PassSet::ALL);
     assert_eq!(compute(&[y], &config).unwrap()[0].to_vec::<i32>().unwrap(), [4, 2, 0]);
+}
+
+/// Every bit of an unsigned exponent counts.
+#[test]
+fn constant_exponents_of_64_bits() {
+    let x = data(Tensor::from_vec(&[3], vec![1u64, 3, u64::MAX]).unwrap());
+    for exponent in [0, 1, 5, 1 << 63, u64::MAX] {
+        let constant = Expr::full(Scalar::from_bits(DType::U64, exponent), x.shape().clone());
+        let y = Expr::map(MapOp::Pow, &[x.clone(), constant]).unwrap();
+        let power = |x: u64| {
+            (0..64).rev().fold(1u64, |p, bit| {
+                let square = p.wrapping_mul(p);
+                if exponent >> bit & 1 == 1 { square.wrapping_mul(x) } else { square }
+            })
+        };
+        for backend in [BackendChoice::Interp, BackendChoice::Auto] {
+            let config = Config::default().backend(backend);
+            let found = compute(&[y.clone()], &config).unwrap()[0].to_vec::<u64>().unwrap();
+            assert_eq!(found, [1, power(3), power(u64::MAX)], "{exponent}");
+        }
+    }
 }
 
 /// The same of scans: few long ones, many short ones, along inner and outer axes.

@@ -70,7 +70,7 @@ impl Lower<'_> {
         let signed = self.dtype.kind() == Kind::Signed;
         let bits = 8 * ty.size() as u32 - signed as u32;
         let exponent = self.b.def(y);
-        if exponent.prim == Prim::Const && exponent.imm >> bits == 0 {
+        if exponent.prim == Prim::Const && exponent.imm.checked_shr(bits).unwrap_or(0) == 0 {
             let exponent = exponent.imm;
             return constant_pow(self.b, x, exponent);
         }
