@@ -73,7 +73,7 @@ impl Recipe {
                 (Op::Const(value), _) => Ok(Expr::full(*value, call.shape.clone())),
                 (Op::Iota, _) => Ok(Expr::iota(call.shape.clone())),
                 (Op::Cast, [x]) => Ok(x.cast(call.dtype)),
-                (Op::View(view), [x]) => x.view((**view).clone()),
+                (Op::View(view), [x]) => x.view(view.as_ref().clone()),
                 (Op::Reshape, [x]) => x.reshape(call.shape.clone()),
                 (Op::Reduce(op, axes), [x]) => x.reduce(*op, *axes),
                 (Op::Scan(op, axis), [x]) => x.scan(*op, i64::from(*axis)),

@@ -2,7 +2,8 @@
 
 use crate::plan::{Access, Place, Slot, Source};
 use lazuli_graph::{DType, Fusion, Graph, Home, NodeId, Op, Scalar, Shape, View, terms};
-use lazuli_jit::{Builder, Class, Kernel, Layout, Precision, Role, Strides, ValueId, lower};
+use lazuli_jit::{Builder, Class, Kernel, LINE, Layout, Precision, Role, Strides, ValueId, lower};
+use lazuli_runtime::cpu;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -40,6 +41,15 @@ pub(crate) struct Packed {
     from: Source,
     strides: Strides,
     dtype: DType,
+}
+
+impl Packed {
+    /// How many copies a kernel makes. Together they read each cache line once; where the lines stay in the cache, a kernel
+    /// of one copy, which runs for each, is compiled in a part of the time.
+    pub fn at_once(&self) -> usize {
+        let lines = self.bytes / self.dtype.size() * LINE;
+        if lines <= cpu::caches().l2 / 2 { 1 } else { self.copies.len() }
+    }
 }
 
 impl<'a> Lowering<'a> {

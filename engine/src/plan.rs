@@ -13,12 +13,8 @@ use crate::rows::{self, Rejected, RowRun};
 use lazuli_graph::passes::{self, Options, Report};
 use lazuli_graph::{DType, FuseOptions, Fusion, Graph, Group, GroupKind, Home, NodeId, Op, Shape, fuse};
 use lazuli_jit::{Accessed, Code, Operand, Precision, Reduction, Role, Scan, Strides};
-use lazuli_runtime::cpu;
 use smallvec::SmallVec;
 use std::sync::Arc;
-
-/// The bytes of a cache line.
-const LINE: usize = 64;
 
 /// The number of a piece of memory in a plan; inputs come first.
 pub type Slot = u32;
@@ -691,11 +687,7 @@ impl Planner<'_> {
         let (run, _) = self.launchable(lowered, group.weight, group.roots.clone(), None)?;
         self.slots.resize(self.slots.len() + copies, SlotInfo::default());
         for pack in packed {
-            // Together they read each cache line once. Where the lines stay in the cache, a kernel of one copy, which runs
-            // for each, is compiled in a part of the time.
-            let elements = pack.copies.first().map_or(0, |(from, _)| pack.bytes / from.dtype.size());
-            let at_once = if elements * LINE <= cpu::caches().l2 / 2 { 1 } else { pack.copies.len() };
-            for copies in pack.copies.chunks(at_once) {
+            for copies in pack.copies.chunks(pack.at_once()) {
                 let mut lowering = self.lowering(shape);
                 copies.iter().for_each(|(from, to)| lowering.copy(from.clone(), to.clone()));
                 let lowered = lowering.finish(&[&pack.axes]);

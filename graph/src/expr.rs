@@ -199,6 +199,11 @@ impl Expr {
         &self.0.op
     }
 
+    /// Whether this is one value at every position, and was made as that.
+    pub(crate) fn is_constant(&self) -> bool {
+        matches!(self.0.op, Op::Const(_))
+    }
+
     /// Where in the caller's source the node was made.
     pub fn location(&self) -> &'static Location<'static> {
         self.0.at
@@ -241,7 +246,7 @@ impl Expr {
 
     /// Calls `f` with the operands or the value. It must not look into this node again.
     pub(crate) fn with_operands_or_value<R>(&self, f: impl FnOnce(Result<&[Expr], &Value>) -> R) -> R {
-        if matches!(self.0.op, Op::Const(_)) {
+        if self.is_constant() {
             // Computed or not: there is nothing to be gained from its value.
             return f(Ok(&[]));
         }
@@ -265,7 +270,7 @@ impl Expr {
             return DType::Bool;
         }
         let choices = &operands[usize::from(select)..];
-        let strong = choices.iter().find(|e| !matches!(e.op(), Op::Const(_)));
+        let strong = choices.iter().find(|e| !e.is_constant());
         strong.unwrap_or(&operands[i]).dtype()
     }
 
@@ -278,7 +283,7 @@ impl Expr {
                 State::Pending(operands) => {
                     let operands = std::mem::take(operands);
                     *state = State::Done(value);
-                    if !matches!(self.0.op, Op::Const(_)) {
+                    if !self.is_constant() {
                         self.0.depth.store(0, Ordering::Relaxed);
                         self.0.fingerprint.store(hasher(self.dtype(), self.shape()).finish(), Ordering::Relaxed);
                     }
@@ -438,13 +443,14 @@ impl Expr {
             return Err(fail(ErrorKind::DType { op: row.name, dtype: promoted }));
         };
         // Where all are constants, nothing else says what they are cast to.
-        let cast_constants = choices.iter().all(|e| matches!(e.op(), Op::Const(_)));
+        let cast_constants = choices.iter().all(Expr::is_constant);
         let mut nodes = Operands::new();
         for (i, e) in operands.iter().enumerate() {
             let condition = row.rule == Rule::Select && i == 0;
-            nodes.push(match e.op() {
-                Op::Const(_) if condition || !cast_constants => e.clone(),
-                _ => e.cast(if condition { DType::Bool } else { compute }).broadcast_to(&shape)?,
+            nodes.push(if e.is_constant() && (condition || !cast_constants) {
+                e.clone()
+            } else {
+                e.cast(if condition { DType::Bool } else { compute }).broadcast_to(&shape)?
             });
         }
         let weak = operands.iter().all(|e| e.weak().is_some()).then(|| match result.kind() {

@@ -7,7 +7,7 @@
 
 use crate::expr::{Expr, Value};
 use crate::pattern::{Pattern, PatternNode};
-use crate::{DType, Op, Scalar, Shape};
+use crate::{DType, Op, Shape};
 use petgraph::Direction;
 use petgraph::stable_graph::{EdgeIndex, NodeIndex, StableDiGraph};
 use petgraph::visit::EdgeRef;
@@ -345,50 +345,39 @@ impl Capture {
         Pattern { nodes: self.nodes.iter().map(node).collect(), roots: self.roots.clone(), leaves: self.leaves.len() }
     }
 
-    /// The graph. Constants are cast and stretched to what they are operands of.
+    /// The graph. Each use of a constant has a node of its own, cast and stretched to what the user computes in.
     pub fn graph(&self) -> Graph {
         let mut graph = Graph::new();
-        let mut ids: Vec<Option<NodeId>> = vec![None; self.nodes.len()];
-        let constant = |graph: &mut Graph, expr: &Expr, value: Scalar, dtype: DType, shape: &Shape| {
-            graph.add(Op::Const(value.cast(dtype)), dtype, shape.clone(), &[], Some(expr.location()))
-        };
-        // Operands come before users; a constant is added in the dtype and shape that a use asks for.
-        let find = |graph: &mut Graph, ids: &mut [Option<NodeId>], i: u32, dtype: DType, shape: &Shape| {
-            let expr = &self.nodes[i as usize].0;
-            match expr.op() {
-                Op::Const(value) if (expr.dtype(), expr.shape()) != (dtype, shape) => {
-                    constant(graph, expr, *value, dtype, shape)
-                }
-                Op::Const(value) => *ids[i as usize].get_or_insert_with(|| constant(graph, expr, *value, dtype, shape)),
-                _ => ids[i as usize].expect("operands are captured before their users"),
+        let mut ids: Vec<Option<NodeId>> = Vec::with_capacity(self.nodes.len());
+        let expr = |i: u32| &self.nodes[i as usize].0;
+        let find = |graph: &mut Graph, ids: &[Option<NodeId>], i: u32, dtype: DType, shape: &Shape| match expr(i).op() {
+            Op::Const(value) => {
+                graph.add(Op::Const(value.cast(dtype)), dtype, shape.clone(), &[], Some(expr(i).location()))
             }
+            _ => ids[i as usize].expect("operands are captured before their users"),
         };
-        for (i, (expr, operands)) in self.nodes.iter().enumerate() {
-            if matches!(expr.op(), Op::Const(_)) {
+        for (user, operands) in &self.nodes {
+            if user.is_constant() {
+                ids.push(None);
                 continue;
             }
-            let (op, operands): (Op, SmallVec<[NodeId; 3]>) = match self.leaf(operands) {
-                Some(leaf) => (Op::Input(leaf), SmallVec::new()),
-                None => {
-                    let exprs: SmallVec<[&Expr; 3]> = operands.iter().map(|&o| &self.nodes[o as usize].0).collect();
-                    let wanted = |i: usize| match expr.op() {
-                        Op::Map(op) => (Expr::operand_dtype(*op, &exprs, i), expr.shape()),
+            let mut found: SmallVec<[NodeId; 3]> = SmallVec::new();
+            let op = if let Some(leaf) = self.leaf(operands) {
+                Op::Input(leaf)
+            } else {
+                let exprs: SmallVec<[&Expr; 3]> = operands.iter().map(|&o| expr(o)).collect();
+                for (i, &o) in operands.iter().enumerate() {
+                    let (dtype, shape) = match user.op() {
+                        Op::Map(op) => (Expr::operand_dtype(*op, &exprs, i), user.shape()),
                         _ => (exprs[i].dtype(), exprs[i].shape()),
                     };
-                    let found = operands.iter().enumerate().map(|(i, &o)| {
-                        let (dtype, shape) = wanted(i);
-                        find(&mut graph, &mut ids, o, dtype, shape)
-                    });
-                    (expr.op().clone(), found.collect())
+                    found.push(find(&mut graph, &ids, o, dtype, shape));
                 }
+                user.op().clone()
             };
-            ids[i] = Some(graph.add(op, expr.dtype(), expr.shape().clone(), &operands, Some(expr.location())));
+            ids.push(Some(graph.add(op, user.dtype(), user.shape().clone(), &found, Some(user.location()))));
         }
-        let outputs = self.roots.iter().map(|&r| {
-            let expr = &self.nodes[r as usize].0;
-            find(&mut graph, &mut ids, r, expr.dtype(), expr.shape())
-        });
-        let outputs = outputs.collect();
+        let outputs = self.roots.iter().map(|&r| find(&mut graph, &ids, r, expr(r).dtype(), expr(r).shape())).collect();
         graph.set_outputs(outputs);
         graph
     }

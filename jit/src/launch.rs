@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The bytes of a cache line.
-const LINE: usize = 64;
+pub const LINE: usize = 64;
 /// Rows of a tile.
 const TILE_ROWS: usize = 64;
 /// Columns of a tile.

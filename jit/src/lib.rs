@@ -37,7 +37,7 @@ pub use build::Builder;
 pub use code::{Backend, Code, CodeError, UnknownBackend};
 pub use interp::{Interp, eval_scalar};
 pub use kernel::{Class, Inst, Kernel, KernelError, Operand, Prim, PrimRow, Role, Sig, Slab, Store, Ty, ValueId};
-pub use launch::{Accessed, Home, Launch, LaunchError, Layout, Memory, Part, Parts, Strides};
+pub use launch::{Accessed, Home, LINE, Launch, LaunchError, Layout, Memory, Part, Parts, Strides};
 pub use precision::{Precision, UnknownPrecision};
 pub use reduce::{Reduction, Tree};
 pub use routine::Routine;

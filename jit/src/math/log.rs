@@ -17,7 +17,8 @@ pub fn log(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
         let (k, m) = split(x, !x.is_fast());
         let f = m - 1.0;
         let ln2 = x.pick(LN2, LN2_F32);
-        let w = k.fma(ln2[1], tail(f));
+        let (tail, lost) = tail_and_lost(f);
+        let w = lost.map_or_else(|| k.fma(ln2[1], tail), |lost| tail + lost.fma(-0.5, k * ln2[1]));
         special(x, k.fma(ln2[0], f + w))
     })
 }
@@ -97,14 +98,19 @@ pub(super) fn tail(f: Lane<'_>) -> Lane<'_> {
 
 /// `log(1 + f)` times a constant of two parts.
 fn times(f: Lane<'_>, factor: [f64; 2]) -> Lane<'_> {
-    if f.is_short() && !f.is_fast() {
-        // Near sqrt 2, what rounding the square loses is a fifth of the result's last place.
-        let square = f * f;
-        let lost = f.fma(f, -square);
-        let tail = (f * square).fma(f.poly(&LOG_F), square * -0.5);
-        return f.fma(factor[0], tail.fma(factor[0], lost.fma(-0.5 * factor[0], f * factor[1])));
+    let (tail, lost) = tail_and_lost(f);
+    let rest = f * factor[1];
+    let rest = lost.map_or(rest, |lost| lost.fma(-0.5 * factor[0], rest));
+    f.fma(factor[0], tail.fma(factor[0], rest))
+}
+
+/// [`tail`], and where it weighs what rounding `f^2` lost: in 24 bits, near sqrt 2, a fifth of the result's last place.
+fn tail_and_lost(f: Lane<'_>) -> (Lane<'_>, Option<Lane<'_>>) {
+    if !f.is_short() || f.is_fast() {
+        return (tail(f), None);
     }
-    f.fma(factor[0], tail(f).fma(factor[0], f * factor[1]))
+    let square = f * f;
+    ((f * square).fma(f.poly(&LOG_F), square * -0.5), Some(f.fma(f, -square)))
 }
 
 /// What a logarithm is where its argument is not positive and finite.
