@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         for (dtype, ty, m) in rows {
             let bound = f.bound(ty, precision);
             // Of `F64` the steps from the correctly rounded result are known, which is half a unit off at most.
-            let found = match ty {
+            let mut found = match ty {
                 Ty::F64 if m.worst == 0.0 => "0 steps".to_owned(),
                 Ty::F64 => format!("{} step{}", m.worst, if m.worst == 1.0 { "" } else { "s" }),
                 _ => format!("{:.3}", m.worst),
@@ -60,6 +60,7 @@ fn main() -> ExitCode {
             if m.worst > limit {
                 right = false;
                 eprintln!("{} of {dtype} in {precision}: {found}, bound {bound}", f.name);
+                found = format!("**{found}**");
             }
             let mean = if ty == Ty::F32 { format!("{:.3}", m.mean.value()) } else { String::new() };
             println!(
@@ -90,7 +91,8 @@ Errors of the functions in units in the last place (ULP). `float32` functions of
 correctly rounded result at EVERY; functions of two, and those of `float64`, at samples: the range
 where they are interesting, all exponents alike, all bit patterns, the neighbours of special values and of multiples of
 pi/2. For `float64` the column *found* counts steps between the result and the correctly rounded one; the bounds are
-fractions measured against MPFR. The tests hold every function to its bound. *Instructions* are those of the lane program
+fractions measured against MPFR. The tests hold every function to its bound, at samples;
+what stands in bold is above it, and a defect. *Instructions* are those of the lane program
 for one vector, constants, loads and negations in an FMA aside; 64-bit lanes count twice in a `float32` function. In
 `fast`, subnormal arguments may count as zero, and results below twice the smallest normal number may be zero. The error
 of `logaddexp` is in units of the largest of the operands and the result, as the sum may cancel.

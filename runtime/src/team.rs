@@ -260,6 +260,32 @@ mod tests {
         }
     }
 
+    /// A worker that is woken may run anywhere but where its caller was.
+    #[cfg(all(target_os = "linux", not(miri)))]
+    #[test]
+    fn workers_wake_beside_their_caller() {
+        use rustix::thread::sched_getaffinity;
+        static TEAM: Team = Team::new();
+        let main = thread::current().id();
+        let all = sched_getaffinity(None).unwrap();
+        for woken in [false, true, true] {
+            let barrier = Barrier::new(2);
+            let found = Mutex::new(None);
+            TEAM.run(1, &|| {
+                if thread::current().id() != main {
+                    *found.lock().unwrap() = Some(sched_getaffinity(None).unwrap());
+                }
+                barrier.wait();
+            });
+            let missing = u32::from(woken && all.count() > 1);
+            assert_eq!(found.into_inner().unwrap().unwrap().count(), all.count() - missing);
+            let desk = TEAM.desks.read().unwrap()[0];
+            while desk.word.load(Ordering::Relaxed) != ASLEEP {
+                thread::yield_now();
+            }
+        }
+    }
+
     #[test]
     fn nobody_waits_for_a_busy_worker() {
         static TEAM: Team = Team::new();

@@ -1,3 +1,4 @@
+use super::layout::{TILE_COLUMNS, TILE_CONFLICTS};
 use super::*;
 use crate::{Backend, Builder, Target};
 use bytemuck::{cast_slice, cast_slice_mut};

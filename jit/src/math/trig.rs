@@ -15,7 +15,8 @@ use std::f64::consts::FRAC_2_PI;
 pub fn sin(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
     emit(b, precision, [x], |[x]| {
         let (n, r) = reduce(x.abs(), !x.is_fast());
-        let y = odd(n).select(cosine(r).sum(), sine(r).sum());
+        let (sin, cos) = both(r);
+        let y = odd(n).select(cos.sum(), sin.sum());
         // Half-turns: bit 1 of n.
         huge(x, Routine::Sin, flip(y, n.shl(x.pick(62, 30)).xor(x.bits())))
     })
@@ -25,7 +26,8 @@ pub fn sin(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
 pub fn cos(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
     emit(b, precision, [x], |[x]| {
         let (n, r) = reduce(x.abs(), !x.is_fast());
-        let y = odd(n).select(sine(r).sum(), cosine(r).sum());
+        let (sin, cos) = both(r);
+        let y = odd(n).select(sin.sum(), cos.sum());
         huge(x, Routine::Cos, flip(y, n.plus(1).shl(x.pick(62, 30))))
     })
 }
@@ -34,8 +36,7 @@ pub fn cos(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
 pub fn tan(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
     emit(b, precision, [x], |[x]| {
         let (n, r) = reduce(x.abs(), !x.is_fast() || x.is_short());
-        let (cos, odd) = (cosine(r), odd(n));
-        let sin = sine(if x.is_fast() { r } else { Pair { lo: r.lo * cos.hi, ..r } });
+        let ((sin, cos), odd) = (both(r), odd(n));
         let y = if x.is_fast() {
             let (sin, cos) = (sin.sum(), cos.sum());
             odd.select(cos, sin) / odd.select(sin, cos)
@@ -77,12 +78,14 @@ fn reduce(x: Lane<'_>, low: bool) -> (Lane<'_>, Pair<'_>) {
     (shifted.bits(), r)
 }
 
-/// The sine of the remainder.
-fn sine(r: Pair<'_>) -> Pair<'_> {
+/// The sine and the cosine of the remainder.
+fn both(r: Pair<'_>) -> (Pair<'_>, Pair<'_>) {
+    let cos = cosine(r);
     let z = r.hi * r.hi;
     let p = z.poly(&SIN);
-    // What the low part adds is the cosine times it: near enough to one, unless a quotient follows.
-    Pair { hi: r.hi, lo: (r.hi * z).fma(p, r.lo) }
+    // What the low part adds is the cosine times it.
+    let lo = if r.hi.is_fast() { r.lo } else { r.lo * cos.hi };
+    (Pair { hi: r.hi, lo: (r.hi * z).fma(p, lo) }, cos)
 }
 
 /// The cosine of the remainder.

@@ -1,0 +1,302 @@
+//! Loops and accesses that suit a kernel, whatever its memory.
+
+use crate::kernel::{Class, Operand, Role, Slab};
+use smallvec::SmallVec;
+
+/// The bytes of a cache line.
+pub const LINE: usize = 64;
+/// Rows of a tile.
+pub(super) const TILE_ROWS: usize = 64;
+/// Columns of a tile.
+pub(super) const TILE_COLUMNS: usize = 128;
+/// Columns of a tile if neighbours in a row are so many bytes apart that their lines share a few sets of the caches.
+pub(super) const TILE_CONFLICTS: usize = 32;
+/// Columns from which on rows are long: their lines do not fit the first cache.
+const LONG: usize = 512;
+
+/// Strides or indices, one a dimension of the iteration space.
+pub type Strides = SmallVec<[isize; 4]>;
+
+/// Where the elements of an operand are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Home {
+    /// In memory that each call gives.
+    Memory,
+    /// In the scratch memory given to [`Launch::fill`]: outputs only.
+    Scratch,
+    /// Nowhere: an index operand, whose offset and strides count, not bytes.
+    Index,
+}
+
+/// How an operand is accessed, whatever its memory.
+#[derive(Clone, Debug)]
+pub struct Accessed {
+    /// Where its elements are.
+    pub home: Home,
+    /// The bytes from where its memory starts ([`Memory`]) to the element at index zero (of an index operand: its
+    /// first value).
+    pub offset: isize,
+    /// The distance between neighbours along each dimension, in bytes.
+    pub strides: Strides,
+}
+
+/// Why a kernel cannot be bound: always a bug of the caller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LaunchError {
+    /// Counts that differ.
+    #[error("kernel has {expected} operands, {given} were bound")]
+    Count {
+        /// Of the kernel.
+        expected: usize,
+        /// Bound.
+        given: usize,
+    },
+    /// An iteration space with more elements than memory could hold.
+    #[error("the iteration space is too large")]
+    Extents,
+    /// An operand that does not suit its memory.
+    #[error("operand {operand}: {what}")]
+    Operand {
+        /// Its number.
+        operand: usize,
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Bound {
+    pub(crate) operand: Operand,
+    pub(crate) home: Home,
+    pub(crate) offset: isize,
+    pub(crate) strides: Strides,
+    /// The bytes that all accesses together reach, from where the memory's offsets count: `low..high`.
+    pub(crate) low: isize,
+    pub(crate) high: isize,
+}
+
+/// Loops and accesses that suit a kernel, checked once for any number of calls; see the module's documentation.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    pub(crate) extents: SmallVec<[usize; 4]>,
+    pub(super) elements: usize,
+    pub(crate) operands: SmallVec<[Bound; 4]>,
+    /// The slab of the whole iteration space but for the addresses, where one slab is enough.
+    pub(super) whole: Option<Slab>,
+    /// The columns of a tile, if the two innermost loops are run in tiles.
+    pub(super) tile: Option<usize>,
+}
+
+impl Layout {
+    /// A layout for kernels of these operands, over an iteration space of `extents` (outermost first; no dimension means
+    /// one element).
+    ///
+    /// # Errors
+    /// Accesses that do not fit the operands: count, role, stride class, or an output whose elements coincide.
+    pub fn new(
+        operands: &[Operand],
+        extents: &[usize],
+        accesses: impl IntoIterator<Item = Accessed>,
+    ) -> Result<Layout, LaunchError> {
+        let empty = extents.contains(&0);
+        fits(extents)?;
+        let mut bound: SmallVec<[Bound; 4]> = SmallVec::new();
+        for (i, Accessed { home, offset, strides }) in accesses.into_iter().enumerate() {
+            let fail = |what| LaunchError::Operand { operand: i, what };
+            let Some(&operand) = operands.get(i) else {
+                return Err(LaunchError::Count { expected: operands.len(), given: i + 1 });
+            };
+            let size = operand.dtype.size();
+            suits(&operand, extents, &strides, home == Home::Scratch).map_err(fail)?;
+            let (mut low, mut high) = (0, 0);
+            match (home, operand.role) {
+                (Home::Memory, Role::Input | Role::Output) => {
+                    (low, high) =
+                        reach(size, extents, offset, &strides).ok_or(fail("reaches further than addresses do"))?;
+                    if operand.role == Role::Output && !empty && !injective(size, extents, &strides) {
+                        return Err(fail("elements of an output coincide"));
+                    }
+                }
+                (Home::Scratch, Role::Output) if operand.class != Class::Contiguous => {
+                    return Err(fail("scratch is contiguous"));
+                }
+                (Home::Scratch, Role::Output) | (Home::Index, Role::Index) => {}
+                _ => return Err(fail("memory does not suit the operand's role")),
+            }
+            bound.push(Bound { operand, home, offset, strides, low, high });
+        }
+        if bound.len() != operands.len() {
+            return Err(LaunchError::Count { expected: operands.len(), given: bound.len() });
+        }
+        let mut layout = Layout::of(extents, bound);
+        layout.tile = layout.tile_columns();
+        if layout.extents.len() <= 2 && layout.tile.is_none() && layout.operands.iter().all(|o| o.home != Home::Scratch)
+        {
+            layout.whole = Some(layout.slab(layout.row(), layout.extents.iter().rev().nth(1).copied().unwrap_or(1)));
+        }
+        Ok(layout)
+    }
+
+    /// A layout of operands that have been checked.
+    pub(crate) fn of(extents: &[usize], operands: SmallVec<[Bound; 4]>) -> Layout {
+        Layout {
+            extents: SmallVec::from_slice(extents),
+            elements: extents.iter().product(),
+            operands,
+            whole: None,
+            tile: None,
+        }
+    }
+
+    /// Whether two loops of so many rows and columns are long enough to be run in tiles.
+    pub fn tiles_pay(rows: usize, columns: usize) -> bool {
+        rows >= TILE_ROWS && columns >= LONG
+    }
+
+    /// Whether steps of `along` bytes along a row and `across` from row to row touch a line for each element, of which the
+    /// next rows want what lies beside it.
+    pub fn crosses(along: isize, across: isize) -> bool {
+        along.unsigned_abs() >= LINE && (1..LINE).contains(&across.unsigned_abs())
+    }
+
+    /// Rows and columns of the tiles that the two innermost loops are run in, if they are: where an input is transposed, and
+    /// the lines that a row touches would be gone before the next row wants them.
+    pub fn tile(&self) -> Option<[usize; 2]> {
+        Some([TILE_ROWS, self.tile?])
+    }
+
+    fn tile_columns(&self) -> Option<usize> {
+        let [.., rows, columns] = *self.extents.as_slice() else { return None };
+        if !Layout::tiles_pay(rows, columns) || self.operands.iter().any(|o| o.home == Home::Scratch) {
+            return None;
+        }
+        let crossing = self.operands.iter().filter_map(|o| match *o.strides.as_slice() {
+            [.., s1, s0] if o.operand.role == Role::Input && Layout::crosses(s0, s1) => Some(s0),
+            _ => None,
+        });
+        crossing.map(|s0| if s0 % 4096 == 0 { TILE_CONFLICTS } else { TILE_COLUMNS }).min()
+    }
+
+    /// The number of elements of the iteration space.
+    pub fn elements(&self) -> usize {
+        self.elements
+    }
+
+    /// Elements of a row of the innermost loop.
+    pub(super) fn row(&self) -> usize {
+        self.extents.last().copied().unwrap_or(1)
+    }
+
+    /// A slab of `rows` rows of `columns` elements along the two innermost loops, without addresses.
+    pub(super) fn slab(&self, columns: usize, rows: usize) -> Slab {
+        let mut slab = Slab::new(self.operands.len());
+        slab.set_extents(columns, rows);
+        for (i, o) in self.operands.iter().enumerate() {
+            let size = o.operand.dtype.size() as isize;
+            let (s0, s1) = match *o.strides.as_slice() {
+                _ if o.home == Home::Scratch => (size, columns as isize * size),
+                [] => (size, 0),
+                [s0] => (s0, 0),
+                [.., s1, s0] => (s0, s1),
+            };
+            slab.set_operand(i, 0, s0, s1);
+        }
+        slab
+    }
+}
+
+impl Bound {
+    /// Whether every access lies in the `len` bytes of a memory whose offsets count from `start`.
+    #[inline]
+    pub(crate) fn inside(&self, len: usize, start: usize) -> Option<()> {
+        let start = isize::try_from(start).ok()?;
+        let (low, high) = (start.checked_add(self.low)?, start.checked_add(self.high)?);
+        (low >= 0 && high as usize <= len).then_some(())
+    }
+}
+
+/// An index of the iteration space.
+pub(super) struct Position(SmallVec<[usize; 4]>);
+
+impl Position {
+    /// How far the element of an operand lies from that at index zero.
+    #[inline]
+    pub(super) fn offset(&self, o: &Bound) -> isize {
+        o.strides.iter().zip(&self.0).map(|(&s, &x)| s * x as isize).sum()
+    }
+}
+
+impl Layout {
+    /// The index of flat position `at`.
+    #[inline]
+    pub(super) fn position(&self, at: usize) -> Position {
+        let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.extents.len());
+        let mut rest = at;
+        for (x, &n) in index.iter_mut().zip(&self.extents).rev() {
+            // Most positions lie in the first row: no division then.
+            if rest < n {
+                *x = rest;
+                break;
+            }
+            *x = rest % n.max(1);
+            rest /= n.max(1);
+        }
+        Position(index)
+    }
+}
+
+/// So that counts of elements, and of bytes of scratch, never overflow.
+pub(crate) fn fits(extents: &[usize]) -> Result<(), LaunchError> {
+    let bytes = extents.iter().try_fold(8usize, |n, &e| n.checked_mul(e.max(1)));
+    if bytes.is_none_or(|n| n > isize::MAX as usize) { Err(LaunchError::Extents) } else { Ok(()) }
+}
+
+/// What is wrong with these strides for the operand, if anything.
+pub(crate) fn suits(
+    operand: &Operand,
+    extents: &[usize],
+    strides: &[isize],
+    scratch: bool,
+) -> Result<(), &'static str> {
+    if strides.len() != extents.len() {
+        return Err("wrong number of strides");
+    }
+    let size = operand.dtype.size() as isize;
+    let inner = strides.last().copied().unwrap_or(size);
+    let unit = extents.last().is_none_or(|&n| n <= 1);
+    let suits = match operand.class {
+        Class::Contiguous => inner == size || unit,
+        Class::Broadcast => inner == 0 || unit,
+        Class::Strided => true,
+    };
+    if suits || scratch { Ok(()) } else { Err("stride does not suit the kernel's class") }
+}
+
+/// The bytes that all accesses together reach: from the first of the lowest element to the end of the highest; none if
+/// there are no elements.
+pub(crate) fn reach(size: usize, extents: &[usize], offset: isize, strides: &[isize]) -> Option<(isize, isize)> {
+    if extents.contains(&0) {
+        return Some((0, 0));
+    }
+    let (mut low, mut high) = (offset, offset.checked_add(size as isize)?);
+    for (&n, &s) in extents.iter().zip(strides) {
+        let span = s.checked_mul(isize::try_from(n - 1).ok()?)?;
+        if span < 0 { low = low.checked_add(span)? } else { high = high.checked_add(span)? }
+    }
+    Some((low, high))
+}
+
+/// Whether different indices give disjoint elements: each stride spans everything the smaller ones reach.
+pub(crate) fn injective(size: usize, extents: &[usize], strides: &[isize]) -> bool {
+    let mut dims: SmallVec<[(usize, usize); 4]> =
+        extents.iter().zip(strides).filter(|(n, _)| **n > 1).map(|(&n, s)| (s.unsigned_abs(), n)).collect();
+    dims.sort_unstable();
+    let mut reach = size;
+    for (stride, n) in dims {
+        if stride < reach {
+            return false;
+        }
+        reach += stride * (n - 1);
+    }
+    true
+}
