@@ -127,7 +127,8 @@ impl Selector<'_> {
     /// A mask as a mask register.
     pub(super) fn mask_reg(&mut self, src: Src) -> VReg {
         match src {
-            Src::Const { bits, .. } => self.mask_constant(bits),
+            Src::Const { bits: 0, .. } => self.mask_constant(0),
+            Src::Const { size, .. } => self.mask_constant(self.lane_bits(size)),
             src => self.reg(src),
         }
     }

@@ -401,6 +401,26 @@ fn dead_code_and_constant_masks() {
     shapes().for_each(|shape| check(&kernel, &codes, shape));
 }
 
+/// A constant mask has as many lanes as any other, of whatever size they are.
+#[test]
+fn constant_masks_as_integers() {
+    for other in [Ty::I8, Ty::I16, Ty::F32, Ty::F64] {
+        let mut b = Builder::new();
+        let x = input(&mut b, other, other, Class::Contiguous);
+        output(&mut b, x, Class::Contiguous);
+        for (bit, class) in [(0, Class::Strided), (1, Class::Strided), (1, Class::Contiguous)] {
+            let mask = b.bits(Ty::M, bit);
+            for ty in [Ty::I8, Ty::I16, Ty::I32, Ty::I64] {
+                let v = b.mask_to_int(ty, mask);
+                output(&mut b, v, class);
+            }
+        }
+        let kernel = b.finish();
+        let codes = compile_all(&kernel);
+        shapes().for_each(|shape| check(&kernel, &codes, shape));
+    }
+}
+
 #[test]
 fn large_kernels_compile() {
     let mut b = Builder::new();
