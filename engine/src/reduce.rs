@@ -301,7 +301,7 @@ impl<'a> Task<'a> {
             for start in rows.clone().step_by(batch.max(1)) {
                 let n = batch.min(rows.end - start);
                 let at = start - rows.start;
-                self.launch.fold(split, start..start + n, 0..i, i, &mut state_bytes(&mut states));
+                self.launch.fold(split, start..start + n, 0..i, &mut state_bytes(&mut states));
                 for ((s, states), out) in self.sinks.iter().zip(state_bytes(&mut states)).zip(&mut *outs) {
                     let out = &mut out[at * s.result_size..(at + n) * s.result_size];
                     s.op.finish(&states[..n * s.op.state_size()], i as u64, out);
@@ -317,7 +317,7 @@ impl<'a> Task<'a> {
             let piece = |states: &mut SmallVec<[Words; 1]>, range: Range<usize>, trees: &mut [Tree]| {
                 for start in range.clone().step_by(most) {
                     let end = (start + most).min(range.end);
-                    self.launch.fold(split, row..row + 1, start..end, block, &mut state_bytes(states));
+                    self.launch.fold(split, row..row + 1, start..end, &mut state_bytes(states));
                     let blocks = (end - start).div_ceil(block);
                     for ((s, states), tree) in self.sinks.iter().zip(state_bytes(states)).zip(&mut *trees) {
                         s.op.push_all(&mut states[..blocks * s.op.state_size()], tree);

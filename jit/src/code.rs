@@ -118,6 +118,8 @@ pub struct Code {
     around: OnceLock<Option<Form>>,
     /// Bytes of the states that it leaves of each output; empty: it stores elements.
     states: SmallVec<[u8; 2]>,
+    /// Elements of a row from one of these states to the next.
+    block: usize,
     /// It adds rows to states in memory.
     columns: Option<Box<ColumnCode>>,
 }
@@ -191,7 +193,8 @@ impl Code {
     }
 
     fn with(kernel: &Kernel, target: &Target, form: Form, states: SmallVec<[u8; 2]>) -> Code {
-        Code { kernel: kernel.clone(), target: target.clone(), form, around: OnceLock::new(), states, columns: None }
+        let (kernel, target) = (kernel.clone(), target.clone());
+        Code { kernel, target, form, around: OnceLock::new(), states, block: 0, columns: None }
     }
 
     /// Code of the backend [`Backend::Wide`] that stores no elements, but reduces each row to a state, which never leaves
@@ -210,7 +213,9 @@ impl Code {
         {
             let form = crate::wide::Compiled::new(&folded, target, Mode::Fold(&joins))?;
             let states = reductions.iter().map(|r| r.state_size() as u8).collect();
-            Ok(Code::with(kernel, target, Form::Wide(Box::new(form)), states))
+            let block = form.block();
+            debug_assert!(reductions.iter().all(|r| r.block() == block), "states are those of the reductions");
+            Ok(Code { block, ..Code::with(kernel, target, Form::Wide(Box::new(form)), states) })
         }
         #[cfg(not(target_arch = "x86_64"))]
         Err(fail(&format!("{} has no registers for {} states", target.name(), joins.len())))
@@ -272,6 +277,11 @@ impl Code {
         !self.states.is_empty()
     }
 
+    /// The elements of a row from one state to the next, of code that [`Code::folding`] made.
+    pub fn block(&self) -> usize {
+        self.block
+    }
+
     /// Bytes of the states that it leaves, for each output.
     pub(crate) fn states(&self) -> &[u8] {
         &self.states
@@ -315,15 +325,24 @@ impl Code {
         unsafe { form.as_ref().unwrap_or(&self.form).run(slab) }
     }
 
+    /// Whether all rows of all outputs begin at the same lane of a vector: the first, or one that rows work up to it from.
     #[cfg(target_arch = "x86_64")]
     fn suits_around(&self, slab: &Slab) -> bool {
         use crate::kernel::Role;
         let vector = u64::from(self.target.vector_bits()) / 8;
-        let aligned = |bits: u64| bits.is_multiple_of(vector);
         let outputs = self.kernel.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output);
-        let mut outputs = outputs.map(|(i, _)| slab.operand(i));
+        let mut begins = outputs.map(|(i, o)| {
+            let ((base, _, s1), size) = (slab.operand(i), o.dtype.size() as u64);
+            let step = if slab.n1() == 1 { 0 } else { s1 as u64 % vector };
+            (size, base % vector, step)
+        });
+        let Some(first) = begins.next() else { return false };
+        let (size, base, step) = first;
+        let aligned = |(_, base, step): (u64, u64, u64)| base == 0 && step == 0;
         self.backend() == Backend::Wide
-            && outputs.all(|(base, _, s1)| aligned(base) && (slab.n1() == 1 || aligned(s1 as u64)))
+            && base.is_multiple_of(size)
+            && step.is_multiple_of(size)
+            && if aligned(first) { begins.all(aligned) } else { begins.all(|other| other == first) }
     }
 
     #[cfg(not(target_arch = "x86_64"))]

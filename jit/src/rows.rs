@@ -668,15 +668,14 @@ unsafe fn reduce(all: &Rows<'_>, stage: &Stage, launch: &Launch<'_>, rows: Range
 /// As for [`reduce`].
 unsafe fn fold(all: &Rows<'_>, stage: &Stage, launch: &Launch<'_>, rows: Range<usize>, scratch: u64) {
     let (width, n) = (stage.width, rows.len());
-    let per = stage.sinks.iter().map(|s| block(&s.sink.reduction)).min().unwrap_or(TILE);
-    let blocks = width.div_ceil(per);
+    let blocks = width.div_ceil(launch.code.block());
     let by_tile = |tile: usize| stage.sinks.iter().filter(move |s| s.sink.tile == tile);
     let sinks: SmallVec<[&Sink; 2]> = (0..stage.tiles.len()).flat_map(by_tile).collect();
     // SAFETY: `look_at` made room for the states of the blocks of a chunk of rows, apart for each sink; only this thread uses
     // its scratch.
     let room = |s: &&Sink| unsafe { at_mut(scratch + s.states as u64, s.sink.reduction.state_size() * n * blocks) };
     let mut states: SmallVec<[&mut [u8]; 2]> = sinks.iter().map(room).collect();
-    launch.fold(launch.layout.extents.len() - 1, rows.clone(), 0..width, per, &mut states);
+    launch.fold(launch.layout.extents.len() - 1, rows.clone(), 0..width, &mut states);
     for (sink, states) in sinks.into_iter().zip(states) {
         let reduction = &sink.sink.reduction;
         let size = reduction.state_size();

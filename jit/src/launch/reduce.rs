@@ -21,20 +21,13 @@ impl Launch<'_> {
     }
 
     /// Reduces a rectangle of the iteration space by code that [`Code::folding`] made: `rows` and `columns` as for
-    /// [`Launch::fill`], with one loop for the columns. Each row is cut into blocks of `block` elements, from its first
-    /// column on; `states` holds one buffer for each output, to which the states of the blocks go, row after row.
+    /// [`Launch::fill`], with one loop for the columns. Each row is cut into blocks of [`Code::block`] elements, from its
+    /// first column on; `states` holds one buffer for each output, to which the states of the blocks go, row after row.
     ///
     /// # Panics
     /// If the code stores elements, there is another number of loops for the columns, the rectangle lies outside the
     /// iteration space, or a buffer is too small.
-    pub fn fold(
-        &self,
-        split: usize,
-        rows: Range<usize>,
-        columns: Range<usize>,
-        block: usize,
-        states: &mut [&mut [u8]],
-    ) {
+    pub fn fold(&self, split: usize, rows: Range<usize>, columns: Range<usize>, states: &mut [&mut [u8]]) {
         let layout = &*self.layout;
         assert!(
             self.code.folds() && layout.extents.len() == split + 1,
@@ -42,58 +35,37 @@ impl Launch<'_> {
         );
         let (outer, width) = (&layout.extents[..split], layout.row());
         let height: usize = outer.iter().product();
-        assert!(rows.end <= height && columns.end <= width && block > 0, "rectangle outside the iteration space");
+        assert!(rows.end <= height && columns.end <= width, "rectangle outside the iteration space");
         if rows.is_empty() || columns.is_empty() {
             return;
         }
-        let blocks = columns.len().div_ceil(block);
+        let blocks = columns.len().div_ceil(self.code.block());
         let sizes = self.code.states();
         assert_eq!(states.len(), sizes.len(), "a buffer for each output");
         let room = |(state, &size): (&&mut [u8], &u8)| state.len() >= rows.len() * blocks * usize::from(size);
         assert!(states.iter().zip(sizes).all(room), "buffer of states too small");
-        let addresses: SmallVec<[u64; 2]> = states.iter_mut().map(|s| s.as_mut_ptr() as u64).collect();
-        // `count` blocks of `n` elements from flat position `at` on: those of one row if they lie `along` it, or one a row;
-        // their states are every `step`-th from number `done` on.
-        let run = |at: usize, n: usize, count: usize, along: bool, done: usize, step: usize| {
-            let mut slab = layout.slab(n, count);
-            let position = layout.position(at);
-            let mut outputs = addresses.iter().zip(sizes);
-            for (i, o) in layout.operands.iter().enumerate() {
-                if o.operand.role == Role::Output
-                    && let Some((address, &size)) = outputs.next()
-                {
-                    let size = usize::from(size);
-                    slab.set_operand(i, address + (done * size) as u64, 0, (step * size) as isize);
-                    continue;
-                }
-                let (_, s0, s1) = slab.operand(i);
-                let base = self.bases[i].wrapping_add(position.offset(o) as u64);
-                slab.set_operand(i, base, s0, if along { s0 * n as isize } else { s1 });
-            }
-            // SAFETY: the blocks lie inside the rectangle, so inside the bounds that `new` and `bind` checked; there is
-            // room for their states, which are borrowed exclusively.
-            unsafe { self.code.run_folding(&slab) };
-        };
         // Rows along the last outer dimension are one slab.
         let n = outer.last().copied().unwrap_or(1);
         let mut row = rows.start;
         while row < rows.end {
             let count = (n - row % n).min(rows.end - row);
-            let (at, done) = (row * width + columns.start, (row - rows.start) * blocks);
-            if blocks <= count {
-                for b in 0..blocks {
-                    let left = columns.len() - b * block;
-                    run(at + b * block, block.min(left), count, false, done + b, blocks);
-                }
-            } else {
-                let (full, rest) = (columns.len() / block, columns.len() % block);
-                for r in 0..count {
-                    run(at + r * width, block, full, true, done + r * blocks, 1);
-                    if rest > 0 {
-                        run(at + r * width + full * block, rest, 1, true, done + r * blocks + full, 1);
-                    }
+            let mut slab = layout.slab(columns.len(), count);
+            let position = layout.position(row * width + columns.start);
+            let done = (row - rows.start) * blocks;
+            let mut outputs = states.iter_mut().zip(sizes);
+            for (i, o) in layout.operands.iter().enumerate() {
+                if o.operand.role == Role::Output
+                    && let Some((state, &size)) = outputs.next()
+                {
+                    let address = state.as_mut_ptr() as u64 + (done * usize::from(size)) as u64;
+                    slab.set_operand(i, address, 0, 0);
+                } else {
+                    slab.set_base(i, self.bases[i].wrapping_add(position.offset(o) as u64));
                 }
             }
+            // SAFETY: the rows lie inside the rectangle, so inside the bounds that `new` and `bind` checked; there is room
+            // for the states of their blocks, which are borrowed exclusively.
+            unsafe { self.code.run_folding(&slab) };
             row += count;
         }
     }

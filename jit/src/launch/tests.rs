@@ -275,6 +275,53 @@ fn outputs_around_the_caches() {
     }
 }
 
+/// Rows that begin anywhere are written around the caches from the first whole vector on, with the same result.
+#[test]
+fn outputs_around_the_caches_at_any_alignment() {
+    const ROOM: usize = 12_000;
+    let targets = Target::available().into_iter().filter(|t| t.supported()).map(|t| Target::by_name(t.name).unwrap());
+    let targets: Vec<Target> = targets.filter(|t| Backend::Wide.why_not(t).is_none()).collect();
+    for dtype in [DType::U8, DType::I16, DType::F32, DType::F64] {
+        // y = x, z = x + row: twice the same layout.
+        let size = dtype.size() as isize;
+        let mut b = Builder::new();
+        let x = b.operand(Role::Input, dtype, Class::Contiguous);
+        let row = b.operand(Role::Input, dtype, Class::Broadcast);
+        let [y, z] = [0, 1].map(|_| b.operand(Role::Output, dtype, Class::Contiguous));
+        let (x, row) = (b.load(x), b.load(row));
+        let sum = if dtype.is_float() { b.fadd(x, row) } else { b.iadd(x, row) };
+        b.store(y, x);
+        b.store(z, sum);
+        let kernel = b.finish();
+        let x: Vec<u8> = (0..ROOM).map(|i| if dtype.is_float() { i as u8 % 60 } else { i as u8 }).collect();
+        for target in &targets {
+            let [plain, code] =
+                [Backend::Interp, Backend::Wide].map(|backend| Code::compile(&kernel, backend, target).unwrap());
+            for start in [0, 1, 5, 16, 31] {
+                for [rows, columns] in [[1, 1], [1, 15], [3, 17], [4, 64], [3, 100], [2, 333]] {
+                    let outs = [&plain, &code].map(|code| {
+                        let mut memory = vec![[255u8; 64]; 2 * ROOM / 64 + 2];
+                        let (y, z) = memory.as_flattened_mut().split_at_mut((ROOM / 64 + 1) * 64);
+                        let access = |s1: isize, s0: isize| access(size * start, &[s1, s0]);
+                        let all = || access(size * columns as isize, size);
+                        let accesses = [all(), access(size, 0), all(), all()];
+                        let layout = Layout::new(&kernel.operands, &[rows, columns], accesses).unwrap();
+                        let input = || Memory::Read(&x, 0);
+                        let memories = [input(), input(), Memory::Write(y), Memory::Write(z)];
+                        let mut launch = layout.bind(code, memories).unwrap();
+                        launch.around_caches();
+                        launch.run();
+                        drop(launch);
+                        memory
+                    });
+                    assert!(outs[0] == outs[1], "{dtype} for {}: {start}, {rows} x {columns}", target.name());
+                }
+            }
+            assert!(code.asm_around().unwrap().contains("vmovnt"));
+        }
+    }
+}
+
 /// States that never left the registers are those of elements that were stored first, bit by bit.
 #[test]
 fn folding_gives_the_states_of_blocks() {
@@ -363,7 +410,7 @@ fn folding_gives_the_states_of_blocks() {
                             let state = reduction.state_size();
                             let mut got = vec![0u64; (rows * blocks * state).div_ceil(8)];
                             let launch = layout.bind(&folding, memory()).unwrap();
-                            launch.fold(1, 0..rows, columns.clone(), block, &mut [cast_slice_mut(&mut got)]);
+                            launch.fold(1, 0..rows, columns.clone(), &mut [cast_slice_mut(&mut got)]);
                             let mut tile = vec![0u64; (rows * columns.len() * dtype.size()).div_ceil(8)];
                             let tile: &mut [u8] = cast_slice_mut(&mut tile);
                             layout.bind(&plain, memory()).unwrap().fill(1, 0..rows, columns.clone(), &mut [tile]);

@@ -18,9 +18,12 @@
 //! |---|---|
 //! | 0, 8 | the number of the row; the stack pointer to go back to |
 //! | 16, 24, 32 | of a call: function, routine, lanes |
+//! | 40 | where the block of the row ends that is reduced; how many lanes the tail does first, while it does them |
+//! | 48 | the number of the next state |
 //! | 64 … | of a call: argument vectors, then every register |
 //! | then | spilled values |
 
+use super::fold::BLOCK;
 use super::mach::{Body, Call, Enc, GPR, Index, Kind, MASK, Masking, Mem, VEC};
 use super::plan::Rounds;
 use iced_x86::{Code, Encoder, Instruction, MemoryOperand, OpKind, Register};
@@ -30,6 +33,10 @@ use regalloc2::{Allocation, Block, Edit, Function, Inst, InstOrEdit, MachineEnv,
 const SCRATCH_GPRS: [u8; 4] = [1, 6, 8, 9];
 const SAVED_GPRS: [u8; 6] = [3, 5, 12, 13, 14, 15];
 
+/// Where in the frame the end of a block is, or the lanes that the tail does first.
+const END: i32 = 40;
+/// Where in the frame the number of the next state is.
+pub(super) const STATE: i32 = 48;
 /// Where in the frame the arguments of calls are.
 const ARGUMENTS: usize = 64;
 /// Arguments of a call, at most, with its mask.
@@ -64,6 +71,8 @@ pub(super) struct Encoded {
     pub(super) bytes: Vec<u8>,
     /// Where the code starts.
     pub(super) entry: usize,
+    /// Elements from one state to the next, where rows are reduced.
+    pub(super) block: usize,
 }
 
 /// An instruction that cannot be encoded: a bug.
@@ -182,7 +191,7 @@ pub(super) fn encode(
         let distance = (target as i64 - (at as i64 + 4)) as i32;
         bytes[at..at + 4].copy_from_slice(&distance.to_le_bytes());
     }
-    Ok(Encoded { bytes, entry })
+    Ok(Encoded { bytes, entry, block: BLOCK * rounds.lanes })
 }
 
 impl Writer<'_> {
@@ -273,6 +282,9 @@ impl Writer<'_> {
         self.mr(Code::Mov_rm64_r64, RSP, 8, T1)?;
         self.rr(Code::Xor_r32_rm32, Register::R10D, Register::R10D)?;
         self.mr(Code::Mov_rm64_r64, RSP, 0, T0)?;
+        if self.body.insts.iter().any(|i| matches!(i.kind, Kind::NextBlock)) {
+            self.mr(Code::Mov_rm64_r64, RSP, STATE, T0)?;
+        }
 
         let order = Layout::new(self.body, self.output).order;
         for (n, &block) in order.iter().enumerate() {
@@ -320,7 +332,7 @@ impl Writer<'_> {
                     Kind::Advance { lane, by } => self.advance(lane, by, inst)?,
                     Kind::CallIf(call) => self.call_if(call, inst)?,
                     Kind::Call(call) => self.call(call, inst)?,
-                    end => self.end(end, block, next, saved, done)?,
+                    end => self.end(end, (block, inst), next, saved, done)?,
                 },
             }
         }
@@ -331,7 +343,7 @@ impl Writer<'_> {
     fn end(
         &mut self,
         kind: Kind,
-        block: Block,
+        (block, inst): (Block, Inst),
         next: Option<usize>,
         saved: &[usize],
         done: usize,
@@ -357,12 +369,69 @@ impl Writer<'_> {
                 self.rr(Code::Cmp_r64_rm64, COUNTER, LIMIT)?;
                 self.choose(BELOW_EQUAL, target(0), successor(1), next);
             }
+            Kind::EnterHead { size } => {
+                let base = self.register(self.output.inst_allocs(inst)[0])?;
+                self.rr(Code::Mov_r64_rm64, T0, base)?;
+                let i = Instruction::with1(Code::Neg_rm64, T0).map_err(|e| e.to_string())?;
+                self.put(&i)?;
+                self.ri(Code::And_rm64_imm8, T0, self.body.width as i32 - 1)?;
+                self.ri(Code::Shr_rm64_imm8, T0, size.trailing_zeros() as i32)?;
+                self.rm(Code::Mov_r64_rm64, LIMIT, SLAB, 0)?;
+                self.rr(Code::Cmp_r64_rm64, T0, LIMIT)?;
+                self.rr(Code::Cmovb_r64_rm64, LIMIT, T0)?;
+                self.mr(Code::Mov_rm64_r64, RSP, END, LIMIT)?;
+                self.rr(Code::Xor_r32_rm32, Register::EAX, Register::EAX)?;
+                self.rr(Code::Test_rm64_r64, LIMIT, LIMIT)?;
+                self.choose(NOT_EQUAL, target(0), successor(1), next);
+            }
+            Kind::HeadDone => {
+                self.rm(Code::Mov_r64_rm64, COUNTER, RSP, END)?;
+                let head = MemoryOperand::with_base_displ(RSP, END.into());
+                let i = Instruction::with2(Code::Mov_rm64_imm32, head, 0i32).map_err(|e| e.to_string())?;
+                self.put(&i)?;
+                if next != Some(successor(0)) {
+                    let target = target(0);
+                    self.jump(target);
+                }
+            }
+            Kind::Resume => {
+                self.rm(Code::Mov_r64_rm64, LIMIT, SLAB, 0)?;
+                self.enter(lanes, target(1), successor(0), next)?;
+            }
+            Kind::BeginRow => {
+                self.rr(Code::Xor_r32_rm32, Register::EAX, Register::EAX)?;
+                if next != Some(successor(0)) {
+                    let target = target(0);
+                    self.jump(target);
+                }
+            }
+            Kind::EnterBlock => {
+                let end = MemoryOperand::with_base_displ(COUNTER, (BLOCK as i32 * lanes).into());
+                let i = Instruction::with2(Code::Lea_r64_m, LIMIT, end).map_err(|e| e.to_string())?;
+                self.put(&i)?;
+                self.rm(Code::Mov_r64_rm64, T0, SLAB, 0)?;
+                self.rr(Code::Cmp_r64_rm64, T0, LIMIT)?;
+                self.rr(Code::Cmovb_r64_rm64, LIMIT, T0)?;
+                self.mr(Code::Mov_rm64_r64, RSP, END, LIMIT)?;
+                self.enter(lanes, target(1), successor(0), next)?;
+            }
+            Kind::EnterBlockTail => {
+                self.rm(Code::Mov_r64_rm64, LIMIT, RSP, END)?;
+                self.rr(Code::Sub_r64_rm64, LIMIT, COUNTER)?;
+                self.choose(EQUAL, target(1), successor(0), next);
+            }
+            Kind::NextBlock => {
+                let state = MemoryOperand::with_base_displ(RSP, STATE.into());
+                let i = Instruction::with2(Code::Add_rm64_imm8, state, 1i32).map_err(|e| e.to_string())?;
+                self.put(&i)?;
+                // In the tail the counter need not have come to the end.
+                self.rm(Code::Mov_r64_rm64, T0, RSP, END)?;
+                self.rm(Code::Cmp_r64_rm64, T0, SLAB, 0)?;
+                self.choose(BELOW, target(0), successor(1), next);
+            }
             Kind::EnterWhole => {
                 self.rm(Code::Mov_r64_rm64, LIMIT, SLAB, 0)?;
-                self.ri(Code::Sub_rm64_imm32, LIMIT, single)?;
-                self.branch(BELOW, target(1));
-                self.rr(Code::Cmp_r64_rm64, COUNTER, LIMIT)?;
-                self.choose(ABOVE, target(1), successor(0), next);
+                self.enter(single, target(1), successor(0), next)?;
             }
             Kind::NextWhole => {
                 self.ri(Code::Add_rm64_imm32, COUNTER, single)?;
@@ -377,7 +446,15 @@ impl Writer<'_> {
             Kind::NextTail => {
                 self.ri(Code::Add_rm64_imm32, COUNTER, single)?;
                 self.ri(Code::Sub_rm64_imm32, LIMIT, single)?;
-                self.choose(ABOVE, target(0), successor(1), next);
+                if self.body.block_succs(block).len() > 2 {
+                    self.branch(ABOVE, target(0));
+                    let head = MemoryOperand::with_base_displ(RSP, END.into());
+                    let i = Instruction::with2(Code::Cmp_rm64_imm8, head, 0i32).map_err(|e| e.to_string())?;
+                    self.put(&i)?;
+                    self.choose(NOT_EQUAL, target(2), successor(1), next);
+                } else {
+                    self.choose(ABOVE, target(0), successor(1), next);
+                }
             }
             Kind::NextRow => {
                 self.rm(Code::Mov_r64_rm64, T0, RSP, 0)?;
@@ -397,6 +474,16 @@ impl Writer<'_> {
                 self.put(&Instruction::with(Code::Retnq))?;
             }
         }
+        Ok(())
+    }
+
+    /// Sets the limit, which holds where elements end, for rounds of `lanes`, and goes to `other` if one is left, else to
+    /// `none`.
+    fn enter(&mut self, lanes: i32, none: Label, other: usize, next: Option<usize>) -> Result<(), Failure> {
+        self.ri(Code::Sub_rm64_imm32, LIMIT, lanes)?;
+        self.branch(BELOW, none);
+        self.rr(Code::Cmp_r64_rm64, COUNTER, LIMIT)?;
+        self.choose(ABOVE, none, other, next);
         Ok(())
     }
 
@@ -639,7 +726,7 @@ impl Writer<'_> {
     }
 
     /// Goes through the common part of calls.
-    fn enter(&mut self, call: Call) -> Result<(), Failure> {
+    fn enter_call(&mut self, call: Call) -> Result<(), Failure> {
         for (word, value) in [(16, call.function as u64), (24, call.routine), (32, call.lanes.into())] {
             self.constant(T1, value)?;
             self.mr(Code::Mov_rm64_r64, RSP, word, T1)?;
@@ -662,7 +749,7 @@ impl Writer<'_> {
         for (k, &argument) in allocs[1..].iter().enumerate() {
             self.store_argument(k, argument, 0)?;
         }
-        self.enter(call)?;
+        self.enter_call(call)?;
         self.load_result(inst)
     }
 
@@ -691,7 +778,7 @@ impl Writer<'_> {
             self.store_argument(k, allocs[k + 2], 0)?;
         }
         self.store_argument(last, allocs[2], stub.call.mask_size)?;
-        self.enter(stub.call)?;
+        self.enter_call(stub.call)?;
         self.load_result(stub.inst)?;
         self.jump(Label::Other(stub.back));
         Ok(())

@@ -3,9 +3,11 @@
 //! Virtual lanes are those of [`crate::Reduction`]: as many as fill 128 bytes, in two or four *accumulators* for each
 //! output. They are registers that are never allocated, the last ones there are. A round of the main loop has one
 //! element for each virtual lane; the tail has one block of code for each accumulator, since an element's place in the
-//! row says which it belongs to. At the end of a row the lanes are combined by halving, and the state is stored.
+//! row says which it belongs to. At the end of a block, and of the row, the lanes are combined by halving, and the state
+//! is stored behind the one before.
 
-use super::mach::{Enc, Index, Masking, Mem, VEC};
+use super::encode::STATE;
+use super::mach::{Enc, GPR, Index, Masking, Mem, VEC};
 use super::memory::newer;
 use super::pairs::*;
 use super::select::{Lanes, Selector, Src};
@@ -17,6 +19,9 @@ use smallvec::{SmallVec, smallvec};
 
 /// Bytes of the virtual lanes of one output.
 pub(super) const STATE_BYTES: usize = 128;
+
+/// Rounds of the main loop, with an element for each virtual lane, from one state to the next.
+pub(crate) const BLOCK: usize = 16;
 
 /// How many accumulators an output has.
 pub(super) fn accumulators(width: usize) -> usize {
@@ -80,6 +85,7 @@ impl Selector<'_> {
     /// Combines the lanes and stores the state of each output.
     pub(super) fn fold_end(&mut self) {
         self.tail = false;
+        let number = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Frame(STATE)), GPR, &[]);
         for output in 0..self.folds.len() {
             let (join, ty) = (self.folds[output], self.state(output));
             let mut vectors: SmallVec<[VReg; 4]> =
@@ -109,8 +115,8 @@ impl Selector<'_> {
             let code = if ty.size() == 8 { Code::VEX_Vmovq_xmmm64_xmm } else { Code::VEX_Vmovd_rm32_xmm };
             let code = if self.evex { newer(code) } else { code };
             let base = self.bases[self.kernel.stores[output].operand as usize];
-            let mem = Mem::At { index: Index::No, scale: 1, disp: 0 };
-            self.push_store(Enc::new(code).mem(0, mem), &[all, base]);
+            let mem = Mem::At { index: Index::Operand, scale: ty.size() as u8, disp: 0 };
+            self.push_store(Enc::new(code).mem(0, mem), &[all, base, number]);
         }
     }
 

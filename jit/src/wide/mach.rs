@@ -134,6 +134,25 @@ pub(super) enum Kind {
     Jump,
     /// The end of a row's preparation: to the main loop if it has a round, else to the second successor.
     EnterMain,
+    /// The end of a row's preparation, where outputs, of lanes of `size` bytes, are written around the caches: to the tail
+    /// for the lanes before the first whole vector of the output in the operand, or if there are none to the second
+    /// successor.
+    EnterHead {
+        /// Bytes of a lane.
+        size: u8,
+    },
+    /// The end of these lanes.
+    HeadDone,
+    /// As [`Kind::EnterMain`], from where the counter stands.
+    Resume,
+    /// The end of the preparation of a row that is reduced.
+    BeginRow,
+    /// The beginning of a block of it: to the main loop if it has a round, else to the second successor.
+    EnterBlock,
+    /// To the tail of a block if elements are left, else to the second successor.
+    EnterBlockTail,
+    /// The end of a block: to the next of the row, or to the second successor.
+    NextBlock,
     /// On by one vector, within a round of the main loop.
     Step,
     /// The end of a round of the main loop: again, or to the second successor.
@@ -144,7 +163,7 @@ pub(super) enum Kind {
     NextWhole,
     /// To the tail if elements are left, else to the second successor.
     EnterTail,
-    /// The end of a round of the tail: again, or to the second successor.
+    /// The end of a round of the tail: again, or to the second successor; to the third, if the tail came first.
     NextTail,
     /// To the next row, or to the second successor.
     NextRow,
@@ -213,8 +232,13 @@ impl Body {
 
     /// Ends the current block with `kind`, which goes to `successors`.
     pub(super) fn end_block(&mut self, kind: Kind, successors: &[usize]) {
+        self.end_block_with(kind, &[], successors);
+    }
+
+    /// Ends the current block with `kind`, which reads `operands` and goes to `successors`.
+    pub(super) fn end_block_with(&mut self, kind: Kind, operands: &[Operand], successors: &[usize]) {
         let start = self.blocks.last().map_or(0, |b| b.range.1);
-        self.push(kind, &[]);
+        self.push(kind, operands);
         let successors = successors.iter().map(|&b| Block::new(b)).collect();
         let range = (start, self.insts.len() as u32);
         self.blocks.push(BlockInfo { range, successors, predecessors: Vec::new(), aside: false });
@@ -286,7 +310,20 @@ impl Function for Body {
         use Kind::*;
         matches!(
             self.insts[inst.index()].kind,
-            Jump | EnterMain | NextMain | EnterWhole | NextWhole | EnterTail | NextTail | NextRow
+            Jump | EnterMain
+                | EnterHead { .. }
+                | HeadDone
+                | Resume
+                | BeginRow
+                | EnterBlock
+                | EnterBlockTail
+                | NextBlock
+                | NextMain
+                | EnterWhole
+                | NextWhole
+                | EnterTail
+                | NextTail
+                | NextRow
         )
     }
 

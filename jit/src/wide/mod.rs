@@ -71,6 +71,7 @@ pub(crate) struct Compiled {
     start: usize,
     size: usize,
     offset: usize,
+    block: usize,
     /// Owns the memory of the code. Locked only to be dropped.
     module: Mutex<Option<JITModule>>,
 }
@@ -104,8 +105,8 @@ impl Compiled {
                 let entry = start as usize + code.entry;
                 // SAFETY: the code was just encoded for this signature, and stays until `drop`.
                 let entry = unsafe { std::mem::transmute::<usize, unsafe extern "sysv64" fn(*const u64)>(entry) };
-                let (start, size) = (start as usize, code.bytes.len());
-                Ok(Compiled { entry, start, size, offset: code.entry, module: Mutex::new(Some(module)) })
+                let (start, size, offset) = (start as usize, code.bytes.len(), code.entry);
+                Ok(Compiled { entry, start, size, offset, block: code.block, module: Mutex::new(Some(module)) })
             }
             Err(error) => {
                 // SAFETY: nothing of the module has been called or will be.
@@ -128,6 +129,11 @@ impl Compiled {
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: `start` and `size` are those of the code that `module` owns, which is readable and does not change.
         unsafe { std::slice::from_raw_parts(self.start as *const u8, self.size) }
+    }
+
+    /// Elements from one state to the next, where rows are reduced.
+    pub(crate) fn block(&self) -> usize {
+        self.block
     }
 
     /// Where in the bytes the code begins.

@@ -6,20 +6,18 @@
 //! whole: rounds of one vector that is all there, if a round of the main loop has several
 //! tail:  a round of one vector, masked to what is left
 //! ```
-//! Blocks are numbered so that no edge leads from one with two successors to one with two predecessors, and in the
-//! order in which loops nest, which the register allocator goes by.
+//! Code that stores around the caches runs its tail before the main loop, too: for the lanes before the first whole vector
+//! of memory. Code that reduces rows has a loop of *blocks* between row and main loop: a state each, of
+//! [`BLOCK`](super::fold::BLOCK) rounds but the last of a row.
+//!
+//! Blocks of code are numbered so that no edge leads from one with two successors to one with two predecessors, and in
+//! the order in which loops nest, which the register allocator goes by.
 
 use super::mach::Kind;
 use super::plan::Rounds;
 use super::select::Selector;
 
 const ROW: usize = 1;
-const MAIN_ENTRY: usize = 2;
-const MAIN: usize = 3;
-const MAIN_AGAIN: usize = 4;
-const MAIN_DONE: usize = 5;
-const NO_MAIN: usize = 6;
-const REST: usize = 7;
 
 /// Vectors of a round of the main loop from which on what is left over is worth a loop of whole vectors.
 const WHOLE: usize = 4;
@@ -27,11 +25,28 @@ const WHOLE: usize = 4;
 /// Selects instructions for the whole of a kernel.
 pub(super) fn build(s: &mut Selector<'_>) {
     let single = s.plan.rounds.single;
-    main(s, false);
+    s.body.end_block(Kind::Jump, &[ROW]);
+    s.row();
+    // The blocks where the row begins anew behind what the tail did first, and where the tail goes to for that.
+    let (mut first, head) = (ROW + 1, ROW + 1);
+    if s.around {
+        let [head, none, resume] = [1, 2, 3].map(|n| ROW + n);
+        first = resume + 1;
+        s.enter_head(head, none);
+        // Where the tail is, is known below.
+        let rest = rest(first);
+        let many = s.plan.rounds.lanes / single >= WHOLE;
+        s.body.end_aside(if many { rest + 6 } else { rest } + 2);
+        s.body.end_block(Kind::Jump, &[resume]);
+        s.body.end_block(Kind::Resume, &[first, no_main(first)]);
+    } else {
+        s.body.end_block(Kind::EnterMain, &[first, no_main(first)]);
+    }
+    main(s, first, false);
     // The block where the tail begins or is passed over.
-    let mut rest = REST;
+    let mut rest = rest(first);
     if s.plan.rounds.lanes / single >= WHOLE {
-        let [entry, whole, again, done, none, after] = [1, 2, 3, 4, 5, 6].map(|n| REST + n);
+        let [entry, whole, again, done, none, after] = [1, 2, 3, 4, 5, 6].map(|n| rest + n);
         s.body.end_block(Kind::EnterWhole, &[entry, none]);
         s.body.end_block(Kind::Jump, &[whole]);
         s.round(single, false);
@@ -41,27 +56,41 @@ pub(super) fn build(s: &mut Selector<'_>) {
         s.body.end_aside(after);
         rest = after;
     }
-    let [entry, tail, again, done, none, next] = [1, 2, 3, 4, 5, 6].map(|n| rest + n);
+    let [entry, tail, again, done] = [1, 2, 3, 4].map(|n| rest + n);
+    let [none, next] = [1, 2].map(|n| done + n + usize::from(s.around));
     s.body.end_block(Kind::EnterTail, &[entry, none]);
     s.body.end_block(Kind::Jump, &[tail]);
     s.round(single, true);
-    s.body.end_block(Kind::NextTail, &[again, done]);
+    if s.around {
+        s.body.end_block(Kind::NextTail, &[again, done, done + 1]);
+    } else {
+        s.body.end_block(Kind::NextTail, &[again, done]);
+    }
     s.body.end_aside(tail);
     s.body.end_block(Kind::Jump, &[next]);
+    if s.around {
+        // The block before the main loop.
+        s.body.end_block(Kind::HeadDone, &[head + 2]);
+    }
     s.body.end_aside(next);
     end(s, next);
 }
 
-/// The row's beginning, and the main loop.
-fn main(s: &mut Selector<'_>, fold: bool) {
+/// The block where rounds cannot begin, if the main loop begins with block `first`.
+fn no_main(first: usize) -> usize {
+    first + 4
+}
+
+/// The block behind the main loop.
+fn rest(first: usize) -> usize {
+    first + 5
+}
+
+/// The main loop, from block `first` on.
+fn main(s: &mut Selector<'_>, first: usize, fold: bool) {
     let Rounds { lanes, single, .. } = s.plan.rounds;
-    s.body.end_block(Kind::Jump, &[ROW]);
-    s.row();
-    if fold {
-        s.fold_begin();
-    }
-    s.body.end_block(Kind::EnterMain, &[MAIN_ENTRY, NO_MAIN]);
-    s.body.end_block(Kind::Jump, &[MAIN]);
+    let [main, again, done] = [1, 2, 3].map(|n| first + n);
+    s.body.end_block(Kind::Jump, &[main]);
     if fold {
         // A vector at a time: the CPU finds what is independent, and values take few registers.
         for t in 0..lanes / single {
@@ -74,10 +103,10 @@ fn main(s: &mut Selector<'_>, fold: bool) {
     } else {
         s.round(lanes, false);
     }
-    s.body.end_block(Kind::NextMain, &[MAIN_AGAIN, MAIN_DONE]);
-    s.body.end_aside(MAIN);
-    s.body.end_block(Kind::Jump, &[REST]);
-    s.body.end_aside(REST);
+    s.body.end_block(Kind::NextMain, &[again, done]);
+    s.body.end_aside(main);
+    s.body.end_block(Kind::Jump, &[rest(first)]);
+    s.body.end_aside(rest(first));
 }
 
 /// The row's end, which is block `next`.
@@ -90,14 +119,22 @@ fn end(s: &mut Selector<'_>, next: usize) {
 
 /// Selects instructions for the whole of a kernel whose rows are reduced: the tail has a block for each accumulator.
 pub(super) fn build_fold(s: &mut Selector<'_>) {
+    const BLOCK: usize = ROW + 1;
+    const FIRST: usize = BLOCK + 1;
     let Rounds { lanes, single, .. } = s.plan.rounds;
     let vectors = lanes / single;
+    let rest = rest(FIRST);
     // Each block of the tail but the last has one beside it, from where it goes on if the row ends there.
-    let tail = |t: usize| REST + 1 + 2 * t;
+    let tail = |t: usize| rest + 1 + 2 * t;
     let no_tail = tail(vectors - 1) + 1;
     let next = no_tail + 1;
-    main(s, true);
-    s.body.end_block(Kind::EnterTail, &[tail(0), no_tail]);
+    s.body.end_block(Kind::Jump, &[ROW]);
+    s.row();
+    s.body.end_block(Kind::BeginRow, &[BLOCK]);
+    s.fold_begin();
+    s.body.end_block(Kind::EnterBlock, &[FIRST, no_main(FIRST)]);
+    main(s, FIRST, true);
+    s.body.end_block(Kind::EnterBlockTail, &[tail(0), no_tail]);
     for t in 0..vectors {
         s.fold_from = t;
         s.round(single, true);
@@ -110,5 +147,7 @@ pub(super) fn build_fold(s: &mut Selector<'_>) {
     }
     s.body.end_aside(next);
     s.fold_end();
-    end(s, next);
+    s.body.end_block(Kind::NextBlock, &[next + 1, next + 2]);
+    s.body.end_aside(BLOCK);
+    end(s, next + 2);
 }

@@ -398,6 +398,14 @@ impl<'a> Selector<'a> {
         self.uniform = false;
     }
 
+    /// The end of a row's preparation where outputs are written around the caches: all begin at the same lane of a vector.
+    pub(super) fn enter_head(&mut self, head: usize, none: usize) {
+        let output = self.kernel.operands.iter().position(|o| o.role == Role::Output).unwrap_or_default();
+        let size = self.kernel.operands[output].dtype.size() as u8;
+        let base = Operand::reg_use(self.bases[output]);
+        self.body.end_block_with(Kind::EnterHead { size }, &[base], &[head, none]);
+    }
+
     /// A round of `lanes` lanes, masked if it is the tail.
     pub(super) fn round(&mut self, lanes: usize, tail: bool) {
         self.lanes = lanes;
