@@ -20,6 +20,8 @@ const OPEN: usize = 4;
 /// The share of the second-level cache that the rows of a chunk may take: one in so many. The rest is for the next rows
 /// to arrive in.
 const SHARE: usize = 2;
+/// Bytes of a chunk below which it is not worth the calls that it takes.
+const LEAST: usize = 64 << 10;
 /// The most rows of a chunk.
 const MOST_ROWS: usize = 4096;
 
@@ -228,7 +230,9 @@ impl Former<'_> {
             .map(|w| w.0)
             .filter(|s| self.readers[*s as usize] == inside.get(s).copied().unwrap_or(0))
             .collect();
-        let chunk = (cache / SHARE / row).clamp(1, MOST_ROWS).min(rows);
+        // As much as the cache takes, but so that every thread gets some.
+        let (least, most) = ((LEAST / row).max(1), (cache / SHARE / row).max(1));
+        let chunk = rows.div_ceil(4 * cpu::cores()).clamp(least.min(most), most).min(MOST_ROWS).min(rows);
         let (sources, layout) = (Vec::new(), None);
         self.out.push(Step::Rows(RowRun { rows, chunk, steps: open.steps, written, temporaries, sources, layout }));
     }
