@@ -285,15 +285,28 @@ impl<'a> Lane<'a> {
         self.build(|b| b.f64_to_32(Ty::F32, self.id))
     }
 
-    /// The polynomial of the type and the precision: neighbours are paired, so that the chain of dependent instructions
-    /// is half as long as Horner's for one more multiplication.
+    /// The polynomial of the type and the precision.
     pub(super) fn poly(self, polynomial: &Polynomial) -> Lane<'a> {
-        let coefficients = match (self.is_short(), self.is_fast()) {
+        self.paired(self.coefficients(polynomial))
+    }
+
+    /// The polynomial without its first coefficient, over this.
+    pub(super) fn poly_behind_first(self, polynomial: &Polynomial) -> Lane<'a> {
+        self.paired(&self.coefficients(polynomial)[1..])
+    }
+
+    fn coefficients(self, polynomial: &Polynomial) -> &'static [f64] {
+        match (self.is_short(), self.is_fast()) {
             (false, false) => polynomial.long,
             (false, true) => polynomial.long_fast,
             (true, false) => polynomial.short,
             (true, true) => polynomial.short_fast,
-        };
+        }
+    }
+
+    /// Neighbours are paired, so that the chain of dependent instructions is half as long as Horner's for one more
+    /// multiplication.
+    fn paired(self, coefficients: &[f64]) -> Lane<'a> {
         if coefficients.len() < 5 {
             return self.horner(coefficients);
         }

@@ -17,8 +17,12 @@ pub fn log(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
         let (k, m) = split(x, !x.is_fast());
         let f = m - 1.0;
         let ln2 = x.pick(LN2, LN2_F32);
-        let (tail, lost) = tail_and_lost(f);
-        let w = lost.map_or_else(|| k.fma(ln2[1], tail), |lost| tail + lost.fma(-0.5, k * ln2[1]));
+        let w = if x.is_short() && x.is_fast() {
+            (f * f).fma(f.fma(f.poly(&LOG_F), -0.5), k * ln2[1])
+        } else {
+            let (tail, lost) = tail_and_lost(f);
+            lost.map_or_else(|| k.fma(ln2[1], tail), |lost| tail + lost.fma(-0.5, k * ln2[1]))
+        };
         special(x, k.fma(ln2[0], f + w))
     })
 }
@@ -98,8 +102,12 @@ pub(super) fn tail(f: Lane<'_>) -> Lane<'_> {
 
 /// `log(1 + f)` times a constant of two parts.
 fn times(f: Lane<'_>, factor: [f64; 2]) -> Lane<'_> {
-    let (tail, lost) = tail_and_lost(f);
     let rest = f * factor[1];
+    if f.is_short() && f.is_fast() {
+        let behind = (f * f * factor[0]).fma(f * f.poly(&LOG_F), rest);
+        return f.fma(factor[0], (f * (-0.5 * factor[0])).fma(f, behind));
+    }
+    let (tail, lost) = tail_and_lost(f);
     let rest = lost.map_or(rest, |lost| lost.fma(-0.5 * factor[0], rest));
     f.fma(factor[0], tail.fma(factor[0], rest))
 }
