@@ -146,11 +146,13 @@ impl<'a> Lane<'a> {
     /// The angle whose tangent is this plus `rest`, up to a half, as a pair.
     fn atan(self, rest: Option<Lane<'a>>) -> Pair<'a> {
         let z = self * self;
-        let (cube, p) = (self * z, z.poly(&ATAN));
+        let cube = self * z;
+        // The derivative is 1 / (1 + z), which is 1 - z to the few bits that the rest is worth.
+        let rest = rest.map(|rest| (-z).fma(rest, rest));
         let lo = match rest {
-            // The derivative is 1 / (1 + z), which is 1 - z to the few bits that the rest is worth.
-            Some(rest) => cube.fma(p, (-z).fma(rest, rest)),
-            None => cube * p,
+            _ if self.is_short() && !self.is_fast() => z.poly_times(&ATAN, cube, rest),
+            Some(rest) => cube.fma(z.poly(&ATAN), rest),
+            None => cube * z.poly(&ATAN),
         };
         Pair { hi: self, lo }
     }

@@ -295,6 +295,14 @@ impl<'a> Lane<'a> {
         self.paired(&self.coefficients(polynomial)[1..])
     }
 
+    /// `factor` times the polynomial, plus `rest`; what rounding the polynomial's value takes is taken of less, all but its
+    /// first term.
+    pub(super) fn poly_times(self, polynomial: &Polynomial, factor: Lane<'a>, rest: Option<Lane<'a>>) -> Lane<'a> {
+        let (small, behind) = (factor * self, self.poly_behind_first(polynomial));
+        let behind = rest.map_or_else(|| small * behind, |rest| small.fma(behind, rest));
+        factor.fma(self.coefficients(polynomial)[0], behind)
+    }
+
     fn coefficients(self, polynomial: &Polynomial) -> &'static [f64] {
         match (self.is_short(), self.is_fast()) {
             (false, false) => polynomial.long,

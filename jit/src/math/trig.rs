@@ -15,7 +15,7 @@ use std::f64::consts::FRAC_2_PI;
 pub fn sin(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
     emit(b, precision, [x], |[x]| {
         let (n, r) = reduce(x.abs(), !x.is_fast());
-        let (sin, cos) = both(r);
+        let (sin, cos) = both(r, x.is_fast());
         let y = odd(n).select(cos.sum(), sin.sum());
         // Half-turns: bit 1 of n.
         huge(x, Routine::Sin, flip(y, n.shl(x.pick(62, 30)).xor(x.bits())))
@@ -26,7 +26,7 @@ pub fn sin(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
 pub fn cos(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
     emit(b, precision, [x], |[x]| {
         let (n, r) = reduce(x.abs(), !x.is_fast());
-        let (sin, cos) = both(r);
+        let (sin, cos) = both(r, x.is_fast());
         let y = odd(n).select(sin.sum(), cos.sum());
         huge(x, Routine::Cos, flip(y, n.plus(1).shl(x.pick(62, 30))))
     })
@@ -36,7 +36,7 @@ pub fn cos(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
 pub fn tan(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
     emit(b, precision, [x], |[x]| {
         let (n, r) = reduce(x.abs(), !x.is_fast() || x.is_short());
-        let ((sin, cos), odd) = (both(r), odd(n));
+        let ((sin, cos), odd) = (both(r, !x.is_fast()), odd(n));
         let y = if x.is_fast() {
             let (sin, cos) = (sin.sum(), cos.sum());
             odd.select(cos, sin) / odd.select(sin, cos)
@@ -78,14 +78,16 @@ fn reduce(x: Lane<'_>, low: bool) -> (Lane<'_>, Pair<'_>) {
     (shifted.bits(), r)
 }
 
-/// The sine and the cosine of the remainder.
-fn both(r: Pair<'_>) -> (Pair<'_>, Pair<'_>) {
+/// The sine and the cosine of the remainder; the sine with another instruction in 24 bits if it has to be `close`, as where
+/// the remainder itself is rounded, or both are divided.
+fn both(r: Pair<'_>, close: bool) -> (Pair<'_>, Pair<'_>) {
     let cos = cosine(r);
     let z = r.hi * r.hi;
-    let p = z.poly(&SIN);
     // What the low part adds is the cosine times it.
     let lo = if r.hi.is_fast() { r.lo } else { r.lo * cos.hi };
-    (Pair { hi: r.hi, lo: (r.hi * z).fma(p, lo) }, cos)
+    let cube = r.hi * z;
+    let lo = if close && r.hi.is_short() { z.poly_times(&SIN, cube, Some(lo)) } else { cube.fma(z.poly(&SIN), lo) };
+    (Pair { hi: r.hi, lo }, cos)
 }
 
 /// The cosine of the remainder.
