@@ -295,16 +295,29 @@ impl<'a> Task<'a> {
         threads: usize,
         outs: &mut [&mut [u8]],
     ) -> Result<()> {
-        if i <= block && i > 0 {
-            let batch = rows.len().min(FOLDED);
-            let mut states = self.state_words(batch);
-            for start in rows.clone().step_by(batch.max(1)) {
+        let blocks = i.div_ceil(block);
+        if i > 0 && (blocks == 1 || (threads <= 1 && blocks <= FOLDED)) {
+            let batch = (FOLDED / blocks).min(rows.len()).max(1);
+            let mut states = self.state_words(batch * blocks);
+            let (mut trees, mut partial) = (self.trees(), self.partial());
+            for start in rows.clone().step_by(batch) {
                 let n = batch.min(rows.end - start);
                 let at = start - rows.start;
                 self.launch.fold(split, start..start + n, 0..i, &mut state_bytes(&mut states));
-                for ((s, states), out) in self.sinks.iter().zip(state_bytes(&mut states)).zip(&mut *outs) {
-                    let out = &mut out[at * s.result_size..(at + n) * s.result_size];
-                    s.op.finish(&states[..n * s.op.state_size()], i as u64, out);
+                if blocks == 1 {
+                    for ((s, states), out) in self.sinks.iter().zip(state_bytes(&mut states)).zip(&mut *outs) {
+                        let out = &mut out[at * s.result_size..(at + n) * s.result_size];
+                        s.op.finish(&states[..n * s.op.state_size()], i as u64, out);
+                    }
+                } else {
+                    for row in 0..n {
+                        for ((s, states), tree) in self.sinks.iter().zip(state_bytes(&mut states)).zip(&mut trees) {
+                            let size = blocks * s.op.state_size();
+                            s.op.push_all(&mut states[row * size..(row + 1) * size], tree);
+                        }
+                        self.fold(&mut trees, &mut partial);
+                        self.finish(&partial, at + row, i, outs);
+                    }
                 }
                 self.run.advance(n * i)?;
             }
