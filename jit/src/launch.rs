@@ -21,7 +21,6 @@ use layout::TILE_ROWS;
 pub use layout::{Accessed, Home, LINE, LaunchError, Layout, Strides};
 pub(crate) use layout::{Bound, fits, injective, reach, suits};
 use smallvec::SmallVec;
-use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -98,14 +97,14 @@ impl Layout {
             }
             bases[i] = bases[output as usize];
         }
-        Ok(Launch { code, layout: Cow::Borrowed(self), bases, around: false, memory: PhantomData })
+        Ok(Launch { code, layout: self, bases, around: false, memory: PhantomData })
     }
 }
 
 /// A kernel bound to memory, over an iteration space; see the module's documentation.
 pub struct Launch<'m> {
     pub(crate) code: &'m Code,
-    pub(crate) layout: Cow<'m, Layout>,
+    pub(crate) layout: &'m Layout,
     /// Address or first value of the element at index zero; for scratch, unused.
     pub(crate) bases: SmallVec<[u64; 8]>,
     /// Whether outputs are written around the caches.
@@ -257,7 +256,7 @@ impl<'m> Launch<'m> {
         rows: Range<usize>,
         columns: Range<usize>,
     ) -> Option<(&'m [u8], usize)> {
-        let layout = &*self.layout;
+        let layout = self.layout;
         let o = layout.operands.get(operand)?;
         let (outer, inner) = layout.extents.split_at_checked(split)?;
         let (height, width): (usize, usize) = (outer.iter().product(), inner.iter().product());
@@ -295,7 +294,7 @@ impl<'m> Launch<'m> {
 
     /// The address of the element of an operand at flat position `at`.
     pub(crate) fn address(&self, operand: usize, at: usize) -> u64 {
-        let layout = &*self.layout;
+        let layout = self.layout;
         self.bases[operand].wrapping_add(layout.position(at).offset(&layout.operands[operand]) as u64)
     }
 
@@ -305,7 +304,7 @@ impl<'m> Launch<'m> {
     /// As [`Launch::flat`]; the rows lie along the last but one dimension.
     #[inline]
     unsafe fn piece(&self, at: usize, columns: usize, rows: usize, scratch: &[(usize, u64, isize)], done: usize) {
-        let layout = &*self.layout;
+        let layout = self.layout;
         let mut slab = layout.slab(columns, rows);
         let position = layout.position(at);
         for (i, o) in layout.operands.iter().enumerate() {

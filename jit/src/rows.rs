@@ -20,7 +20,6 @@ use crate::kernel::{Class, Kernel, Operand, Role};
 use crate::launch::{self, Bound, Home, Launch, LaunchError, Strides, fits, injective, reach, suits};
 use crate::reduce::Reduction;
 use smallvec::SmallVec;
-use std::borrow::Cow;
 use std::marker::PhantomData;
 
 mod run;
@@ -342,7 +341,7 @@ impl RowLayout {
                     Bytes::Scratch(_) => 0,
                 };
             }
-            let layout = Cow::Borrowed(&stage.accesses);
+            let layout = &stage.accesses;
             launches.push(Launch { code, layout, bases, around: false, memory: PhantomData });
         }
         if launches.len() != self.stages.len() {

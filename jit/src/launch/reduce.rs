@@ -28,7 +28,7 @@ impl Launch<'_> {
     /// If the code stores elements, there is another number of loops for the columns, the rectangle lies outside the
     /// iteration space, or a buffer is too small.
     pub fn fold(&self, split: usize, rows: Range<usize>, columns: Range<usize>, states: &mut [&mut [u8]]) {
-        let layout = &*self.layout;
+        let layout = self.layout;
         assert!(
             self.code.folds() && layout.extents.len() == split + 1,
             "one loop for the columns, and code that folds"
@@ -78,7 +78,7 @@ impl Launch<'_> {
     /// If the code does something else, there are other loops, the rectangle lies outside the iteration space, or a
     /// buffer is too small or not aligned to its states.
     pub fn accumulate(&self, split: usize, rows: Range<usize>, columns: Range<usize>, states: &mut [&mut [u8]]) {
-        let layout = &*self.layout;
+        let layout = self.layout;
         let Some(code) = self.code.columns() else { panic!("the code adds no rows to states") };
         assert!(split > 0 && layout.extents.len() == split + 1, "a loop of rows and one for the columns");
         let (run, width) = (layout.extents[split - 1], layout.row());

@@ -5,7 +5,6 @@ use crate::launch::Launch;
 use crate::reduce::Reduction;
 use lazuli_graph::ReduceOp;
 use smallvec::SmallVec;
-use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -36,7 +35,7 @@ impl RowPart<'_> {
             .iter()
             .map(|l| Launch {
                 code: l.code,
-                layout: Cow::Borrowed(&*l.layout),
+                layout: l.layout,
                 bases: l.bases.clone(),
                 around: l.around,
                 memory: PhantomData,
