@@ -168,7 +168,7 @@ impl Explanation {
             writeln!(f, "  an input is transposed: in tiles of {rows} rows and {columns} columns")?;
         }
         if run.around {
-            writeln!(f, "  outputs are larger than the last cache, and written around it where rows are aligned")?;
+            writeln!(f, "  outputs are larger than the last cache, and written around it where rows begin alike")?;
         }
         writeln!(f, "  kernel: {} lane instructions, cost {} an element", kernel.insts.len(), run.kernel.weight())?;
         if self.level >= Level::Kernel {

@@ -264,10 +264,10 @@ impl<'a> Task<'a> {
         threads: usize,
         outs: &mut [&mut [u8]],
     ) -> Result<()> {
-        let smallest = self.sinks.iter().map(|s| s.op.block()).min().unwrap_or(TILE);
         if self.launch.folds() {
-            return self.folded_rows(split, rows, smallest, i, threads, outs);
+            return self.folded_rows(split, rows, i, threads, outs);
         }
+        let smallest = self.sinks.iter().map(|s| s.op.block()).min().unwrap_or(TILE);
         if o == 1 && i <= smallest && i > 0 && rows.len() > 1 {
             return self.short_rows(split, rows, i, outs);
         }
@@ -290,11 +290,11 @@ impl<'a> Task<'a> {
         &self,
         split: usize,
         rows: Range<usize>,
-        block: usize,
         i: usize,
         threads: usize,
         outs: &mut [&mut [u8]],
     ) -> Result<()> {
+        let block = self.launch.block();
         let blocks = i.div_ceil(block);
         if i > 0 && (blocks == 1 || (threads <= 1 && blocks <= FOLDED)) {
             let batch = (FOLDED / blocks).min(rows.len()).max(1);

@@ -197,13 +197,13 @@ impl Code {
         Code { kernel, target, form, around: OnceLock::new(), states, block: 0, columns: None }
     }
 
-    /// Code of the backend [`Backend::Wide`] that stores no elements, but reduces each row to a state, which never leaves
-    /// the registers: for [`Launch::fold`](crate::Launch::fold). There is a reduction for each output, in the order of
-    /// the operands.
+    /// Code of the backend [`Backend::Wide`] that stores no elements, but reduces each block of each row to a state, which
+    /// never leaves the registers before: for [`Launch::fold`](crate::Launch::fold). There is a reduction for each output, in
+    /// the order of the operands.
     ///
     /// # Errors
     /// [`CodeError::Malformed`] as for [`Code::compile`]; [`CodeError::Compiler`] where the reductions have states that
-    /// do not fit the registers, or there is no such backend: [`Reduction`] has to reduce what a kernel stores.
+    /// do not fit the registers, or blocks of several lengths, or there is no such backend: [`Reduction`] has to reduce what a kernel stores.
     pub fn folding(kernel: &Kernel, reductions: &[Reduction], target: &Target) -> Result<Code, CodeError> {
         kernel.verify().map_err(CodeError::Malformed)?;
         let fail = |text: &str| CodeError::Compiler(text.to_owned());
@@ -211,10 +211,12 @@ impl Code {
         folded.verify().map_err(CodeError::Malformed)?;
         #[cfg(target_arch = "x86_64")]
         {
-            let form = crate::wide::Compiled::new(&folded, target, Mode::Fold(&joins))?;
+            let block = reductions.first().map_or(0, Reduction::block);
+            if reductions.iter().any(|r| r.block() != block) {
+                return Err(fail("reductions have blocks of several lengths"));
+            }
+            let form = crate::wide::Compiled::new(&folded, target, Mode::Fold(&joins, block))?;
             let states = reductions.iter().map(|r| r.state_size() as u8).collect();
-            let block = form.block();
-            debug_assert!(reductions.iter().all(|r| r.block() == block), "states are those of the reductions");
             Ok(Code { block, ..Code::with(kernel, target, Form::Wide(Box::new(form)), states) })
         }
         #[cfg(not(target_arch = "x86_64"))]
@@ -278,7 +280,7 @@ impl Code {
     }
 
     /// The elements of a row from one state to the next, of code that [`Code::folding`] made.
-    pub fn block(&self) -> usize {
+    pub(crate) fn block(&self) -> usize {
         self.block
     }
 
@@ -302,7 +304,7 @@ impl Code {
         unsafe { self.form.run(slab) }
     }
 
-    /// Reduces each row of a slab whose outputs are states, one a row.
+    /// Reduces each row of a slab whose outputs are states: one for each block of a row, row after row.
     ///
     /// # Safety
     /// As for [`Code::run`], with states of [`Code::states`] in place of the elements of outputs.
@@ -313,8 +315,8 @@ impl Code {
         unsafe { self.form.run(slab) }
     }
 
-    /// As [`Code::run`], but outputs are written around the caches if the backend has such stores and the rows of the
-    /// outputs are aligned to them. [`fence`] has to follow before other threads are told.
+    /// As [`Code::run`], but outputs are written around the caches if the backend has such stores and the rows of all
+    /// outputs begin at the same lane of a vector. [`fence`] has to follow before other threads are told.
     ///
     /// # Safety
     /// As for [`Code::run`].
@@ -325,7 +327,7 @@ impl Code {
         unsafe { form.as_ref().unwrap_or(&self.form).run(slab) }
     }
 
-    /// Whether all rows of all outputs begin at the same lane of a vector: the first, or one that rows work up to it from.
+    /// Whether row by row all outputs begin at the same lane of a vector.
     #[cfg(target_arch = "x86_64")]
     fn suits_around(&self, slab: &Slab) -> bool {
         use crate::kernel::Role;

@@ -124,8 +124,8 @@ impl<'m> Launch<'m> {
         self.layout.elements
     }
 
-    /// Has outputs written around the caches, where the backend can and their rows are aligned: of outputs that do not
-    /// fit the last cache, no line is read before it is written. What works in place is in the cache and stays there.
+    /// Has outputs written around the caches, where the backend can and their rows begin at the same lane of a vector: of
+    /// outputs that do not fit the last cache, hardly a line is read before it is written. What works in place is in the cache and stays there.
     pub fn around_caches(&mut self) {
         let operands = || self.layout.operands.iter().zip(&self.bases);
         let mut outputs = operands().filter(|(o, _)| o.operand.role == Role::Output);

@@ -15,13 +15,18 @@ impl Launch<'_> {
         self.code.folds()
     }
 
+    /// The elements of a row that [`Launch::fold`] makes one state of.
+    pub fn block(&self) -> usize {
+        self.code.block()
+    }
+
     /// Whether rows are added to states, by [`Launch::accumulate`], and no elements stored.
     pub fn accumulates(&self) -> bool {
         self.code.accumulates()
     }
 
     /// Reduces a rectangle of the iteration space by code that [`Code::folding`] made: `rows` and `columns` as for
-    /// [`Launch::fill`], with one loop for the columns. Each row is cut into blocks of [`Code::block`] elements, from its
+    /// [`Launch::fill`], with one loop for the columns. Each row is cut into blocks of [`Launch::block`] elements, from its
     /// first column on; `states` holds one buffer for each output, to which the states of the blocks go, row after row.
     ///
     /// # Panics
@@ -39,7 +44,7 @@ impl Launch<'_> {
         if rows.is_empty() || columns.is_empty() {
             return;
         }
-        let blocks = columns.len().div_ceil(self.code.block());
+        let blocks = columns.len().div_ceil(self.block());
         let sizes = self.code.states();
         assert_eq!(states.len(), sizes.len(), "a buffer for each output");
         let room = |(state, &size): (&&mut [u8], &u8)| state.len() >= rows.len() * blocks * usize::from(size);

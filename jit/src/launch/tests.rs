@@ -361,7 +361,12 @@ fn folding_gives_the_states_of_blocks() {
                 #[cfg(target_arch = "x86_64")]
                 {
                     let (states, joins) = crate::reduce::states(&kernel, &[reduction]).unwrap();
-                    assert!(crate::wide::encode_512(&states, crate::wide::Mode::Fold(&joins)).unwrap().len() > 20);
+                    assert!(
+                        crate::wide::encode_512(&states, crate::wide::Mode::Fold(&joins, reduction.block()))
+                            .unwrap()
+                            .len()
+                            > 20
+                    );
                 }
                 let plain = Code::compile(&kernel, Backend::Interp, target).unwrap();
                 let size = dtype.size() as isize;

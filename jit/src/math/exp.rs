@@ -161,7 +161,7 @@ impl<'a> Reduced<'a> {
         if r.is_short() {
             // In 24 bits, what rounding the square and its factor take is a fifth of the result's last place.
             let behind = (r * r).fma(r * r.poly_behind_first(&EXPM1), self.rest);
-            return (r * 0.5).fma(r, behind);
+            return (r * r.first(&EXPM1)).fma(r, behind);
         }
         (r * r).fma(r.poly(&EXPM1), self.rest)
     }

@@ -79,7 +79,11 @@ impl<'a> Parts<'a> {
             difference: Pair { hi: difference, lo: (up - difference) - down },
             sum: Pair { hi: sum, lo: (up - sum) + down },
             // In 24 bits, rounding the square takes a tenth of the result's last place.
-            cosh: if x.is_short() { (r * 0.5).fma(r, z * z * z.poly_behind_first(&COSH)) } else { z * z.poly(&COSH) },
+            cosh: if x.is_short() {
+                (r * z.first(&COSH)).fma(r, z * z * z.poly_behind_first(&COSH))
+            } else {
+                z * z.poly(&COSH)
+            },
             r: hi,
             sinh: (r * z).fma(z.poly(&SINH), lo),
         }

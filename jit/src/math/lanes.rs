@@ -300,7 +300,12 @@ impl<'a> Lane<'a> {
     pub(super) fn poly_times(self, polynomial: &Polynomial, factor: Lane<'a>, rest: Option<Lane<'a>>) -> Lane<'a> {
         let (small, behind) = (factor * self, self.poly_behind_first(polynomial));
         let behind = rest.map_or_else(|| small * behind, |rest| small.fma(behind, rest));
-        factor.fma(self.coefficients(polynomial)[0], behind)
+        factor.fma(self.first(polynomial), behind)
+    }
+
+    /// The first coefficient of the polynomial.
+    pub(super) fn first(self, polynomial: &Polynomial) -> f64 {
+        self.coefficients(polynomial)[0]
     }
 
     fn coefficients(self, polynomial: &Polynomial) -> &'static [f64] {

@@ -87,11 +87,8 @@ pub(super) fn split(x: Lane<'_>, subnormals: bool) -> (Lane<'_>, Lane<'_>) {
     (k, m)
 }
 
-/// `log(1 + f) - f`.
-pub(super) fn tail(f: Lane<'_>) -> Lane<'_> {
-    if f.is_short() {
-        return f * f * f.fma(f.poly(&LOG_F), -0.5);
-    }
+/// `log(1 + f) - f` in `F64`.
+fn tail(f: Lane<'_>) -> Lane<'_> {
     let minus_s = f / (-2.0 - f);
     let z = minus_s * minus_s;
     let nh = f * -0.5;
@@ -112,9 +109,10 @@ fn times(f: Lane<'_>, factor: [f64; 2]) -> Lane<'_> {
     f.fma(factor[0], tail.fma(factor[0], rest))
 }
 
-/// [`tail`], and where it weighs what rounding `f^2` lost: in 24 bits, near sqrt 2, a fifth of the result's last place.
+/// `log(1 + f) - f`, and where it weighs what rounding `f^2` lost: in 24 bits, near sqrt 2, a fifth of the result's last
+/// place.
 fn tail_and_lost(f: Lane<'_>) -> (Lane<'_>, Option<Lane<'_>>) {
-    if !f.is_short() || f.is_fast() {
+    if !f.is_short() {
         return (tail(f), None);
     }
     let square = f * f;

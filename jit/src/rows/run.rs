@@ -188,7 +188,7 @@ unsafe fn reduce(all: &Rows<'_>, stage: &Stage, launch: &Launch<'_>, rows: Range
 /// As for [`reduce`].
 unsafe fn fold(all: &Rows<'_>, stage: &Stage, launch: &Launch<'_>, rows: Range<usize>, scratch: u64) {
     let (width, n) = (stage.width, rows.len());
-    let blocks = width.div_ceil(launch.code.block());
+    let blocks = width.div_ceil(launch.block());
     let by_tile = |tile: usize| stage.sinks.iter().filter(move |s| s.sink.tile == tile);
     let sinks: SmallVec<[&Sink; 2]> = (0..stage.tiles.len()).flat_map(by_tile).collect();
     // SAFETY: `look_at` made room for the states of the blocks of a chunk of rows, apart for each sink; only this thread uses

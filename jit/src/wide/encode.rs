@@ -23,7 +23,6 @@
 //! | 64 … | of a call: argument vectors, then every register |
 //! | then | spilled values |
 
-use super::fold::BLOCK;
 use super::mach::{Body, Call, Enc, GPR, Index, Kind, MASK, Masking, Mem, VEC};
 use super::plan::Rounds;
 use iced_x86::{Code, Encoder, Instruction, MemoryOperand, OpKind, Register};
@@ -71,8 +70,6 @@ pub(super) struct Encoded {
     pub(super) bytes: Vec<u8>,
     /// Where the code starts.
     pub(super) entry: usize,
-    /// Elements from one state to the next, where rows are reduced.
-    pub(super) block: usize,
 }
 
 /// An instruction that cannot be encoded: a bug.
@@ -191,7 +188,7 @@ pub(super) fn encode(
         let distance = (target as i64 - (at as i64 + 4)) as i32;
         bytes[at..at + 4].copy_from_slice(&distance.to_le_bytes());
     }
-    Ok(Encoded { bytes, entry, block: BLOCK * rounds.lanes })
+    Ok(Encoded { bytes, entry })
 }
 
 impl Writer<'_> {
@@ -230,6 +227,11 @@ impl Writer<'_> {
         self.put(&i)
     }
 
+    fn mi(&mut self, code: Code, base: Register, disp: i32, imm: i32) -> Result<(), Failure> {
+        let i = Instruction::with2(code, MemoryOperand::with_base_displ(base, disp.into()), imm);
+        self.put(&i.map_err(|e| e.to_string())?)
+    }
+
     fn constant(&mut self, register: Register, value: u64) -> Result<(), Failure> {
         let i = Instruction::with2(Code::Mov_r64_imm64, register, value).map_err(|e| e.to_string())?;
         self.put(&i)
@@ -266,9 +268,7 @@ impl Writer<'_> {
     fn function(&mut self) -> Result<(), Failure> {
         let done = self.label();
         for word in [0, 8] {
-            let zero = MemoryOperand::with_base_displ(SLAB, word);
-            let i = Instruction::with2(Code::Cmp_rm64_imm8, zero, 0i32).map_err(|e| e.to_string())?;
-            self.put(&i)?;
+            self.mi(Code::Cmp_rm64_imm8, SLAB, word, 0)?;
             self.branch(EQUAL, Label::Other(done));
         }
         let saved = self.saved_registers();
@@ -352,12 +352,7 @@ impl Writer<'_> {
         let successor = |k: usize| through(self.body, self.output, self.body.block_succs(block)[k].index());
         let target = |k: usize| Label::Block(successor(k));
         match kind {
-            Kind::Jump => {
-                if next != Some(successor(0)) {
-                    let target = target(0);
-                    self.jump(target);
-                }
-            }
+            Kind::Jump => self.go(successor(0), next),
             Kind::EnterMain => {
                 self.rr(Code::Xor_r32_rm32, Register::EAX, Register::EAX)?;
                 self.rm(Code::Mov_r64_rm64, LIMIT, SLAB, 0)?;
@@ -386,13 +381,8 @@ impl Writer<'_> {
             }
             Kind::HeadDone => {
                 self.rm(Code::Mov_r64_rm64, COUNTER, RSP, END)?;
-                let head = MemoryOperand::with_base_displ(RSP, END.into());
-                let i = Instruction::with2(Code::Mov_rm64_imm32, head, 0i32).map_err(|e| e.to_string())?;
-                self.put(&i)?;
-                if next != Some(successor(0)) {
-                    let target = target(0);
-                    self.jump(target);
-                }
+                self.mi(Code::Mov_rm64_imm32, RSP, END, 0)?;
+                self.go(successor(0), next);
             }
             Kind::Resume => {
                 self.rm(Code::Mov_r64_rm64, LIMIT, SLAB, 0)?;
@@ -400,13 +390,10 @@ impl Writer<'_> {
             }
             Kind::BeginRow => {
                 self.rr(Code::Xor_r32_rm32, Register::EAX, Register::EAX)?;
-                if next != Some(successor(0)) {
-                    let target = target(0);
-                    self.jump(target);
-                }
+                self.go(successor(0), next);
             }
-            Kind::EnterBlock => {
-                let end = MemoryOperand::with_base_displ(COUNTER, (BLOCK as i32 * lanes).into());
+            Kind::EnterBlock { length } => {
+                let end = MemoryOperand::with_base_displ(COUNTER, length.into());
                 let i = Instruction::with2(Code::Lea_r64_m, LIMIT, end).map_err(|e| e.to_string())?;
                 self.put(&i)?;
                 self.rm(Code::Mov_r64_rm64, T0, SLAB, 0)?;
@@ -421,9 +408,7 @@ impl Writer<'_> {
                 self.choose(EQUAL, target(1), successor(0), next);
             }
             Kind::NextBlock => {
-                let state = MemoryOperand::with_base_displ(RSP, STATE.into());
-                let i = Instruction::with2(Code::Add_rm64_imm8, state, 1i32).map_err(|e| e.to_string())?;
-                self.put(&i)?;
+                self.mi(Code::Add_rm64_imm8, RSP, STATE, 1)?;
                 // In the tail the counter need not have come to the end.
                 self.rm(Code::Mov_r64_rm64, T0, RSP, END)?;
                 self.rm(Code::Cmp_r64_rm64, T0, SLAB, 0)?;
@@ -448,9 +433,7 @@ impl Writer<'_> {
                 self.ri(Code::Sub_rm64_imm32, LIMIT, single)?;
                 if self.body.block_succs(block).len() > 2 {
                     self.branch(ABOVE, target(0));
-                    let head = MemoryOperand::with_base_displ(RSP, END.into());
-                    let i = Instruction::with2(Code::Cmp_rm64_imm8, head, 0i32).map_err(|e| e.to_string())?;
-                    self.put(&i)?;
+                    self.mi(Code::Cmp_rm64_imm8, RSP, END, 0)?;
                     self.choose(NOT_EQUAL, target(2), successor(1), next);
                 } else {
                     self.choose(ABOVE, target(0), successor(1), next);
@@ -490,8 +473,13 @@ impl Writer<'_> {
     /// Goes to `taken` on a condition, else to the block `other`, which may be the one that comes `next`.
     fn choose(&mut self, condition: u8, taken: Label, other: usize, next: Option<usize>) {
         self.branch(condition, taken);
-        if next != Some(other) {
-            self.jump(Label::Block(other));
+        self.go(other, next);
+    }
+
+    /// Goes to the block `to`, which may be the one that comes `next`.
+    fn go(&mut self, to: usize, next: Option<usize>) {
+        if next != Some(to) {
+            self.jump(Label::Block(to));
         }
     }
 

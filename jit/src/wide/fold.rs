@@ -20,9 +20,6 @@ use smallvec::{SmallVec, smallvec};
 /// Bytes of the virtual lanes of one output.
 pub(super) const STATE_BYTES: usize = 128;
 
-/// Rounds of the main loop, with an element for each virtual lane, from one state to the next.
-pub(crate) const BLOCK: usize = 16;
-
 /// How many accumulators an output has.
 pub(super) fn accumulators(width: usize) -> usize {
     STATE_BYTES / width

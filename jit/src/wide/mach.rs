@@ -148,7 +148,10 @@ pub(super) enum Kind {
     /// The end of the preparation of a row that is reduced.
     BeginRow,
     /// The beginning of a block of it: to the main loop if it has a round, else to the second successor.
-    EnterBlock,
+    EnterBlock {
+        /// Elements of a block, but for the last of a row.
+        length: u32,
+    },
     /// To the tail of a block if elements are left, else to the second successor.
     EnterBlockTail,
     /// The end of a block: to the next of the row, or to the second successor.
@@ -308,23 +311,8 @@ impl Function for Body {
 
     fn is_branch(&self, inst: Inst) -> bool {
         use Kind::*;
-        matches!(
-            self.insts[inst.index()].kind,
-            Jump | EnterMain
-                | EnterHead { .. }
-                | HeadDone
-                | Resume
-                | BeginRow
-                | EnterBlock
-                | EnterBlockTail
-                | NextBlock
-                | NextMain
-                | EnterWhole
-                | NextWhole
-                | EnterTail
-                | NextTail
-                | NextRow
-        )
+        let kind = self.insts[inst.index()].kind;
+        !matches!(kind, Enc(_) | TailVector { .. } | TailMask | Advance { .. } | CallIf(_) | Call(_) | Step | Return)
     }
 
     fn branch_blockparams(&self, _: Block, _: Inst, _: usize) -> &[VReg] {

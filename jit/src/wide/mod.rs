@@ -55,11 +55,12 @@ use std::sync::Mutex;
 pub(crate) enum Mode<'a> {
     /// They are stored.
     Plain,
-    /// They are stored around the caches: rows of outputs begin at multiples of a vector, and who runs the code sees to
-    /// the fence.
+    /// They are stored around the caches: rows of all outputs begin at the same lane of a vector, and who runs the code sees
+    /// to the fence.
     Around,
-    /// They are combined, along each row; the code stores one state a row for each output.
-    Fold(&'a [Join]),
+    /// They are combined, along each block of so many elements of each row, by one of these for each store; the code stores
+    /// the states of an output one behind the other.
+    Fold(&'a [Join], usize),
 }
 
 /// The longest lane program, in vector operations of a round, that is worth the allocator's time.
@@ -71,7 +72,6 @@ pub(crate) struct Compiled {
     start: usize,
     size: usize,
     offset: usize,
-    block: usize,
     /// Owns the memory of the code. Locked only to be dropped.
     module: Mutex<Option<JITModule>>,
 }
@@ -105,8 +105,8 @@ impl Compiled {
                 let entry = start as usize + code.entry;
                 // SAFETY: the code was just encoded for this signature, and stays until `drop`.
                 let entry = unsafe { std::mem::transmute::<usize, unsafe extern "sysv64" fn(*const u64)>(entry) };
-                let (start, size, offset) = (start as usize, code.bytes.len(), code.entry);
-                Ok(Compiled { entry, start, size, offset, block: code.block, module: Mutex::new(Some(module)) })
+                let (start, size) = (start as usize, code.bytes.len());
+                Ok(Compiled { entry, start, size, offset: code.entry, module: Mutex::new(Some(module)) })
             }
             Err(error) => {
                 // SAFETY: nothing of the module has been called or will be.
@@ -131,11 +131,6 @@ impl Compiled {
         unsafe { std::slice::from_raw_parts(self.start as *const u8, self.size) }
     }
 
-    /// Elements from one state to the next, where rows are reduced.
-    pub(crate) fn block(&self) -> usize {
-        self.block
-    }
-
     /// Where in the bytes the code begins.
     pub(crate) fn offset(&self) -> usize {
         self.offset
@@ -157,7 +152,7 @@ fn assemble(kernel: &Kernel, evex: bool, mode: Mode<'_>) -> Result<encode::Encod
     let (width, registers) = if evex { (64, 32) } else { (32, 16) };
     let (plan, taken) = match mode {
         Mode::Plain | Mode::Around => (plan::Plan::new(kernel, width, registers), 0),
-        Mode::Fold(joins) => {
+        Mode::Fold(joins, _) => {
             let taken = joins.len() * fold::accumulators(width);
             let plan = plan::Plan::fold(kernel, width, registers.saturating_sub(taken));
             (plan.ok_or("states do not fit the registers")?, taken)
@@ -166,7 +161,10 @@ fn assemble(kernel: &Kernel, evex: bool, mode: Mode<'_>) -> Result<encode::Encod
     let mut selector = select::Selector::new(kernel, &plan, evex, mode);
     match mode {
         Mode::Plain | Mode::Around => nest::build(&mut selector),
-        Mode::Fold(_) => nest::build_fold(&mut selector),
+        Mode::Fold(_, block) if block == 0 || block % plan.rounds.lanes != 0 => {
+            return Err(format!("blocks of {block} elements are no rounds of {}", plan.rounds.lanes));
+        }
+        Mode::Fold(_, block) => nest::build_fold(&mut selector, block),
     }
     let select::Selector { body, pool, tail_table, .. } = selector;
     if body.insts.len() > MAX_INSTRUCTIONS {

@@ -7,8 +7,7 @@
 //! tail:  a round of one vector, masked to what is left
 //! ```
 //! Code that stores around the caches runs its tail before the main loop, too: for the lanes before the first whole vector
-//! of memory. Code that reduces rows has a loop of *blocks* between row and main loop: a state each, of
-//! [`BLOCK`](super::fold::BLOCK) rounds but the last of a row.
+//! of memory. Code that reduces rows has a loop of *blocks* between row and main loop, with a state each.
 //!
 //! Blocks of code are numbered so that no edge leads from one with two successors to one with two predecessors, and in
 //! the order in which loops nest, which the register allocator goes by.
@@ -24,53 +23,45 @@ const WHOLE: usize = 4;
 
 /// Selects instructions for the whole of a kernel.
 pub(super) fn build(s: &mut Selector<'_>) {
-    let single = s.plan.rounds.single;
+    let Rounds { lanes, single, .. } = s.plan.rounds;
+    let many = lanes / single >= WHOLE;
+    // Where the main loop begins, and where the tail begins or is passed over.
+    let [head, no_head, resume] = [1, 2, 3].map(|n| ROW + n);
+    let first = if s.around { resume } else { ROW } + 1;
+    let rest = rest(first) + if many { 6 } else { 0 };
+    let [entry, tail, again, done] = [1, 2, 3, 4].map(|n| rest + n);
     s.body.end_block(Kind::Jump, &[ROW]);
     s.row();
-    // The blocks where the row begins anew behind what the tail did first, and where the tail goes to for that.
-    let (mut first, head) = (ROW + 1, ROW + 1);
     if s.around {
-        let [head, none, resume] = [1, 2, 3].map(|n| ROW + n);
-        first = resume + 1;
-        s.enter_head(head, none);
-        // Where the tail is, is known below.
-        let rest = rest(first);
-        let many = s.plan.rounds.lanes / single >= WHOLE;
-        s.body.end_aside(if many { rest + 6 } else { rest } + 2);
+        s.enter_head(head, no_head);
+        s.body.end_aside(tail);
         s.body.end_block(Kind::Jump, &[resume]);
         s.body.end_block(Kind::Resume, &[first, no_main(first)]);
     } else {
         s.body.end_block(Kind::EnterMain, &[first, no_main(first)]);
     }
     main(s, first, false);
-    // The block where the tail begins or is passed over.
-    let mut rest = rest(first);
-    if s.plan.rounds.lanes / single >= WHOLE {
-        let [entry, whole, again, done, none, after] = [1, 2, 3, 4, 5, 6].map(|n| rest + n);
+    if many {
+        let whole_rest = rest - 6;
+        let [entry, whole, again, done, none] = [1, 2, 3, 4, 5].map(|n| whole_rest + n);
         s.body.end_block(Kind::EnterWhole, &[entry, none]);
         s.body.end_block(Kind::Jump, &[whole]);
         s.round(single, false);
         s.body.end_block(Kind::NextWhole, &[again, done]);
         s.body.end_aside(whole);
-        s.body.end_block(Kind::Jump, &[after]);
-        s.body.end_aside(after);
-        rest = after;
+        s.body.end_block(Kind::Jump, &[rest]);
+        s.body.end_aside(rest);
     }
-    let [entry, tail, again, done] = [1, 2, 3, 4].map(|n| rest + n);
+    let head_done = done + 1;
     let [none, next] = [1, 2].map(|n| done + n + usize::from(s.around));
     s.body.end_block(Kind::EnterTail, &[entry, none]);
     s.body.end_block(Kind::Jump, &[tail]);
     s.round(single, true);
-    if s.around {
-        s.body.end_block(Kind::NextTail, &[again, done, done + 1]);
-    } else {
-        s.body.end_block(Kind::NextTail, &[again, done]);
-    }
+    s.body.end_block(Kind::NextTail, &[again, done, head_done][..if s.around { 3 } else { 2 }]);
     s.body.end_aside(tail);
     s.body.end_block(Kind::Jump, &[next]);
     if s.around {
-        // The block before the main loop.
-        s.body.end_block(Kind::HeadDone, &[head + 2]);
+        s.body.end_block(Kind::HeadDone, &[resume]);
     }
     s.body.end_aside(next);
     end(s, next);
@@ -117,8 +108,9 @@ fn end(s: &mut Selector<'_>, next: usize) {
     s.body.seal();
 }
 
-/// Selects instructions for the whole of a kernel whose rows are reduced: the tail has a block for each accumulator.
-pub(super) fn build_fold(s: &mut Selector<'_>) {
+/// Selects instructions for the whole of a kernel whose rows are reduced: the tail has a block of code for each accumulator.
+/// A state is made of `length` elements, which are whole rounds.
+pub(super) fn build_fold(s: &mut Selector<'_>, length: usize) {
     const BLOCK: usize = ROW + 1;
     const FIRST: usize = BLOCK + 1;
     let Rounds { lanes, single, .. } = s.plan.rounds;
@@ -132,7 +124,7 @@ pub(super) fn build_fold(s: &mut Selector<'_>) {
     s.row();
     s.body.end_block(Kind::BeginRow, &[BLOCK]);
     s.fold_begin();
-    s.body.end_block(Kind::EnterBlock, &[FIRST, no_main(FIRST)]);
+    s.body.end_block(Kind::EnterBlock { length: length as u32 }, &[FIRST, no_main(FIRST)]);
     main(s, FIRST, true);
     s.body.end_block(Kind::EnterBlockTail, &[tail(0), no_tail]);
     for t in 0..vectors {

@@ -146,7 +146,7 @@ impl<'a> Selector<'a> {
             tail_mask: None,
             tail_table,
             around: mode == Mode::Around,
-            folds: if let Mode::Fold(joins) = mode { joins } else { &[] },
+            folds: if let Mode::Fold(joins, _) = mode { joins } else { &[] },
             fold_from: 0,
         }
     }
