@@ -1,6 +1,6 @@
 //! Masks: comparisons, what is done with them, their sizes.
 
-use super::mach::{Enc, MASK, VEC};
+use super::mach::{Enc, MASK, Masking, VEC};
 use super::pairs::*;
 use super::select::{Lanes, Selector, Src, ones, sign};
 use crate::kernel::{Inst, Prim, Ty};
@@ -149,7 +149,7 @@ impl Selector<'_> {
         let zero = self.splat(size, 0);
         self.map(size, [mask, value, &zero], |s, [m, a, z]| {
             let (m, a, z) = (s.mask_reg(m), s.reg(a), s.reg(z));
-            s.push(Enc::new(pair.evex).masked(super::mach::Masking::Merge), VEC, &[a, z, m])
+            s.push(Enc::new(pair.evex).masked(Masking::Merge), VEC, &[a, z, m])
         })
     }
 
@@ -236,7 +236,65 @@ impl Selector<'_> {
         let zero = self.splat(size, 0);
         self.map(size, [&mask, &one, &zero], |s, [m, a, z]| {
             let (m, a, z) = (s.mask_reg(m), s.reg(a), s.reg(z));
-            s.push(Enc::new(pair.evex).masked(super::mach::Masking::Merge), VEC, &[z, a, m])
+            s.push(Enc::new(pair.evex).masked(Masking::Merge), VEC, &[z, a, m])
+        })
+    }
+
+    /// One of two values for each lane.
+    pub(super) fn select(&mut self, inst: &Inst, args: &[Lanes]) -> Lanes {
+        let size = inst.ty.size() as u8;
+        let mask = self.resize_mask(args[0].clone(), size);
+        if self.evex {
+            let pair = match inst.ty {
+                Ty::F64 => BLENDVPD,
+                Ty::F32 => BLENDVPS,
+                Ty::I64 => BLENDMQ,
+                Ty::I32 => BLENDMD,
+                Ty::I16 => BLENDMW,
+                _ => BLENDVB,
+            };
+            return self.map(size, [&mask, &args[1], &args[2]], |s, [m, a, b]| {
+                let (m, b) = (s.mask_reg(m), s.reg(b));
+                let mut enc = Enc::new(pair.evex).masked(Masking::Merge);
+                match s.memory(a, size, pair) {
+                    Some((mem, base, broadcast)) => {
+                        enc = enc.mem(2, mem);
+                        enc.broadcast = broadcast;
+                        let args: SmallVec<[VReg; 4]> = [b, m].into_iter().chain(base).collect();
+                        s.push(enc, VEC, &args)
+                    }
+                    None => {
+                        let a = s.reg(a);
+                        s.push(enc, VEC, &[b, a, m])
+                    }
+                }
+            });
+        }
+        let (pair, and, and_not) = match inst.ty {
+            Ty::F64 => (BLENDVPD, ANDPD, ANDNPD),
+            Ty::F32 => (BLENDVPS, ANDPS, ANDNPS),
+            _ => (BLENDVB, PAND, PANDN),
+        };
+        let zero = |l: &Lanes| matches!(l.at(0), Src::Const { bits: 0, .. });
+        if zero(&args[2]) {
+            return self.commute(and, size, &mask, &args[1]);
+        }
+        if zero(&args[1]) {
+            return self.map_op(and_not, size, [&mask, &args[2]], None);
+        }
+        self.map(size, [&mask, &args[1], &args[2]], |s, [m, a, b]| {
+            let (m, b) = (s.reg(m), s.reg(b));
+            let enc = Enc::new(pair.vex);
+            match s.memory(a, size, pair) {
+                Some((mem, base, _)) => {
+                    let args: SmallVec<[VReg; 4]> = [b, m].into_iter().chain(base).collect();
+                    s.push(enc.mem(2, mem), VEC, &args)
+                }
+                None => {
+                    let a = s.reg(a);
+                    s.push(enc, VEC, &[b, a, m])
+                }
+            }
         })
     }
 }

@@ -4,7 +4,7 @@
 //! writes is ever done to them.
 
 use super::Mode;
-use super::mach::{Body, Enc, GPR, Index, Kind, MASK, Masking, Mem, VEC};
+use super::mach::{Body, Enc, GPR, Index, Kind, MASK, Mem, VEC};
 use super::pairs::*;
 use super::plan::{Plan, vectors};
 use crate::kernel::{Class, Inst, Kernel, Prim, Role, Ty, ValueId};
@@ -101,8 +101,8 @@ pub(super) struct Selector<'a> {
     fixed: Vec<Option<Lanes>>,
     values: Vec<Option<Lanes>>,
     /// How often each value is yet used in the round.
-    left: Vec<u32>,
-    hoisted: FxHashMap<(u64, u8), VReg>,
+    pub(super) left: Vec<u32>,
+    pub(super) hoisted: FxHashMap<(u64, u8), VReg>,
     /// Constants that the current instruction has in registers.
     loaded: SmallVec<[((u64, u8), VReg); 4]>,
     pub(super) pool: Pool,
@@ -322,7 +322,7 @@ impl<'a> Selector<'a> {
     }
 
     /// Whether a value is used by nothing after the current instruction, so that its register may be written over.
-    fn dies(&self, value: ValueId) -> bool {
+    pub(super) fn dies(&self, value: ValueId) -> bool {
         let v = value.0 as usize;
         !self.uniform && !self.plan.invariant[v] && self.left[v] == 0
     }
@@ -564,137 +564,7 @@ impl<'a> Selector<'a> {
             Prim::CallIf => self.call_if(inst, &args),
         }
     }
-
-    /// `a * b + c`, in the form that reads memory where that is and writes over what is no longer needed.
-    fn fma(&mut self, inst: &Inst) -> Lanes {
-        let size = inst.ty.size() as u8;
-        let (mut values, mut negated) = ([ValueId(0); 3], [false; 3]);
-        for (k, &arg) in inst.args().iter().enumerate() {
-            let folded = self.plan.folded[arg.0 as usize];
-            values[k] = if folded { self.kernel.insts[arg.0 as usize].args[0] } else { arg };
-            negated[k] = folded;
-        }
-        let [a, b, c] = values.map(|v| self.get(v));
-        for v in values {
-            self.left[v.0 as usize] = self.left[v.0 as usize].saturating_sub(1);
-        }
-        let dies = values.map(|v| self.dies(v));
-        let forms = FMA[usize::from(negated[0] != negated[1])][usize::from(negated[2])];
-        let forms = forms[usize::from(inst.ty == Ty::F64)];
-        self.map(size, [&a, &b, &c], |s, args| s.fma_vector(forms, size, args, dies))
-    }
-
-    fn fma_vector(&mut self, forms: [Pair; 3], size: u8, [mut a, mut b, c]: [Src; 3], mut dies: [bool; 3]) -> VReg {
-        let [f132, f213, f231] = forms;
-        let c = match c {
-            Src::Const { bits, size } => self.hoisted.get(&(bits, size)).map_or(c, |&v| Src::Reg(v)),
-            _ => c,
-        };
-        let loose = |src: Src| !matches!(src, Src::Reg(_));
-        // A factor that may be in memory comes second.
-        if loose(a) && !loose(b) {
-            (a, b) = (b, a);
-            dies.swap(0, 1);
-        }
-        let new = |pair: Pair, s: &Self| Enc::new(s.code(pair)).tied();
-        if loose(c) {
-            if let Some((mem, base, broadcast)) = self.memory(c, size, f213) {
-                let (a, b) = (self.reg(a), self.reg(b));
-                let (a, b) = if dies[1] && !dies[0] { (b, a) } else { (a, b) };
-                let mut enc = new(f213, self).mem(2, mem);
-                enc.broadcast = broadcast;
-                let args: SmallVec<[VReg; 4]> = [a, b].into_iter().chain(base).collect();
-                return self.push(enc, VEC, &args);
-            }
-        } else if loose(b)
-            && let Some((mem, base, broadcast)) = self.memory(b, size, f231)
-        {
-            let (a, c) = (self.reg(a), self.reg(c));
-            let (pair, first, second) = if dies[0] && !dies[2] { (f132, a, c) } else { (f231, c, a) };
-            let mut enc = new(pair, self).mem(2, mem);
-            enc.broadcast = broadcast;
-            let args: SmallVec<[VReg; 4]> = [first, second].into_iter().chain(base).collect();
-            return self.push(enc, VEC, &args);
-        }
-        let (a, b, c) = (self.reg(a), self.reg(b), self.reg(c));
-        let (pair, args) = match dies {
-            [_, _, true] => (f231, [c, a, b]),
-            [true, ..] => (f213, [a, b, c]),
-            [_, true, _] => (f213, [b, a, c]),
-            _ => (f231, [c, a, b]),
-        };
-        self.push(new(pair, self), VEC, &args)
-    }
-
-    fn select(&mut self, inst: &Inst, args: &[Lanes]) -> Lanes {
-        let size = inst.ty.size() as u8;
-        let mask = self.resize_mask(args[0].clone(), size);
-        if self.evex {
-            let pair = match inst.ty {
-                Ty::F64 => BLENDVPD,
-                Ty::F32 => BLENDVPS,
-                Ty::I64 => BLENDMQ,
-                Ty::I32 => BLENDMD,
-                Ty::I16 => BLENDMW,
-                _ => BLENDVB,
-            };
-            return self.map(size, [&mask, &args[1], &args[2]], |s, [m, a, b]| {
-                let (m, b) = (s.mask_reg(m), s.reg(b));
-                let mut enc = Enc::new(pair.evex).masked(Masking::Merge);
-                match s.memory(a, size, pair) {
-                    Some((mem, base, broadcast)) => {
-                        enc = enc.mem(2, mem);
-                        enc.broadcast = broadcast;
-                        let args: SmallVec<[VReg; 4]> = [b, m].into_iter().chain(base).collect();
-                        s.push(enc, VEC, &args)
-                    }
-                    None => {
-                        let a = s.reg(a);
-                        s.push(enc, VEC, &[b, a, m])
-                    }
-                }
-            });
-        }
-        let (pair, and, and_not) = match inst.ty {
-            Ty::F64 => (BLENDVPD, ANDPD, ANDNPD),
-            Ty::F32 => (BLENDVPS, ANDPS, ANDNPS),
-            _ => (BLENDVB, PAND, PANDN),
-        };
-        let zero = |l: &Lanes| matches!(l.at(0), Src::Const { bits: 0, .. });
-        if zero(&args[2]) {
-            return self.commute(and, size, &mask, &args[1]);
-        }
-        if zero(&args[1]) {
-            return self.map_op(and_not, size, [&mask, &args[2]], None);
-        }
-        self.map(size, [&mask, &args[1], &args[2]], |s, [m, a, b]| {
-            let (m, b) = (s.reg(m), s.reg(b));
-            let enc = Enc::new(pair.vex);
-            match s.memory(a, size, pair) {
-                Some((mem, base, _)) => {
-                    let args: SmallVec<[VReg; 4]> = [b, m].into_iter().chain(base).collect();
-                    s.push(enc.mem(2, mem), VEC, &args)
-                }
-                None => {
-                    let a = s.reg(a);
-                    s.push(enc, VEC, &[b, a, m])
-                }
-            }
-        })
-    }
 }
-
-/// By whether the product is negated, whether the addend is, and the type: the forms 132, 213 and 231.
-const FMA: [[[[Pair; 3]; 2]; 2]; 2] = [
-    [
-        [[FMADD132PS, FMADD213PS, FMADD231PS], [FMADD132PD, FMADD213PD, FMADD231PD]],
-        [[FMSUB132PS, FMSUB213PS, FMSUB231PS], [FMSUB132PD, FMSUB213PD, FMSUB231PD]],
-    ],
-    [
-        [[FNMADD132PS, FNMADD213PS, FNMADD231PS], [FNMADD132PD, FNMADD213PD, FNMADD231PD]],
-        [[FNMSUB132PS, FNMSUB213PS, FNMSUB231PS], [FNMSUB132PD, FNMSUB213PD, FNMSUB231PD]],
-    ],
-];
 
 /// The bits of a lane's sign.
 pub(super) fn sign(size: u8) -> u64 {

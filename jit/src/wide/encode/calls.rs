@@ -1,0 +1,153 @@
+//! Calls out of the code, which are rarely made, and their common part.
+
+use super::super::mach::Call;
+use super::{ARGUMENTS, Failure, Label, NOT_EQUAL, RSP, Stub, T1, Writer, gpr};
+use iced_x86::{Code, Instruction, MemoryOperand, Register};
+use regalloc2::{Allocation, Inst};
+
+impl Writer<'_> {
+    fn argument(&self, k: usize) -> i32 {
+        (ARGUMENTS + k * self.body.width) as i32
+    }
+
+    fn store_argument(&mut self, k: usize, allocation: Allocation, mask_size: u8) -> Result<(), Failure> {
+        let register = self.register(allocation)?;
+        let at = self.argument(k);
+        if !self.evex {
+            return self.mr(Code::VEX_Vmovupd_ymmm256_ymm, RSP, at, register);
+        }
+        if mask_size == 0 {
+            return self.mr(Code::EVEX_Vmovupd_zmmm512_k1z_zmm, RSP, at, register);
+        }
+        // All registers are saved by now, but for those that the arguments are in.
+        let code = if mask_size == 8 { Code::EVEX_Vpmovm2q_zmm_kr } else { Code::EVEX_Vpmovm2d_zmm_kr };
+        self.mr(Code::EVEX_Vmovupd_zmmm512_k1z_zmm, RSP, self.saves as i32, Register::ZMM0)?;
+        self.rr(code, Register::ZMM0, register)?;
+        self.mr(Code::EVEX_Vmovupd_zmmm512_k1z_zmm, RSP, at, Register::ZMM0)?;
+        self.rm(Code::EVEX_Vmovupd_zmm_k1z_zmmm512, Register::ZMM0, RSP, self.saves as i32)
+    }
+
+    fn load_result(&mut self, inst: Inst) -> Result<(), Failure> {
+        let (result, at) = (self.result(inst)?, self.argument(0));
+        let code = if self.evex { Code::EVEX_Vmovupd_zmm_k1z_zmmm512 } else { Code::VEX_Vmovupd_ymm_ymmm256 };
+        self.rm(code, result, RSP, at)
+    }
+
+    /// Goes through the common part of calls.
+    fn enter_call(&mut self, call: Call) -> Result<(), Failure> {
+        for (word, value) in [(16, call.function as u64), (24, call.routine), (32, call.lanes.into())] {
+            self.constant(T1, value)?;
+            self.mr(Code::Mov_rm64_r64, RSP, word, T1)?;
+        }
+        let thunk = match self.thunk {
+            Some(thunk) => thunk,
+            None => {
+                let thunk = self.label();
+                *self.thunk.insert(thunk)
+            }
+        };
+        self.byte(0xe8);
+        self.to(Label::Other(thunk));
+        Ok(())
+    }
+
+    pub(super) fn call(&mut self, call: Call, inst: Inst) -> Result<(), Failure> {
+        // `[result, a, …]`: the result may be where an argument is.
+        let allocs = self.output.inst_allocs(inst);
+        for (k, &argument) in allocs[1..].iter().enumerate() {
+            self.store_argument(k, argument, 0)?;
+        }
+        self.enter_call(call)?;
+        self.load_result(inst)
+    }
+
+    pub(super) fn call_if(&mut self, call: Call, inst: Inst) -> Result<(), Failure> {
+        let mask = self.register(self.output.inst_allocs(inst)[2])?;
+        if call.mask_size == 0 {
+            self.rr(Code::VEX_Vptest_ymm_ymmm256, mask, mask)?;
+        } else {
+            let code = if call.lanes <= 8 { Code::VEX_Kortestb_kr_kr } else { Code::VEX_Kortestw_kr_kr };
+            self.rr(code, mask, mask)?;
+        }
+        let (start, back) = (self.label(), self.label());
+        self.branch(NOT_EQUAL, Label::Other(start));
+        self.bind(back);
+        self.stubs.push(Stub { inst, call, start, back });
+        Ok(())
+    }
+
+    pub(super) fn stub(&mut self, stub: Stub) -> Result<(), Failure> {
+        self.bind(stub.start);
+        // `[result, b, m, a, …]` to `b, a, …, m`, which is how functions take it.
+        let allocs = self.output.inst_allocs(stub.inst);
+        let last = allocs.len() - 2;
+        self.store_argument(0, allocs[0], 0)?;
+        for k in 1..last {
+            self.store_argument(k, allocs[k + 2], 0)?;
+        }
+        self.store_argument(last, allocs[2], stub.call.mask_size)?;
+        self.enter_call(stub.call)?;
+        self.load_result(stub.inst)?;
+        self.jump(Label::Other(stub.back));
+        Ok(())
+    }
+
+    /// The common part of calls: saves every register, calls what the frame says, restores.
+    pub(super) fn thunk(&mut self, label: usize) -> Result<(), Failure> {
+        debug_assert!(self.calls, "the frame has room for calls");
+        self.bind(label);
+        // The return address is on the stack.
+        let frame = |at: usize| (at + 8) as i32;
+        let width = self.body.width;
+        let vectors = if self.evex { 32 } else { 16 };
+        let (store, load) = if self.evex {
+            (Code::EVEX_Vmovupd_zmmm512_k1z_zmm, Code::EVEX_Vmovupd_zmm_k1z_zmmm512)
+        } else {
+            (Code::VEX_Vmovupd_ymmm256_ymm, Code::VEX_Vmovupd_ymm_ymmm256)
+        };
+        // What is callee-saved stays. Windows asks for more than the System V convention saves, and gets it.
+        const GPRS: [usize; 9] = [0, 1, 2, 6, 7, 8, 9, 10, 11];
+        let gprs = self.saves + vectors * width;
+        let masks = gprs + 128;
+        for n in 0..vectors {
+            self.mr(store, RSP, frame(self.saves + n * width), self.vector(n))?;
+        }
+        for n in GPRS {
+            self.mr(Code::Mov_rm64_r64, RSP, frame(gprs + 8 * n), gpr(n))?;
+        }
+        if self.evex {
+            for n in 1..8 {
+                self.mr(Code::VEX_Kmovq_m64_kr, RSP, frame(masks + 8 * n), Register::K0 + n as u32)?;
+            }
+        }
+        self.put(&Instruction::with(Code::VEX_Vzeroupper))?;
+        let registers = if cfg!(windows) {
+            [Register::RCX, Register::RDX, Register::R8]
+        } else {
+            [Register::RDI, Register::RSI, Register::RDX]
+        };
+        self.rm(Code::Mov_r64_rm64, T1, RSP, frame(16))?;
+        self.rm(Code::Mov_r64_rm64, registers[0], RSP, frame(24))?;
+        self.rm(Code::Mov_r64_rm64, registers[1], RSP, frame(32))?;
+        let arguments = MemoryOperand::with_base_displ(RSP, frame(ARGUMENTS).into());
+        let i = Instruction::with2(Code::Lea_r64_m, registers[2], arguments).map_err(|e| e.to_string())?;
+        self.put(&i)?;
+        // Aligned to 16 again, with the room that Windows asks for.
+        self.ri(Code::Sub_rm64_imm8, RSP, 40)?;
+        let i = Instruction::with1(Code::Call_rm64, T1).map_err(|e| e.to_string())?;
+        self.put(&i)?;
+        self.ri(Code::Add_rm64_imm8, RSP, 40)?;
+        for n in 0..vectors {
+            self.rm(load, self.vector(n), RSP, frame(self.saves + n * width))?;
+        }
+        for n in GPRS {
+            self.rm(Code::Mov_r64_rm64, gpr(n), RSP, frame(gprs + 8 * n))?;
+        }
+        if self.evex {
+            for n in 1..8 {
+                self.rm(Code::VEX_Kmovq_kr_km64, Register::K0 + n as u32, RSP, frame(masks + 8 * n))?;
+            }
+        }
+        self.put(&Instruction::with(Code::Retnq))
+    }
+}
