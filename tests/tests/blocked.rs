@@ -159,6 +159,54 @@ fn temporaries_have_no_memory() {
     assert!(explanation.to_string().contains("not row by row"));
 }
 
+/// A chunk is worth its calls, leaves work for every core, and fits half of the second-level cache.
+#[test]
+fn chunks_of_rows_have_a_good_size() {
+    const CALLS: usize = 64 << 10;
+    let (half, cores) = (lazuli_runtime::cpu::caches().l2 / 2, lazuli_runtime::cpu::cores());
+    for columns in [20, 100, 1000, 5000] {
+        // The input, the exponentials and the result, the maximum and the sum.
+        let row = (3 * columns + 2) * 8;
+        for rows in [2, 50, 1000, 20_000, 100_000].into_iter().filter(|r| r * columns <= 2_000_000) {
+            let make = || vec![softmax(&input(DType::F64, &[rows, columns], false))];
+            let explanation = explained(&make, &Config::default());
+            let [run] = runs(explanation.plan())[..] else { panic!("one step for a softmax [{rows}, {columns}]") };
+            let name = format!("{} of {rows} rows of {row} bytes", run.chunk);
+            assert!((1..=rows.min(4096)).contains(&run.chunk), "{name}");
+            assert!(run.chunk == 1 || run.chunk * row <= half, "{name}: not in the cache");
+            // Smaller is better shared by the cores, but not below what calls are worth.
+            let shared = rows.div_ceil(4 * cores);
+            assert!(run.chunk <= shared.max(CALLS / row).max(1), "{name}: not for every core");
+            let full = (run.chunk + 1) * row > half || run.chunk == rows || run.chunk == 4096;
+            assert!(run.chunk >= shared || full, "{name}: too small");
+            assert!((run.chunk + 1) * row > CALLS || run.chunk == rows || full, "{name}: not worth the calls");
+        }
+    }
+    // Little in all is one chunk; then as many for every core; then what the cache holds.
+    let chunk = |rows, columns| {
+        let explanation = explained(&|| vec![softmax(&input(DType::F64, &[rows, columns], false))], &Config::default());
+        runs(explanation.plan())[0].chunk
+    };
+    assert_eq!(chunk(50, 20), 50);
+    assert_eq!(chunk(64 * cores, 1000), 16.min(half / 24016));
+    assert_eq!(chunk(100_000, 20), (100_000usize.div_ceil(4 * cores)).min(half / 496).min(4096));
+}
+
+/// One thread folds several rows of several blocks at once; blocks of different counts, and rows that do not fill a
+/// batch.
+#[test]
+fn rows_of_several_blocks_in_registers() {
+    for dtype in [DType::F64, DType::F32, DType::I32, DType::BF16] {
+        for (rows, columns) in [(37, 1100), (2, 4097), (70, 2000), (301, 1025), (5, 20_000)] {
+            let make = || {
+                let x = input(dtype, &[rows, columns], false);
+                vec![x.sum(Axis(1)), (&x * &x).sum(Axis(1)), (&x + &x).max(Axis(1))]
+            };
+            same(&format!("{dtype}[{rows}, {columns}]"), &make);
+        }
+    }
+}
+
 #[test]
 fn short_reductions_are_elementwise() {
     for k in 1..=UNROLL + 1 {

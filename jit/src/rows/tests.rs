@@ -89,6 +89,65 @@ fn chunks_of_rows_go_through_all_stages() {
     }
 }
 
+/// What no stage reads is written around the caches, rows that begin anywhere in a line too; the bits are the same.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn rows_around_the_caches() {
+    let target = Target::detect();
+    if Backend::Wide.why_not(target).is_some() {
+        return;
+    }
+    let kernel = add(Class::Broadcast).kernel().clone();
+    let codes = [Backend::Interp, Backend::Wide].map(|b| Code::compile(&kernel, b, target).unwrap());
+    let copy = copy();
+    for (rows, width) in [(1, 1), (5, 3), (7, 9), (4, 16), (3, 100), (6, 333)] {
+        let x: Vec<f64> = (0..rows * width).map(|i| i as f64 - 7.5).collect();
+        for skip in [0, 1, 3, 7] {
+            for chunk in [1, 2, 5] {
+                let run = |code: &Code, around: bool| {
+                    let mut memory = vec![[-1f64; 8]; (rows * width + skip) / 8 + 3];
+                    let line = memory.as_ptr().cast::<f64>().align_offset(64);
+                    let out = &mut memory.as_flattened_mut()[line + skip..][..rows * width];
+                    let row = 8 * width as isize;
+                    let places = [RowPlace::Read, RowPlace::Temporary { row: 8 }, RowPlace::Write { row: 8 * width }];
+                    let memories = [
+                        RowMemory::Read(bytemuck::cast_slice(&x), 0),
+                        RowMemory::Nothing,
+                        RowMemory::Write(bytemuck::cast_slice_mut(out)),
+                    ];
+                    let m = RowSource::Memory;
+                    let tile = [binding(m(0), &[row, 8]), binding(RowSource::Tile, &[row, 8])];
+                    let all = [binding(m(0), &[row, 8]), binding(m(1), &[8, 0]), binding(m(2), &[row, 8])];
+                    let extents = [rows, width];
+                    let stages = [stage(&copy, &extents, &tile, &[sum(1)]), stage(code, &extents, &all, &[])];
+                    let layout = RowLayout::new(rows, chunk, places, stages).unwrap();
+                    let mut bound = layout.bind([&copy, code], memories).unwrap();
+                    if around {
+                        bound.around_caches();
+                        // The tile stays in the cache.
+                        assert_eq!(bound.launches.iter().map(|l| l.around).collect::<Vec<_>>(), [false, true]);
+                    }
+                    let mut scratch = vec![[0u64; 8]; bound.scratch() / 64 + 2];
+                    let start = scratch.as_ptr().cast::<u8>().align_offset(64);
+                    let scratch = &mut bytemuck::cast_slice_mut::<_, u8>(&mut scratch)[start..];
+                    for part in bound.parts(2) {
+                        part.run(scratch, |_| Ok::<(), ()>(())).unwrap();
+                    }
+                    drop(bound);
+                    // With what lies around it, which nothing may touch.
+                    memory.as_flattened()[line..][..rows * width + skip + 8].to_vec()
+                };
+                let expected = run(&codes[0], false);
+                assert!(expected[..skip].iter().chain(&expected[skip + rows * width..]).all(|v| *v == -1.0));
+                for (code, around) in [(&codes[0], true), (&codes[1], false), (&codes[1], true)] {
+                    assert_eq!(run(code, around), expected, "{rows} x {width}, {skip}, {chunk}, {around}");
+                }
+            }
+        }
+    }
+    assert!(codes[1].asm_around().unwrap().contains("vmovntpd"));
+}
+
 #[test]
 fn a_stop_stops() {
     let x = [1f64; 8];
