@@ -178,6 +178,10 @@ impl Builder {
         ftrunc FTrunc;
         /// Rounded to nearest, halves to even.
         fnearest FNearest;
+        /// `m` of `a = 2^k m`, between the roots of 1/2 and 2.
+        fsignificand FSignificand;
+        /// That `k`.
+        fexponent FExponent;
         /// `-a`, wrapping.
         ineg INeg;
         /// `|a|`, wrapping.
@@ -199,6 +203,8 @@ impl Builder {
         fdiv FDiv;
         /// Magnitude of `a`, sign of `b`.
         fcopysign FCopysign;
+        /// `(1 + a) 2^b`.
+        fraise FRaise;
         /// `a < b ? a : b`.
         fmin FMin;
         /// `a > b ? a : b`.

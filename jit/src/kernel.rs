@@ -151,6 +151,10 @@ prims! {
     FCeil "fceil" 1 Float "Rounded to an integer, up.";
     FTrunc "ftrunc" 1 Float "Rounded to an integer, toward zero.";
     FNearest "fnearest" 1 Float "Rounded to an integer, to nearest, halves to even.";
+    // composed of others (`math::composed`), for CPUs that have instructions for them
+    FRaise "fraise" 2 Float "`(1 + a) 2^b`: the sum is rounded, then the product. For an integer `b` of magnitude at most 1536 (of `F32`, 192), and a sum that is zero or of magnitude 2^-16 to 2^16, or NaN; for others the result is open.";
+    FSignificand "fsignificand" 1 Float "`m` of `a = 2^k m`, from the float nearest to the root of 1/2 up to twice that; 1 for zeros and infinity, NaN for negative numbers.";
+    FExponent "fexponent" 1 Float "That `k`; negative infinity for zeros, infinity for infinity, NaN for negative numbers.";
     FMin "fmin" 2 Float "`a < b ? a : b`: `b` where either is NaN, and where both are zero.";
     FMax "fmax" 2 Float "`a > b ? a : b`: `b` where either is NaN, and where both are zero.";
     // integers; all wrap

@@ -31,6 +31,21 @@ fn constant(ty: Ty, word: u64) -> u64 {
     bits & (u64::MAX >> (64 - 8 * ty.size()))
 }
 
+/// Arguments made such that the primitive's result is said.
+pub(crate) fn accepted(b: &mut Builder, prim: Prim, ty: Ty, [x, k, other]: [ValueId; 3]) -> [ValueId; 3] {
+    if prim != Prim::FRaise {
+        return [x, k, other];
+    }
+    let most = if ty == Ty::F32 { 192.0 } else { 1536.0 };
+    let [low, high, least, most] = [-0.75, 1000.0, -most, most].map(|limit| b.float(ty, limit));
+    // NaN stays in the first, and leaves the second.
+    let x = b.fmax(low, x);
+    let x = b.fmin(high, x);
+    let k = b.fmax(k, least);
+    let k = b.fmin(k, most);
+    [x, b.fnearest(k), other]
+}
+
 struct Generator {
     b: Builder,
     values: Vec<ValueId>,
@@ -107,6 +122,7 @@ impl Generator {
             Prim::Call1 | Prim::Call2 | Prim::CallIf => routines[(c >> 8) as usize % routines.len()].imm(),
             _ => 0,
         };
+        let values = accepted(&mut self.b, prim, ty, values);
         let v = self.b.inst(prim, ty, values, imm);
         self.values.push(v);
     }

@@ -472,6 +472,7 @@ impl<'a> Emitter<'a> {
                 let prim = inst.prim;
                 self.unary(inst, |e, a| e.round_float(prim, a))
             }
+            Prim::FRaise | Prim::FSignificand | Prim::FExponent => unreachable!("expanded"),
             Prim::FMin => self.binary(inst, |e, a, b| {
                 let less = e.compare_floats(FloatCC::LessThan, a, b);
                 e.choose(less, a, b)

@@ -31,6 +31,7 @@ mod tests;
 
 use crate::code::CodeError;
 use crate::kernel::Kernel;
+use crate::math::composed::expand;
 use crate::target::Target;
 use cranelift_codegen::ir::{AbiParam, Function, Signature, UserFuncName, types};
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
@@ -136,6 +137,7 @@ fn lower(kernel: &Kernel, target: &Target, isa: &OwnedTargetIsa) -> Lowered {
     let mut signature = Signature::new(isa.default_call_conv());
     signature.params.push(AbiParam::new(types::I64));
     let mut function = Function::with_name_signature(UserFuncName::user(0, 0), signature);
+    let kernel = &*expand(kernel);
     let caps = caps(target, isa.as_ref());
     let plan = Plan::new(kernel, caps.registers, caps.fma);
     let emitter = nest::build(&mut function, kernel, |pos| Emitter::new(pos, kernel, &plan, caps));

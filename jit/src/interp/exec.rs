@@ -292,6 +292,7 @@ impl Frame<'_> {
             Prim::FCeil => float!(self, op, |a| a.ceil()),
             Prim::FTrunc => float!(self, op, |a| a.trunc()),
             Prim::FNearest => float!(self, op, |a| a.round_ties_even()),
+            Prim::FRaise | Prim::FSignificand | Prim::FExponent => unreachable!("expanded"),
             Prim::FMin => float!(self, op, |a, b| if a < b { a } else { b }),
             Prim::FMax => float!(self, op, |a, b| if a > b { a } else { b }),
 

@@ -13,6 +13,7 @@ mod plan;
 mod tests;
 
 use crate::kernel::{Class, Kernel, Operand, Role, Slab, Ty};
+use crate::math::composed::expand;
 use exec::{Frame, Reg};
 use lazuli_graph::Scalar;
 use memory::{Access, Rect};
@@ -72,6 +73,7 @@ impl Interp {
     /// Of a malformed kernel: at once in debug builds, else here or in [`Interp::run`].
     pub fn new(kernel: &Kernel) -> Interp {
         debug_assert!(kernel.verify().is_ok(), "{:?}", kernel.verify());
+        let kernel = &*expand(kernel);
         let consts = plan::Consts::new(kernel);
         let row = Plan::new(kernel, &consts, true);
         let gather = Plan::new(kernel, &consts, false);

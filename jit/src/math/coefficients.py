@@ -158,7 +158,8 @@ CONSTANTS = {
     "LN2_SHORT": (mp.log(2), (42, 53), (16, 24)),
     "LOG2_E": (1 / mp.log(2), (53, 53), (24, 24)),
     "LOG10_E": (1 / mp.log(10), (53, 53), (24, 24)),
-    "LOG10_2": (mp.log(2, 10), (53, 53), (24, 24)),
+    # both parts positive
+    "LOG10_2": (mp.log(2, 10), (52, 53), (23, 24)),
     # the products of the short parts with multiples are exact, up to 2^23 and 2^17
     "PI_2": (mp.pi / 2, (53, 30, 53), (24, 7, 7, 24)),
     "PI_2_FAST": (mp.pi / 2, (53, 53, 53), (24, 24, 24)),

@@ -1,8 +1,8 @@
 //! `exp`, `exp2`, `expm1`.
 //!
 //! `x = k ln 2 + r` with `|r| <= ln(2) / 2`; `e^x = 2^k e^r`, and `e^r = 1 + (r + r^2 p(r))`. Rounding the sum in brackets
-//! costs at most a quarter of a unit of the result. The power of two is multiplied in two
-//! halves, so that results that are subnormal, zero or infinite take no instruction of their own.
+//! costs at most a quarter of a unit of the result. Results that are subnormal, zero or infinite take no instruction of
+//! their own: see [`Prim::FRaise`](crate::Prim::FRaise).
 
 use super::coefficients::{EXP, EXP2, EXPM1, LN2, LN2_F32, LN2_SHORT, LN2_SHORT_F32};
 use super::double::Pair;
@@ -113,8 +113,7 @@ pub(super) fn finish<'a>(x: Lane<'a>, q: Lane<'a>, k: Lane<'a>, shifted: Lane<'a
         let y = q.fma(half, half);
         return x.lt(lowest).select(x.constant(0.0), y + y);
     }
-    let [half, rest] = halves(k, shifted);
-    q.fma(half, half) * rest
+    q.raise(k)
 }
 
 /// `y 2^k` for any `k` that matters.
@@ -124,7 +123,7 @@ pub(super) fn scale<'a>(y: Lane<'a>, k: Lane<'a>, shifted: Lane<'a>) -> Lane<'a>
 }
 
 /// Two powers of two whose product is `2^k`.
-fn halves<'a>(k: Lane<'a>, shifted: Lane<'a>) -> [Lane<'a>; 2] {
+pub(super) fn halves<'a>(k: Lane<'a>, shifted: Lane<'a>) -> [Lane<'a>; 2] {
     let format = k.format();
     let half = k.fma(0.5, format.magic).bits();
     let rest = shifted.bits().isub(half);

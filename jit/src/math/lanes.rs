@@ -134,6 +134,18 @@ impl<'a> Lane<'a> {
         self.build(|b| b.fnearest(self.id))
     }
 
+    /// `(1 + self) 2^k`; see [`Prim::FRaise`](crate::Prim::FRaise).
+    pub(super) fn raise(self, k: Lane<'a>) -> Lane<'a> {
+        self.build(|b| b.fraise(self.id, k.id))
+    }
+
+    /// `k` and `m` of `self = 2^k m`, `m` between the roots of 1/2 and 2. Of zero, infinity, NaN and negative numbers, `k` is
+    /// what the logarithm is.
+    pub(super) fn split(self) -> (Lane<'a>, Lane<'a>) {
+        let m = self.build(|b| b.fsignificand(self.id));
+        (self.build(|b| b.fexponent(self.id)), m)
+    }
+
     pub(super) fn copysign(self, sign: Lane<'a>) -> Lane<'a> {
         self.build(|b| b.fcopysign(self.id, sign.id))
     }
@@ -177,6 +189,12 @@ impl<'a> Lane<'a> {
     pub(super) fn eq(self, y: impl Operand<'a>) -> Lane<'a> {
         let y = y.lane(self);
         self.build(|b| b.feq(self.id, y.id))
+    }
+
+    /// Whether `self != y`, or either is NaN.
+    pub(super) fn ne(self, y: impl Operand<'a>) -> Lane<'a> {
+        let y = y.lane(self);
+        self.build(|b| b.fne(self.id, y.id))
     }
 
     /// Of a mask: `yes` where it holds, else `no`.

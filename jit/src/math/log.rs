@@ -4,7 +4,7 @@
 //! `log m = 2 atanh s = f - f^2/2 + s (f^2/2 + R(s^2))`, where `f` is exact and only the rest carries errors. In `F32` a
 //! polynomial takes fewer instructions than the quotient: `log m = f + f^2 (-1/2 + f P(f))`.
 
-use super::coefficients::{LN2, LN2_F32, LN2_SHORT, LN2_SHORT_F32, LOG, LOG2_E, LOG2_E_F32, LOG10_2, LOG10_2_F32};
+use super::coefficients::{LN2, LN2_SHORT, LN2_SHORT_F32, LOG, LOG2_E, LOG2_E_F32, LOG10_2, LOG10_2_F32};
 use super::coefficients::{LOG_F, LOG10_E, LOG10_E_F32};
 use super::double::{Pair, fast_two_sum, two_sum};
 use super::lanes::{Lane, emit};
@@ -14,35 +14,36 @@ use std::f64::consts::FRAC_1_SQRT_2;
 /// The natural logarithm.
 pub fn log(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
     emit(b, precision, [x], |[x]| {
-        let (k, m) = split(x, !x.is_fast());
+        let (k, m) = parts(x);
         let f = m - 1.0;
-        let ln2 = x.pick(LN2, LN2_F32);
+        // Both positive: the sum of their products with an infinite exponent is no NaN.
+        let ln2 = x.pick(LN2, LN2_SHORT_F32);
         let w = if x.is_short() && x.is_fast() {
             (f * f).fma(f.fma(f.poly(&LOG_F), -0.5), k * ln2[1])
         } else {
             let (tail, lost) = tail_and_lost(f);
             lost.map_or_else(|| k.fma(ln2[1], tail), |lost| tail + lost.fma(-0.5, k * ln2[1]))
         };
-        special(x, k.fma(ln2[0], f + w))
+        finish(x, k.fma(ln2[0], f + w))
     })
 }
 
 /// The logarithm to base 2; exact for powers of two.
 pub fn log2(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
     emit(b, precision, [x], |[x]| {
-        let (k, m) = split(x, !x.is_fast());
+        let (k, m) = parts(x);
         let l = times(m - 1.0, x.pick(LOG2_E, LOG2_E_F32));
-        special(x, l + k)
+        finish(x, l + k)
     })
 }
 
 /// The logarithm to base 10; exact for powers of ten.
 pub fn log10(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
     emit(b, precision, [x], |[x]| {
-        let (k, m) = split(x, !x.is_fast());
+        let (k, m) = parts(x);
         let l = times(m - 1.0, x.pick(LOG10_E, LOG10_E_F32));
         let unit = x.pick(LOG10_2, LOG10_2_F32);
-        special(x, k.fma(unit[0], k.fma(unit[1], l)))
+        finish(x, k.fma(unit[0], k.fma(unit[1], l)))
     })
 }
 
@@ -65,6 +66,17 @@ pub(super) fn of_pair<'a>(u: Pair<'a>, more: Option<Lane<'a>>) -> Lane<'a> {
     // The product is exact.
     let s = fast_two_sum(k * ln2[0], f);
     s.hi + (k.fma(ln2[1], tail + u.lo / u.hi) + s.lo)
+}
+
+/// `x = 2^k m`; `(k, m)`. In `Fast`, of what is no positive normal number they are finite nonsense, else `k` is what the
+/// logarithm is.
+fn parts(x: Lane<'_>) -> (Lane<'_>, Lane<'_>) {
+    if x.is_fast() { split(x, false) } else { x.split() }
+}
+
+/// The logarithm `y` that was made of [`parts`].
+fn finish<'a>(x: Lane<'a>, y: Lane<'a>) -> Lane<'a> {
+    if x.is_fast() { special(x, y) } else { y }
 }
 
 /// `x = 2^k m`, `m` in [sqrt(1/2), sqrt 2), for positive finite `x`; `(k, m)`. Others give finite nonsense.

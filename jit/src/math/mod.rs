@@ -13,6 +13,7 @@
 
 pub mod accuracy;
 mod coefficients;
+pub(crate) mod composed;
 mod double;
 mod erf;
 mod exp;

@@ -7,7 +7,6 @@ use super::coefficients::{EXP2, LN2, LN2_F32, POW, POW_1, POW_1_F32, POW_3, POW_
 use super::double::{Pair, fast_two_sum, two_prod};
 use super::exp::{finish, lowest_power};
 use super::lanes::{Lane, emit};
-use super::log::split;
 use crate::{Builder, Precision, ValueId};
 
 /// `x^y`, with every special case of C99: `pow(x, 0)` and `pow(1, y)` are 1 even for NaN.
@@ -19,13 +18,9 @@ pub fn pow(b: &mut Builder, x: ValueId, y: ValueId, precision: Precision) -> Val
         let magnitude = x.abs();
         let log = log2(magnitude);
         let product = two_prod(held, log.hi);
-        let lo = held.fma(log.lo, product.lo);
-        // NaN for negative bases that have no power, then bases of zero, infinity and NaN.
-        let sum = product.hi + lo;
-        let sum = x.lt(exponent.whole.choose(x, f64::NEG_INFINITY, 0.0)).select(x.constant(f64::NAN), sum);
-        let sum = x.eq(0.0).select(held * f64::NEG_INFINITY, sum);
-        let sum = magnitude.lt(f64::INFINITY).select(sum, held * magnitude);
-        let r = power(sum, product.hi, lo).flip(exponent.odd.choose(x, -0.0, 0.0).bits().and(x.bits()));
+        // NaN for negative bases that have no power; infinity has.
+        let hi = (x.lt(0.0) & x.gt(f64::NEG_INFINITY) & exponent.broken).select(x.constant(f64::NAN), product.hi);
+        let r = power(hi, held.fma(log.lo, product.lo)).flip(exponent.odd.choose(x, -0.0, 0.0).bits().and(x.bits()));
         (x.eq(1.0) | y.eq(0.0)).select(x.constant(1.0), r)
     })
 }
@@ -33,21 +28,21 @@ pub fn pow(b: &mut Builder, x: ValueId, y: ValueId, precision: Precision) -> Val
 /// What matters of an exponent for negative bases.
 struct Exponent<'a> {
     odd: Lane<'a>,
-    whole: Lane<'a>,
+    /// No integer.
+    broken: Lane<'a>,
 }
 
 impl<'a> Exponent<'a> {
     fn of(y: Lane<'a>) -> Exponent<'a> {
-        // What lacks to an even number: 0 if even, 1 if odd, between if no integer.
-        let rest = (y * 0.5).round().fma(-2.0, y).abs();
-        let odd = rest.eq(1.0);
-        Exponent { odd, whole: odd | rest.eq(0.0) }
+        let half = (y * 0.5).round();
+        let whole = y.round();
+        Exponent { odd: (half + half).ne(y) & whole.eq(y), broken: whole.ne(y) }
     }
 }
 
-/// `log2 x` for positive finite `x`, as a pair that is not normalized.
+/// `log2 x` for positive `x`, as a pair that is not normalized; of zero and infinity, only the first part counts.
 fn log2(x: Lane<'_>) -> Pair<'_> {
-    let (k, m) = split(x, true);
+    let (k, m) = x.split();
     // s = f / (2 + f) as a pair: f is exact, and so is what the rounding of 2 + f took.
     let f = m - 1.0;
     let d = m + 1.0;
@@ -71,19 +66,20 @@ fn log2(x: Lane<'_>) -> Pair<'_> {
     Pair { hi: sum.hi, lo: sum.lo + l_lo }
 }
 
-/// `2^sum`, where `sum` is `hi + lo` rounded unless it is infinite or NaN.
-fn power<'a>(sum: Lane<'a>, hi: Lane<'a>, lo: Lane<'a>) -> Lane<'a> {
-    let limit = sum.pick(1080.0, 155.0);
-    let format = sum.format();
-    let shifted = sum.clamp(-limit, if sum.is_fast() { sum.pick(1024.4, 128.4) } else { limit }) + format.magic;
-    let k = shifted - format.magic;
+/// `2^(hi + lo)`.
+fn power<'a>(hi: Lane<'a>, lo: Lane<'a>) -> Lane<'a> {
+    let limit = hi.pick(1080.0, 155.0);
+    let format = hi.format();
+    let limits = (-limit, if hi.is_fast() { hi.pick(1024.4, 128.4) } else { limit });
+    let held = hi.clamp(limits.0, limits.1);
     // Where the result is zero or infinite, so may be what remains; NaN stays.
-    let outside = sum.abs().gt(limit);
-    let near = outside.select(sum.constant(0.0), hi - k);
-    let lo = outside.select(sum.constant(0.0), lo);
+    let lo = held.eq(hi).select(lo, 0.0);
+    let shifted = held + format.magic;
+    let k = shifted - format.magic;
+    let near = held - k;
     let r = near + lo;
     let p = r.poly(&EXP2);
-    let ln2 = sum.pick(LN2, LN2_F32);
+    let ln2 = held.pick(LN2, LN2_F32);
     let q = near.fma(ln2[0], lo.fma(ln2[0], r * p.fma(r, ln2[1])));
-    finish(sum, q, k, shifted, lowest_power(sum))
+    finish(held, q, k, shifted, lowest_power(held))
 }

@@ -241,11 +241,11 @@ impl Selector<'_> {
     }
 
     /// One of two values for each lane.
-    pub(super) fn select(&mut self, inst: &Inst, args: &[Lanes]) -> Lanes {
-        let size = inst.ty.size() as u8;
+    pub(super) fn select(&mut self, ty: Ty, args: &[Lanes]) -> Lanes {
+        let size = ty.size() as u8;
         let mask = self.resize_mask(args[0].clone(), size);
         if self.evex {
-            let pair = match inst.ty {
+            let pair = match ty {
                 Ty::F64 => BLENDVPD,
                 Ty::F32 => BLENDVPS,
                 Ty::I64 => BLENDMQ,
@@ -270,7 +270,7 @@ impl Selector<'_> {
                 }
             });
         }
-        let (pair, and, and_not) = match inst.ty {
+        let (pair, and, and_not) = match ty {
             Ty::F64 => (BLENDVPD, ANDPD, ANDNPD),
             Ty::F32 => (BLENDVPS, ANDPS, ANDNPS),
             _ => (BLENDVB, PAND, PANDN),

@@ -26,6 +26,7 @@
 
 mod call;
 mod calls;
+mod composed;
 mod convert;
 mod encode;
 mod fma;
@@ -41,6 +42,7 @@ mod select;
 
 use crate::code::CodeError;
 use crate::kernel::Kernel;
+use crate::math::composed::expand;
 use crate::reduce::Join;
 use crate::target::Target;
 use cranelift_codegen::ir::{AbiParam, Signature, types};
@@ -48,6 +50,7 @@ use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, ModuleError, default_libcall_names};
 use regalloc2::{Ctx, RegallocOptions};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Mutex;
 
@@ -151,6 +154,7 @@ impl Drop for Compiled {
 /// Makes the bytes of a kernel.
 fn assemble(kernel: &Kernel, evex: bool, mode: Mode<'_>) -> Result<encode::Encoded, String> {
     let (width, registers) = if evex { (64, 32) } else { (32, 16) };
+    let kernel = &*if evex { Cow::Borrowed(kernel) } else { expand(kernel) };
     let (plan, taken) = match mode {
         Mode::Plain | Mode::Around => (plan::Plan::new(kernel, width, registers), 0),
         Mode::Fold(joins, _) => {

@@ -38,6 +38,13 @@ pairs! {
     SQRTPS VEX_Vsqrtps_ymm_ymmm256 EVEX_Vsqrtps_zmm_k1z_zmmm512b32_er 4;
     ROUNDPD VEX_Vroundpd_ymm_ymmm256_imm8 EVEX_Vrndscalepd_zmm_k1z_zmmm512b64_imm8_sae 8;
     ROUNDPS VEX_Vroundps_ymm_ymmm256_imm8 EVEX_Vrndscaleps_zmm_k1z_zmmm512b32_imm8_sae 4;
+    // 512 bits only
+    SCALEFPD INVALID EVEX_Vscalefpd_zmm_k1z_zmm_zmmm512b64_er 8;
+    SCALEFPS INVALID EVEX_Vscalefps_zmm_k1z_zmm_zmmm512b32_er 4;
+    GETEXPPD INVALID EVEX_Vgetexppd_zmm_k1z_zmmm512b64_sae 8;
+    GETEXPPS INVALID EVEX_Vgetexpps_zmm_k1z_zmmm512b32_sae 4;
+    GETMANTPD INVALID EVEX_Vgetmantpd_zmm_k1z_zmmm512b64_imm8_sae 8;
+    GETMANTPS INVALID EVEX_Vgetmantps_zmm_k1z_zmmm512b32_imm8_sae 4;
     // the forms of fma, by which operands are multiplied
     FMADD132PD VEX_Vfmadd132pd_ymm_ymm_ymmm256 EVEX_Vfmadd132pd_zmm_k1z_zmm_zmmm512b64_er 8;
     FMADD213PD VEX_Vfmadd213pd_ymm_ymm_ymmm256 EVEX_Vfmadd213pd_zmm_k1z_zmm_zmmm512b64_er 8;

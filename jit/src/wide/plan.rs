@@ -13,6 +13,16 @@ const MAX_UNROLL: usize = 4;
 const SHORT: usize = 24;
 const LONG: usize = 700;
 
+/// Operations one after another, from which on two vectors are too few: what the CPU looks ahead over then ends within
+/// the chain.
+const DEEP: usize = 32;
+
+/// The most vector operations of a round of three of those: to give registers to more takes too long.
+const THREE: usize = 320;
+
+/// Of so many operations, one may be a division or a root: where there are more, they set the pace.
+const DIVISION: usize = 24;
+
 /// Vectors of a round of a program that is one chain. What waits for the chain fills the scheduler, so a round hardly
 /// overlaps with the next: operations that take three or four cycles need several independent chains.
 const CHAIN_UNROLL: usize = 6;
@@ -109,11 +119,17 @@ impl Plan {
             let lanes = single * unroll;
             let pressure = plan.pressure(kernel, &spans, lanes, width);
             match unroll {
+                3 => {
+                    let even =
+                        (0..kernel.insts.len()).all(|v| !plan.moves(v) || usize::from(plan.size[v]) == width / single);
+                    let spare = plan.divisions(kernel) * DIVISION <= work;
+                    plan.depth(kernel) >= DEEP && 3 * work <= THREE && pressure <= registers * 3 / 2 && even && spare
+                }
                 2 if work > SHORT => work <= LONG && pressure <= registers + 2,
                 _ => work * unroll <= 2 * SHORT && pressure < registers,
             }
         };
-        let unroll = [MAX_UNROLL, 2].into_iter().find(fits).unwrap_or(1);
+        let unroll = [MAX_UNROLL, 3, 2].into_iter().find(fits).unwrap_or(1);
         plan.rounds = Rounds::of(single, unroll);
         let pressure = plan.pressure(kernel, &spans, plan.rounds.lanes, width);
         plan.hoist(kernel, registers, pressure);
@@ -147,6 +163,21 @@ impl Plan {
         let mut constants: Vec<usize> = (0..kernel.insts.len()).filter(is_constant).collect();
         constants.sort_by_key(|&v| std::cmp::Reverse(used[v]));
         constants.into_iter().take(count).map(|v| ValueId(v as u32)).collect()
+    }
+
+    /// The longest chain of operations.
+    fn depth(&self, kernel: &Kernel) -> usize {
+        let mut depth = vec![0; kernel.insts.len()];
+        for (v, inst) in kernel.insts.iter().enumerate().filter(|(v, _)| self.moves(*v)) {
+            depth[v] = 1 + inst.args().iter().map(|a| depth[a.0 as usize]).max().unwrap_or(0);
+        }
+        depth.into_iter().max().unwrap_or(0)
+    }
+
+    /// How many divisions and roots a round of one vector takes.
+    fn divisions(&self, kernel: &Kernel) -> usize {
+        let slow = |v: &usize| self.moves(*v) && matches!(kernel.insts[*v].prim, Prim::FDiv | Prim::FSqrt);
+        (0..kernel.insts.len()).filter(slow).count()
     }
 
     /// How many values that are the same for a row, constants aside, the rounds use.

@@ -315,6 +315,11 @@ impl<'a> Selector<'a> {
         lanes
     }
 
+    /// The lanes of a value that comes before the current instruction, if it is computed.
+    pub(super) fn made(&self, v: usize) -> Option<Lanes> {
+        if self.plan.invariant[v] { self.fixed[v].clone() } else { self.values[v].clone() }
+    }
+
     /// The same with every vector in a register.
     pub(super) fn in_registers(&mut self, lanes: Lanes) -> Lanes {
         let vectors = lanes.vectors.iter().map(|&src| Src::Reg(self.reg(src))).collect();
@@ -519,6 +524,7 @@ impl<'a> Selector<'a> {
                 self.commute(by(ORPD, ORPS), size, &magnitude, &sign)
             }
             Prim::Fma => unreachable!("handled above"),
+            Prim::FRaise | Prim::FSignificand | Prim::FExponent => self.composed(inst, &args),
             Prim::IAdd
             | Prim::ISub
             | Prim::IMul
@@ -542,7 +548,7 @@ impl<'a> Selector<'a> {
             Prim::FEq | Prim::FNe | Prim::FLt | Prim::FLe => self.compare_floats(inst, &args),
             Prim::IEq | Prim::INe | Prim::SLt | Prim::SLe | Prim::ULt | Prim::ULe => self.compare_ints(inst, &args),
             Prim::MAnd | Prim::MOr | Prim::MXor | Prim::MNot => self.masks(inst, &args),
-            Prim::Select => self.select(inst, &args),
+            Prim::Select => self.select(inst.ty, &args),
             Prim::MaskToInt
             | Prim::Bitcast
             | Prim::SExt

@@ -5,6 +5,7 @@ mod harness;
 mod random;
 
 use crate::kernel::{Class, Inst, Kernel, Prim, Role, Sig, Ty, ValueId};
+use crate::testing::accepted;
 use crate::{Backend, Builder, Code, CodeError, Routine, Target};
 use harness::{Shape, check, compile_all, hide_nans};
 use lazuli_graph::DType;
@@ -59,6 +60,7 @@ fn lone(prim: Prim, args: &[Ty], ty: Ty, imm: u64, class: Class, out: Class) -> 
     for (value, &arg) in values.iter_mut().zip(args) {
         *value = input(&mut b, arg, Ty::I32, class);
     }
+    let values = accepted(&mut b, prim, ty, values);
     let v = b.inst(prim, ty, values, imm);
     output(&mut b, v, out);
     b.finish()
@@ -114,6 +116,7 @@ fn primitives() {
                     let via = [Ty::I8, Ty::I64, Ty::I16, Ty::I32][(n + k) % 4];
                     values[k] = input(&mut b, arg, via, class[k]);
                 }
+                let values = accepted(&mut b, prim, ty, values);
                 let v = b.inst(prim, ty, values, imm);
                 output(&mut b, v, class[3]);
                 let kernel = hide_nans(&b.finish());

@@ -77,6 +77,33 @@ pub(super) fn encode_half(x: f64, exponent_bits: u32) -> u64 {
     nearest | if x.is_sign_negative() { 0x8000 } else { 0 }
 }
 
+/// Whether what [`Prim::FRaise`] gives for these arguments is said.
+pub(crate) fn raises(ty: Ty, a: u64, b: u64) -> bool {
+    let (sum, k) = (float(ty, from_float(ty, 1.0 + float(ty, a))), float(ty, b));
+    let most = if ty == Ty::F32 { 192.0 } else { 1536.0 };
+    let size = sum == 0.0 || (2f64.powi(-16)..=2f64.powi(16)).contains(&sum.abs());
+    sum.is_nan() || (size && k == k.trunc() && k.abs() <= most)
+}
+
+/// `k` and `m` of `x = 2^k m`, by halving and doubling.
+fn split(ty: Ty, x: f64) -> (f64, f64) {
+    let root = if ty == Ty::F32 { f64::from(0.5f32.sqrt()) } else { 0.5f64.sqrt() };
+    let (mut k, mut m) = (0.0, x);
+    match x {
+        _ if x.is_nan() || x < 0.0 => return (f64::NAN, f64::NAN),
+        0.0 => return (f64::NEG_INFINITY, 1.0),
+        f64::INFINITY => return (x, 1.0),
+        _ => (),
+    }
+    while m < root {
+        (k, m) = (k - 1.0, m * 2.0);
+    }
+    while m >= 2.0 * root {
+        (k, m) = (k + 1.0, m / 2.0);
+    }
+    (k, m)
+}
+
 /// One element: `from` is the type of the arguments (of `select`, of the last two).
 pub(super) fn eval(prim: Prim, from: Ty, ty: Ty, imm: u64, args: &[u64]) -> u64 {
     let bits = |k: usize| args[k];
@@ -108,6 +135,16 @@ pub(super) fn eval(prim: Prim, from: Ty, ty: Ty, imm: u64, args: &[u64]) -> u64 
             let shift = 4503599627370496.0f64.copysign(f(0));
             let rounded = if f(0).abs() < 4503599627370496.0 { f(0) + shift - shift } else { f(0) };
             from_float(ty, rounded.copysign(f(0)))
+        }
+        Prim::FRaise => {
+            // In two steps that are exact, but for the last.
+            let (k, sum) = (f(1).clamp(-2000.0, 2000.0) as i32, from_float(ty, 1.0 + f(0)));
+            let sum = float(ty, sum);
+            from_float(ty, sum * 2f64.powi(k / 2) * 2f64.powi(k - k / 2))
+        }
+        Prim::FSignificand | Prim::FExponent => {
+            let (k, m) = split(ty, f(0));
+            from_float(ty, if prim == Prim::FExponent { k } else { m })
         }
         Prim::FMin => bits((f(0) >= f(1) || f(0).is_nan() || f(1).is_nan()) as usize),
         Prim::FMax => bits((f(0) <= f(1) || f(0).is_nan() || f(1).is_nan()) as usize),

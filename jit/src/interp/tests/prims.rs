@@ -1,6 +1,6 @@
 //! Every primitive, with every type it takes, on every combination of edge values.
 
-use super::model::eval;
+use super::model::{eval, raises};
 use super::*;
 use crate::kernel::Sig;
 use crate::{Kernel, Routine, eval_scalar};
@@ -45,7 +45,18 @@ fn arguments(types: &[Ty]) -> Vec<Vec<u64>> {
 
 fn check(prim: Prim, types: &[Ty], ty: Ty, imm: u64) {
     let from = if matches!(prim, Prim::Select | Prim::CallIf) { ty } else { types[0] };
-    let rows = arguments(types);
+    let mut rows = arguments(types);
+    if prim == Prim::FRaise {
+        let mut random = Random(7);
+        // Most of the others are none that it has to take.
+        rows.extend((0..3000).map(|_| {
+            let mut unit = || (random.next() >> 40) as f64 / (1u64 << 24) as f64;
+            let (a, k) = (unit() * 1.5 - 0.9, ((unit() - 0.5) * if ty == Ty::F32 { 384.0 } else { 3072.0 }).trunc());
+            [a, k].map(|x| if ty == Ty::F32 { (x as f32).to_bits().into() } else { x.to_bits() }).to_vec()
+        }));
+        rows.retain(|row| raises(ty, row[0], row[1]));
+        assert!(rows.len() > 3000);
+    }
     let columns: Vec<Vec<u64>> = (0..types.len()).map(|k| rows.iter().map(|row| row[k]).collect()).collect();
     let got = run_prim(prim, types, ty, imm, &columns);
     assert_eq!(got.len(), rows.len());

@@ -1,0 +1,54 @@
+//! Primitives that are composed of others: what they mean, and the code for CPUs that have no instructions for them.
+
+use super::exp::halves;
+use super::lanes::{Lane, emit};
+use super::log;
+use crate::kernel::{Kernel, Prim};
+use crate::{Builder, Precision, ValueId};
+use std::borrow::Cow;
+
+/// The kernel with every composed primitive replaced by those that it is made of.
+pub(crate) fn expand(kernel: &Kernel) -> Cow<'_, Kernel> {
+    let composed = |prim| matches!(prim, Prim::FRaise | Prim::FExponent | Prim::FSignificand);
+    if !kernel.insts.iter().any(|i| composed(i.prim)) {
+        return Cow::Borrowed(kernel);
+    }
+    let mut b = Builder::new();
+    for o in &kernel.operands {
+        b.operand(o.role, o.dtype, o.class);
+    }
+    let mut values: Vec<ValueId> = Vec::with_capacity(kernel.insts.len());
+    for inst in &kernel.insts {
+        let mut args = inst.args;
+        inst.args().iter().zip(&mut args).for_each(|(old, new)| *new = values[old.0 as usize]);
+        let exact = Precision::Standard;
+        values.push(match inst.prim {
+            Prim::FRaise => emit(&mut b, exact, [args[0], args[1]], |[a, k]| raise(a, k)),
+            Prim::FExponent => emit(&mut b, exact, [args[0]], |[a]| exponent(a)),
+            Prim::FSignificand => emit(&mut b, exact, [args[0]], |[a]| significand(a)),
+            prim => b.inst(prim, inst.ty, args, inst.imm),
+        });
+    }
+    for store in &kernel.stores {
+        b.store(store.operand, values[store.value.0 as usize]);
+    }
+    Cow::Owned(b.finish())
+}
+
+/// The power is multiplied in two halves, neither of which is subnormal or infinite.
+fn raise<'a>(a: Lane<'a>, k: Lane<'a>) -> Lane<'a> {
+    let [half, rest] = halves(k, k + k.format().magic);
+    a.fma(half, half) * rest
+}
+
+fn exponent(x: Lane<'_>) -> Lane<'_> {
+    let (k, _) = log::split(x, true);
+    let k = x.lt(f64::INFINITY).select(k, x);
+    let pole = x.eq(0.0).choose(x, f64::NEG_INFINITY, f64::NAN);
+    x.le(0.0).select(pole, k)
+}
+
+fn significand(x: Lane<'_>) -> Lane<'_> {
+    let (_, m) = log::split(x, true);
+    x.constant(0.0).le(x).select(m, f64::NAN)
+}
