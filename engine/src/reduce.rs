@@ -32,6 +32,19 @@ const STRETCH: usize = 1 << 18;
 /// States that a kernel leaves at a time.
 const FOLDED: usize = 64;
 
+/// Elements that are worth a piece of their own where few pieces would do.
+const PIECE: usize = 1 << 14;
+
+/// How many units of a tree, of `unit` elements each, a piece for one of several threads has: a power of two. Pieces are
+/// at least eight for each thread if that leaves enough to each: powers of two make pieces that are few and large, and one
+/// more for one thread than for another is then long to wait for.
+fn subtree(count: usize, unit: usize, threads: usize) -> usize {
+    let floor = |n: usize| 1 << n.max(1).ilog2();
+    let many = floor(count / (threads * 8));
+    let few = count.div_ceil(threads * 4).next_power_of_two();
+    many.max(few.min(floor(PIECE / unit.max(1))))
+}
+
 /// Words for states; a short sequence has few.
 type Words = SmallVec<[u64; 8]>;
 
@@ -186,9 +199,10 @@ impl<'a> Task<'a> {
             .collect()
     }
 
-    /// Cuts `count` units of a tree into whole subtrees, for several threads; one range where that does not pay.
-    fn subtrees(&self, count: usize, threads: usize) -> Vec<Range<usize>> {
-        let chunk = count.div_ceil(threads * 4).next_power_of_two();
+    /// Cuts `count` units of a tree, of `unit` elements each, into whole subtrees, for several threads; one range where that
+    /// does not pay.
+    fn subtrees(&self, count: usize, unit: usize, threads: usize) -> Vec<Range<usize>> {
+        let chunk = subtree(count, unit, threads);
         if threads <= 1 || chunk >= count {
             return std::iter::once(0..count).collect();
         }
@@ -408,7 +422,7 @@ impl<'a> Task<'a> {
         partial: &mut Partial,
     ) -> Result<()> {
         // Tiles hold a power of two of blocks, so whole tiles make whole subtrees.
-        let ranges = if threads <= 1 { Vec::new() } else { self.subtrees(i.div_ceil(self.tile), threads) };
+        let ranges = if threads <= 1 { Vec::new() } else { self.subtrees(i.div_ceil(self.tile), self.tile, threads) };
         if ranges.len() <= 1 {
             piece(own, 0..i, trees)?;
         } else {
@@ -429,7 +443,7 @@ impl<'a> Task<'a> {
         let blocks = o.div_ceil(Reduction::OUTER_BLOCK);
         let across = if blocks >= threads * 2 { threads } else { 1 };
         let within = if across > 1 { 1 } else { threads };
-        let parts = self.collect(&self.subtrees(blocks, across), across, |range| {
+        let parts = self.collect(&self.subtrees(blocks, Reduction::OUTER_BLOCK * i, across), across, |range| {
             let (mut trees, mut partial) = (self.trees(), self.partial());
             for block in range {
                 let start = block * Reduction::OUTER_BLOCK;
@@ -504,5 +518,33 @@ fn inner_rows(sink: &Sink<Reduction>, data: &[u8], pitch: usize, n: usize, k: us
     }
     for (r, state) in states.chunks_exact_mut(sink.op.state_size()).take(n).enumerate() {
         sink.op.inner_rows(&data[r * pitch..], 1, k, 0, state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Threads that take the next piece whenever they are free wait little for the last, and no piece is small without need.
+    #[test]
+    fn pieces_of_a_tree_are_even() {
+        for threads in [2, 3, 8, 64] {
+            for unit in [64, 2048, 64_000] {
+                for count in (2..3000).chain([4883, 39_063, 1 << 20]) {
+                    let chunk = subtree(count, unit, threads);
+                    assert!(chunk.is_power_of_two());
+                    let mut loads = vec![0; threads];
+                    for start in (0..count).step_by(chunk) {
+                        *loads.iter_mut().min().unwrap() += chunk.min(count - start);
+                    }
+                    let (most, pieces) = (*loads.iter().max().unwrap(), count.div_ceil(chunk));
+                    let text = format!("{count} of {unit} for {threads}: {pieces} pieces, most {most}");
+                    assert!(pieces <= 16 * threads + 1 || chunk == 1, "{text}");
+                    if count * unit >= 16 * threads * PIECE && count >= 16 * threads {
+                        assert!(most as f64 <= 1.13 * count as f64 / threads as f64, "{text}");
+                    }
+                }
+            }
+        }
     }
 }
