@@ -51,7 +51,9 @@ impl Task<'_> {
             } else {
                 let mut levels = Levels::default();
                 let compute = |range| self.stripe(split, row * o, o, columns.clone(), range);
-                for mut part in self.collect(&self.subtrees(blocks, Reduction::OUTER_BLOCK * n, within), within, compute)? {
+                for mut part in
+                    self.collect(&self.subtrees(blocks, Reduction::OUTER_BLOCK * n, within), within, compute)?
+                {
                     levels.push(self.sinks, &mut part);
                 }
                 levels.fold(self.sinks).map_or_else(|| self.states(n), Ok)?

@@ -317,8 +317,39 @@ fn outputs_around_the_caches_at_any_alignment() {
                     assert!(outs[0] == outs[1], "{dtype} for {}: {start}, {rows} x {columns}", target.name());
                 }
             }
-            assert!(code.asm_around().unwrap().contains("vmovnt"));
+            let [around, plain] = [code.asm_around(), code.asm()].map(Option::unwrap);
+            assert!(around.contains("vmovnt") && !plain.contains("vmovnt"));
+            // It is for more than the caches hold: inputs are asked for in time.
+            assert!(around.contains("prefetcht0") && !plain.contains("prefetch"), "{around}");
         }
+    }
+}
+
+/// Only programs that wait for memory ask for it: others would do so in vain.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn long_programs_do_not_ask_for_memory() {
+    let asm = |operations: usize| {
+        let mut b = Builder::new();
+        let [x, y] = [Role::Input, Role::Output].map(|role| b.operand(role, DType::F64, Class::Contiguous));
+        let x = b.load(x);
+        let last = (0..operations).fold(x, |last, _| b.fdiv(last, x));
+        b.store(y, last);
+        let kernel = b.finish();
+        let code = Code::compile(&kernel, Backend::Wide, Target::detect()).unwrap();
+        let (x, mut y) = (vec![1.0f64; 100], vec![0.0f64; 100]);
+        let layout = Layout::new(&kernel.operands, &[100], [access(0, &[8]), access(0, &[8])]).unwrap();
+        let memory = [Memory::Read(cast_slice(&x), 0), Memory::Write(cast_slice_mut(&mut y))];
+        let mut launch = layout.bind(&code, memory).unwrap();
+        launch.around_caches();
+        launch.run();
+        drop(launch);
+        assert_eq!(y, x);
+        code.asm_around().unwrap()
+    };
+    if Backend::Wide.why_not(Target::detect()).is_none() {
+        assert!(asm(10).contains("prefetcht0"));
+        assert!(!asm(40).contains("prefetcht0"));
     }
 }
 

@@ -12,6 +12,9 @@ use iced_x86::Code;
 use regalloc2::{Operand, VReg};
 use smallvec::{SmallVec, smallvec};
 
+/// Bytes of a line of the caches.
+const LINE: usize = 64;
+
 /// Through a pointer.
 fn at(disp: i32) -> Mem {
     Mem::At { index: Index::No, scale: 1, disp }
@@ -56,10 +59,27 @@ impl Selector<'_> {
         } else if self.tail {
             vectors.push(Src::Reg(self.load_tail(k, size, bytes)));
         } else {
+            if self.around {
+                self.prefetch(k, size, count * bytes);
+            }
             let src = |v: usize| Src::Mem { operand: k as u32, disp: (v * self.width) as i32, bytes: bytes as u8 };
             vectors.extend((0..count).map(src));
         }
         Lanes { size: size as u8, same: false, vectors }
+    }
+
+    /// Asks for what a later round reads where this one reads `bytes` bytes of a contiguous operand. Nothing happens where
+    /// there is no memory.
+    fn prefetch(&mut self, k: usize, size: usize, bytes: usize) {
+        let ahead = self.plan.ahead;
+        if ahead == 0 {
+            return;
+        }
+        let base = self.bases[k];
+        for disp in (0..bytes).step_by(LINE) {
+            let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: (ahead + disp) as i32 };
+            self.push_store(Enc::new(Code::Prefetcht0_m8).mem(0, mem), &[base]);
+        }
     }
 
     /// Before lane zero of an operand.

@@ -34,6 +34,11 @@ const CHAIN: std::ops::RangeInclusive<usize> = 6..=24;
 /// and with more, storing a tile and reading it again takes little of the time.
 const FOLDED: usize = 48;
 
+/// Bytes of all inputs together that are asked for ahead of their use: half of the smallest first-level cache. Of one input,
+/// a page at most: what the CPU fetches by itself ends with the page.
+const AHEAD: usize = 16 << 10;
+const PAGE: usize = 4096;
+
 /// Lanes of the two loops.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rounds {
@@ -66,6 +71,8 @@ pub(super) struct Plan {
     /// Constants that stay in registers through the loops, the most used first.
     pub(super) hoisted: Vec<ValueId>,
     pub(super) rounds: Rounds,
+    /// How many bytes before their use contiguous inputs are asked for, where they come from memory; 0 is not at all.
+    pub(super) ahead: usize,
 }
 
 impl Plan {
@@ -90,7 +97,8 @@ impl Plan {
         let mut uses = uses(kernel);
         let folded = fold(kernel, &mut uses);
         let (invariant, size) = (invariant(kernel), sizes(kernel));
-        Plan { uses, invariant, size, folded, hoisted: Vec::new(), rounds: Rounds { lanes: 0, single: 0, last: 0 } }
+        let rounds = Rounds { lanes: 0, single: 0, last: 0 };
+        Plan { uses, invariant, size, folded, hoisted: Vec::new(), rounds, ahead: 0 }
     }
 
     /// Lanes of a vector of the widest.
@@ -106,6 +114,8 @@ impl Plan {
         let single = plan.single(kernel, width);
         let spans = spans(kernel, &plan.uses);
         let work = plan.work(kernel, single, width);
+        // Longer programs do not wait for memory.
+        plan.ahead = if work <= SHORT { plan.ahead(kernel) } else { 0 };
         if plan.is_chain(kernel, work, width / single) {
             // The input stays in registers, and a result takes the register of what it is made of.
             let used = 2 * CHAIN_UNROLL + plan.row_values(kernel) + 1;
@@ -188,6 +198,14 @@ impl Plan {
         }
         let row = |v: &usize| used[*v] && self.invariant[*v] && kernel.insts[*v].prim != Prim::Const;
         (0..used.len()).filter(row).count()
+    }
+
+    /// How far ahead each contiguous input can be asked for.
+    fn ahead(&self, kernel: &Kernel) -> usize {
+        let loads = |v: &usize| self.moves(*v) && kernel.insts[*v].prim == Prim::Load;
+        let contiguous = |v: &usize| !self.strided(kernel, &kernel.insts[*v]);
+        let inputs = (0..kernel.insts.len()).filter(loads).filter(contiguous).count();
+        (AHEAD / inputs.max(1)).min(PAGE)
     }
 
     /// Whether hardly anything in a short program of lanes of `size` bytes can be computed before what comes before it.
