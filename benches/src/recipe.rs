@@ -2,6 +2,7 @@
 
 use lazuli_graph::{DType, Expr, Op, Scalar, Shape};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 
 /// Calls in order; operands are numbers of inputs, then of earlier calls.
 pub(crate) struct Recipe {
@@ -22,6 +23,15 @@ enum Operand {
     Made(usize),
     /// A literal of an elementwise operation, as a program has it in its text.
     Literal(Scalar),
+}
+
+impl Operand {
+    fn of(self, made: &[Expr]) -> Cow<'_, Expr> {
+        match self {
+            Operand::Made(i) => Cow::Borrowed(&made[i]),
+            Operand::Literal(value) => Cow::Owned(Expr::literal(value)),
+        }
+    }
 }
 
 impl Recipe {
@@ -60,24 +70,21 @@ impl Recipe {
         let mut made: Vec<Expr> = Vec::with_capacity(self.inputs + self.calls.len());
         made.extend_from_slice(inputs);
         for call in &self.calls {
-            let operands: SmallVec<[Expr; 3]> = call
-                .operands
-                .iter()
-                .map(|operand| match operand {
-                    Operand::Made(i) => made[*i].clone(),
-                    Operand::Literal(value) => Expr::literal(*value),
-                })
-                .collect();
-            let result = match (&call.made, operands.as_slice()) {
-                (Op::Map(op), operands) => Expr::map(*op, operands),
+            let result = match (&call.made, call.operands.as_slice()) {
+                (Op::Map(op), operands) => match *operands {
+                    [a] => Expr::map(*op, &[&*a.of(&made)]),
+                    [a, b] => Expr::map(*op, &[&*a.of(&made), &*b.of(&made)]),
+                    [a, b, c] => Expr::map(*op, &[&*a.of(&made), &*b.of(&made), &*c.of(&made)]),
+                    _ => return Err(format!("{op} has more operands than any")),
+                },
                 (Op::Const(value), _) => Ok(Expr::full(*value, call.shape.clone())),
                 (Op::Iota, _) => Ok(Expr::iota(call.shape.clone())),
-                (Op::Cast, [x]) => Ok(x.cast(call.dtype)),
-                (Op::View(view), [x]) => x.view(view.as_ref().clone()),
-                (Op::Reshape, [x]) => x.reshape(call.shape.clone()),
-                (Op::Reduce(op, axes), [x]) => x.reduce(*op, *axes),
-                (Op::Scan(op, axis), [x]) => x.scan(*op, i64::from(*axis)),
-                (Op::Matmul, [x, y]) => x.matmul(y),
+                (Op::Cast, [x]) => Ok(x.of(&made).cast(call.dtype)),
+                (Op::View(view), [x]) => x.of(&made).view(view.as_ref().clone()),
+                (Op::Reshape, [x]) => x.of(&made).reshape(call.shape.clone()),
+                (Op::Reduce(op, axes), [x]) => x.of(&made).reduce(*op, *axes),
+                (Op::Scan(op, axis), [x]) => x.of(&made).scan(*op, i64::from(*axis)),
+                (Op::Matmul, [x, y]) => x.of(&made).matmul(&y.of(&made)),
                 (op, _) => return Err(format!("{} is no call", op.name())),
             };
             made.push(result.map_err(|e| e.to_string())?);

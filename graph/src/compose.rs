@@ -5,6 +5,7 @@
 
 use crate::expr::here;
 use crate::{Axes, DType, Error, ErrorKind, Expr, Index, Kind, MapOp, Op, ReduceOp, Scalar, Shape, View, Weak};
+use smallvec::SmallVec;
 
 #[track_caller]
 fn float(x: f64) -> Expr {
@@ -146,7 +147,7 @@ impl Expr {
         };
         let low = low.filter(|b| bounds(b, true));
         let high = high.filter(|b| bounds(b, false));
-        let all: Vec<Expr> = [Some(self), low, high].into_iter().flatten().cloned().collect();
+        let all: SmallVec<[&Expr; 3]> = [Some(self), low, high].into_iter().flatten().collect();
         let to = Expr::promote(&all);
         // Literals stay literals, so that their range is checked.
         let meet = |e: &Expr| if e.weak().is_some() { e.clone() } else { e.cast(to) };

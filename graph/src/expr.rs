@@ -15,6 +15,7 @@ use crate::{DType, Kind, Op, Scalar, Shape, ShapeError, View, Weak};
 use rustc_hash::FxHasher;
 use smallvec::{SmallVec, smallvec};
 use std::any::Any;
+use std::borrow::Borrow;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
@@ -396,9 +397,19 @@ impl Expr {
     /// Shapes that do not broadcast, a dtype `op` has no meaning for, an integer literal out of range, and a wrong
     /// number of operands.
     #[track_caller]
-    pub fn map(op: MapOp, operands: &[Expr]) -> Result<Expr, Error> {
+    pub fn map<E: Borrow<Expr>>(op: MapOp, operands: &[E]) -> Result<Expr, Error> {
+        match operands {
+            [a] => Expr::map_of(op, &[a.borrow()]),
+            [a, b] => Expr::map_of(op, &[a.borrow(), b.borrow()]),
+            [a, b, c] => Expr::map_of(op, &[a.borrow(), b.borrow(), c.borrow()]),
+            _ => Expr::map_of(op, &operands.iter().map(E::borrow).collect::<Vec<_>>()),
+        }
+    }
+
+    #[track_caller]
+    fn map_of(op: MapOp, operands: &[&Expr]) -> Result<Expr, Error> {
         let (row, at) = (op.row(), here());
-        let fail = |kind: ErrorKind| Expr::error_at(kind, row.name, &operands.iter().collect::<Vec<_>>(), at);
+        let fail = |kind: ErrorKind| Expr::error_at(kind, row.name, operands, at);
         if operands.len() != row.arity as usize {
             let text = format!("{} takes {} operands, got {}", row.name, row.arity, operands.len());
             return Err(fail(ErrorKind::Argument(text)));
@@ -443,15 +454,17 @@ impl Expr {
             return Err(fail(ErrorKind::DType { op: row.name, dtype: promoted }));
         };
         // Where all are constants, nothing else says what they are cast to.
-        let cast_constants = choices.iter().all(Expr::is_constant);
+        let cast_constants = choices.iter().all(|e| e.is_constant());
         let mut nodes = Operands::new();
-        for (i, e) in operands.iter().enumerate() {
+        for (i, &e) in operands.iter().enumerate() {
             let condition = row.rule == Rule::Select && i == 0;
-            nodes.push(if e.is_constant() && (condition || !cast_constants) {
-                e.clone()
+            let dtype = if condition { DType::Bool } else { compute };
+            let as_it_is = if e.is_constant() {
+                condition || !cast_constants
             } else {
-                e.cast(if condition { DType::Bool } else { compute }).broadcast_to(&shape)?
-            });
+                e.dtype() == dtype && e.weak().is_none() && *e.shape() == *shape
+            };
+            nodes.push(if as_it_is { e.clone() } else { e.cast(dtype).broadcast_to(&shape)? });
         }
         let weak = operands.iter().all(|e| e.weak().is_some()).then(|| match result.kind() {
             Kind::Bool => Weak::Bool,
@@ -462,18 +475,18 @@ impl Expr {
     }
 
     /// The dtype that operands meet in: arrays promote among themselves, then literals give way.
-    pub fn promote(operands: &[Expr]) -> DType {
-        let strong = operands.iter().filter(|e| e.weak().is_none()).map(Expr::dtype).reduce(DType::promote);
+    pub fn promote(operands: &[&Expr]) -> DType {
+        let strong = operands.iter().filter(|e| e.weak().is_none()).map(|e| e.dtype()).reduce(DType::promote);
         match strong {
-            Some(d) => operands.iter().filter_map(Expr::weak).fold(d, DType::promote_weak),
-            None => operands.iter().map(Expr::dtype).reduce(DType::promote).unwrap_or(DType::F64),
+            Some(d) => operands.iter().filter_map(|e| e.weak()).fold(d, DType::promote_weak),
+            None => operands.iter().map(|e| e.dtype()).reduce(DType::promote).unwrap_or(DType::F64),
         }
     }
 
     /// `int` against `uint64` would meet in `float64` and lose digits; NumPy compares the values, and so do we.
     #[track_caller]
-    fn compare_mixed_signs(op: MapOp, operands: &[Expr]) -> Result<Option<Expr>, Error> {
-        let [a, b] = operands else { return Ok(None) };
+    fn compare_mixed_signs(op: MapOp, operands: &[&Expr]) -> Result<Option<Expr>, Error> {
+        let &[a, b] = operands else { return Ok(None) };
         let strong_signed = |e: &Expr| e.dtype().kind() == Kind::Signed && e.weak().is_none();
         let (signed, negative, other) = match op.row().rule {
             Rule::Compare if strong_signed(a) && b.dtype() == DType::U64 => (a, [-1, 0], b),
@@ -536,7 +549,7 @@ impl Expr {
         let (bb, bm) = b.split_at(b.rank() - 2);
         let shape = |e: &[usize]| Shape::new(e).map_err(|e| Expr::error_at(e, "matmul", &[self, other], at));
         let batch = shape(ab)?.broadcast(&shape(bb)?).map_err(|e| Expr::error_at(e, "matmul", &[self, other], at))?;
-        let dtype = Expr::promote(&[self.clone(), other.clone()]);
+        let dtype = Expr::promote(&[self, other]);
         let full = |m: &[usize]| shape(&[&batch, m].concat());
         let left = self.cast(dtype).broadcast_to(&full(am)?)?;
         let right = other.cast(dtype).broadcast_to(&full(bm)?)?;

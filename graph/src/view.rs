@@ -41,10 +41,18 @@ impl AxisMap {
 /// assert_eq!(t.then(&View::transpose(t.shape(), &[1, 0])), View::identity(&source));
 /// # Ok::<(), lazuli_graph::ShapeError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 pub struct View {
     shape: Shape,
     axes: SmallVec<[AxisMap; 4]>,
+}
+
+impl Clone for View {
+    #[inline]
+    fn clone(&self) -> View {
+        // A copy of memory, as for shapes.
+        View { shape: self.shape.clone(), axes: SmallVec::from_slice(&self.axes) }
+    }
 }
 
 /// One entry of an index expression, such as each part of `a[1:-1, None, 0, ...]`.

@@ -4,8 +4,9 @@ use crate::cpu;
 use crate::team::Team;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Instant;
 
 /// The system gives no more threads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,20 +67,59 @@ static TEAM: Team = Team::new();
 /// How many loops over several threads run at this moment.
 static LOOPS: AtomicUsize = AtomicUsize::new(0);
 
+/// Whose loop was the last to begin or to end, and when: a [`Mark`].
+static LAST: AtomicU64 = AtomicU64::new(0);
+
+/// How long a caller whose loop has ended is taken to be about to start the next: longer than what lies between the loops
+/// of a call, or between one call and the next in a row of calls.
+const PAUSE: u64 = 10;
+
+/// A caller, and microseconds since the process began to count.
+#[derive(Clone, Copy)]
+struct Mark {
+    caller: u16,
+    time: u64,
+}
+
+impl Mark {
+    fn now() -> Mark {
+        static CALLERS: AtomicU16 = AtomicU16::new(1);
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        thread_local! {
+            static CALLER: u16 = CALLERS.fetch_add(1, Ordering::Relaxed);
+        }
+        // The time comes after a PAUSE, so that at the beginning of time nobody seems to have called just now.
+        Mark { caller: CALLER.with(|c| *c), time: BEGAN.elapsed().as_micros() as u64 + 2 * PAUSE }
+    }
+
+    fn word(self) -> u64 {
+        self.time << 16 | u64::from(self.caller)
+    }
+
+    /// Whether a loop of `last` means that someone else calls at this time.
+    fn beside(self, last: u64) -> bool {
+        last as u16 != self.caller && self.time.saturating_sub(last >> 16) <= PAUSE
+    }
+}
+
 /// A loop that is counted in [`LOOPS`] as long as this lives.
 struct Counted {
-    /// How many there are, this one included.
+    /// How many there are, this one included, and that of a caller who is between two.
     loops: usize,
 }
 
 impl Counted {
     fn new() -> Counted {
-        Counted { loops: LOOPS.fetch_add(1, Ordering::Relaxed) + 1 }
+        let mark = Mark::now();
+        let others = mark.beside(LAST.swap(mark.word(), Ordering::Relaxed));
+        let loops = LOOPS.fetch_add(1, Ordering::Relaxed) + 1;
+        Counted { loops: loops.max(1 + usize::from(others)) }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        LAST.store(Mark::now().word(), Ordering::Relaxed);
         LOOPS.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -89,8 +129,8 @@ impl Drop for Counted {
 ///
 /// `f` shares out the work itself, and comes back when all of it is taken. Others come if they are free and in time: a
 /// thread that has not started when the caller's is done never does, so a loop that is short, on a machine that is
-/// busy, takes no longer than on one thread. Loops of several callers at a time divide the cores among them: one that
-/// had more threads than its share would wait for those that the system has put aside. A panic in `f` is passed on when
+/// busy, takes no longer than on one thread. Loops of several callers at a time divide the cores among them, a caller
+/// between two loops included: one that had more threads than its share would wait for those that the system has put aside. A panic in `f` is passed on when
 /// all have come back.
 ///
 /// ```
@@ -204,6 +244,16 @@ mod tests {
             });
             assert!(calls.into_inner() <= (cpu::cores() / 2).max(1));
         });
+    }
+
+    #[test]
+    fn a_caller_between_two_loops_counts_for_a_moment() {
+        let mark = |caller, time| Mark { caller, time };
+        let me = mark(7, 1000);
+        assert!(me.beside(mark(8, 1000 - PAUSE).word()) && me.beside(mark(8, 1001).word()));
+        assert!(!me.beside(mark(8, 999 - PAUSE).word()), "long ago");
+        assert!(!me.beside(mark(7, 1000).word()), "that was me");
+        assert!(!Mark::now().beside(0), "nobody");
     }
 
     #[test]

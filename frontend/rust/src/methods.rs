@@ -52,7 +52,7 @@ macro_rules! method {
         /// ```
         #[track_caller]
         pub fn $name(&self, other: impl Into<Array>) -> Array {
-            self.with2(&operand(other), |a, b| Expr::map(MapOp::$variant, &[a.clone(), b.clone()]))
+            self.with2(&operand(other), |a, b| Expr::map(MapOp::$variant, &[a, b]))
         }
     };
 }
@@ -79,7 +79,7 @@ lazuli_graph::for_each_map_op!(methods);
 #[track_caller]
 pub fn where_(condition: impl Into<Array>, x: impl Into<Array>, y: impl Into<Array>) -> Array {
     let (x, y) = (operand(x), operand(y));
-    operand(condition).with(|c| Expr::map(MapOp::Where, &[c.clone(), x.inner()?.clone(), y.inner()?.clone()]))
+    operand(condition).with(|c| Expr::map(MapOp::Where, &[c, x.inner()?, y.inner()?]))
 }
 
 macro_rules! reductions {
@@ -138,7 +138,7 @@ impl Array {
         let mut exprs = Vec::with_capacity(operands.len());
         for operand in operands {
             match operand.expr() {
-                Ok(e) => exprs.push(e.clone()),
+                Ok(e) => exprs.push(e),
                 Err(_) => return operand.clone(),
             }
         }

@@ -6,7 +6,7 @@ use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Rem, Shl, Shr, Su
 
 #[track_caller]
 fn binary(op: MapOp, a: &Array, b: &Array) -> Array {
-    a.with2(b, |a, b| Expr::map(op, &[a.clone(), b.clone()]))
+    a.with2(b, |a, b| Expr::map(op, &[a, b]))
 }
 
 macro_rules! binary_operators {
