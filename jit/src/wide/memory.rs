@@ -266,6 +266,7 @@ impl Selector<'_> {
         let size = operand.dtype.size();
         let bytes = (size * self.lanes).min(self.width);
         let count = self.count(size as u8);
+        debug_assert_eq!(count * bytes, size * self.lanes, "a round stores whole vectors");
         let slow = operand.class == Class::Strided || (self.tail && !self.evex);
         if slow {
             let mut cursor = self.cursor(k, size);

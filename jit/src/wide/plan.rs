@@ -130,10 +130,8 @@ impl Plan {
             let pressure = plan.pressure(kernel, &spans, lanes, width);
             match unroll {
                 3 => {
-                    let even =
-                        (0..kernel.insts.len()).all(|v| !plan.moves(v) || usize::from(plan.size[v]) == width / single);
                     let spare = plan.divisions(kernel) * DIVISION <= work;
-                    plan.depth(kernel) >= DEEP && 3 * work <= THREE && pressure <= registers * 3 / 2 && even && spare
+                    plan.depth(kernel) >= DEEP && 3 * work <= THREE && pressure <= registers * 3 / 2 && plan.even(kernel, width / single) && spare
                 }
                 2 if work > SHORT => work <= LONG && pressure <= registers + 2,
                 _ => work * unroll <= 2 * SHORT && pressure < registers,
@@ -175,6 +173,14 @@ impl Plan {
         constants.into_iter().take(count).map(|v| ValueId(v as u32)).collect()
     }
 
+    /// Whether all lanes are of `size` bytes, those of results that are the same for a row included. Only then are lanes of
+    /// a number of vectors that is no power of two whole vectors.
+    fn even(&self, kernel: &Kernel, size: usize) -> bool {
+        let moving = (0..kernel.insts.len()).filter(|v| self.moves(*v));
+        let stored = kernel.stores.iter().map(|s| s.value.0 as usize);
+        moving.chain(stored).all(|v| usize::from(self.size[v]) == size)
+    }
+
     /// The longest chain of operations.
     fn depth(&self, kernel: &Kernel) -> usize {
         let mut depth = vec![0; kernel.insts.len()];
@@ -214,7 +220,7 @@ impl Plan {
         for (v, inst) in kernel.insts.iter().enumerate().filter(|(v, _)| self.moves(*v)) {
             let arithmetic = matches!(inst.prim, Prim::FAdd | Prim::FSub | Prim::FMul);
             let contiguous = inst.prim == Prim::Load && !self.strided(kernel, inst);
-            if !(arithmetic || contiguous) || usize::from(self.size[v]) != size {
+            if !(arithmetic || contiguous) {
                 return false;
             }
             let before = inst.args().iter().map(|a| depth[a.0 as usize]).max().unwrap_or(0);
@@ -224,7 +230,7 @@ impl Plan {
         let loads = kernel.insts.iter().enumerate().filter(|(v, i)| self.moves(*v) && i.prim == Prim::Load).count();
         let longest = depth.into_iter().max().unwrap_or(0);
         let stored = kernel.operands.iter().filter(|o| o.role == Role::Output).all(|o| o.class == Class::Contiguous);
-        stored && loads == 1 && CHAIN.contains(&work) && longest + loads == work
+        self.even(kernel, size) && stored && loads == 1 && CHAIN.contains(&work) && longest + loads == work
     }
 
     /// Roughly how many instructions a round of `lanes` lanes takes.

@@ -382,6 +382,38 @@ fn polynomial(ty: Ty, degree: usize) -> Kernel {
     b.finish()
 }
 
+/// Results that are the same for a whole row have as many lanes as a round, whatever number of vectors that is and however
+/// narrow they are: beside a short program, a chain, a deep one.
+#[test]
+fn constant_results_of_every_size() {
+    for ty in [Ty::F32, Ty::F64] {
+        for (operations, fused) in [(1, true), (8, false), (40, true)] {
+            for narrow in [Ty::I8, Ty::I16, Ty::F32, Ty::I64] {
+                let mut b = Builder::new();
+                let x = input(&mut b, ty, ty, Class::Contiguous);
+                let mut sum = b.float(ty, 1.0);
+                for i in 0..operations {
+                    let c = b.float(ty, 1.0 / (i + 2) as f64);
+                    sum = if fused {
+                        b.fma(sum, x, c)
+                    } else {
+                        let product = b.fmul(sum, x);
+                        b.fadd(product, c)
+                    };
+                }
+                output(&mut b, sum, Class::Contiguous);
+                let row = input(&mut b, narrow, narrow, Class::Broadcast);
+                output(&mut b, row, Class::Contiguous);
+                let constant = if narrow.is_float() { b.float(narrow, 1.5) } else { b.int(narrow, 77) };
+                output(&mut b, constant, Class::Contiguous);
+                let kernel = b.finish();
+                let codes = compile_all(&kernel);
+                shapes().for_each(|shape| check(&kernel, &codes, shape));
+            }
+        }
+    }
+}
+
 /// Dead instructions, and masks that are constant, cost nothing and break nothing.
 #[test]
 fn dead_code_and_constant_masks() {
