@@ -443,17 +443,18 @@ impl<'a> Task<'a> {
         let blocks = o.div_ceil(Reduction::OUTER_BLOCK);
         let across = if blocks >= threads * 2 { threads } else { 1 };
         let within = if across > 1 { 1 } else { threads };
-        let parts = self.collect(&self.subtrees(blocks, Reduction::OUTER_BLOCK * i, across), across, |range| {
-            let (mut trees, mut partial) = (self.trees(), self.partial());
-            for block in range {
-                let start = block * Reduction::OUTER_BLOCK;
-                let end = (start + Reduction::OUTER_BLOCK).min(o);
-                self.run_block(split, row * o, start..end, i, within, &mut partial)?;
-                self.push(&mut trees, &mut partial);
-            }
-            self.fold(&mut trees, &mut partial);
-            Ok(partial)
-        })?;
+        let parts =
+            self.collect(&self.subtrees(blocks, Reduction::OUTER_BLOCK.saturating_mul(i), across), across, |range| {
+                let (mut trees, mut partial) = (self.trees(), self.partial());
+                for block in range {
+                    let start = block * Reduction::OUTER_BLOCK;
+                    let end = (start + Reduction::OUTER_BLOCK).min(o);
+                    self.run_block(split, row * o, start..end, i, within, &mut partial)?;
+                    self.push(&mut trees, &mut partial);
+                }
+                self.fold(&mut trees, &mut partial);
+                Ok(partial)
+            })?;
         let mut trees = self.trees();
         parts.into_iter().for_each(|mut part| self.push(&mut trees, &mut part));
         self.fold(&mut trees, partial);
@@ -539,7 +540,8 @@ mod tests {
                     }
                     let (most, pieces) = (*loads.iter().max().unwrap(), count.div_ceil(chunk));
                     let text = format!("{count} of {unit} for {threads}: {pieces} pieces, most {most}");
-                    assert!(pieces <= 16 * threads + 1 || chunk == 1, "{text}");
+                    assert!(pieces <= 16 * threads, "{text}");
+                    assert!(chunk * unit > PIECE / 2 || pieces <= 4 * threads, "{text}");
                     if count * unit >= 16 * threads * PIECE && count >= 16 * threads {
                         assert!(most as f64 <= 1.13 * count as f64 / threads as f64, "{text}");
                     }

@@ -119,7 +119,7 @@ pub struct PrimRow {
 macro_rules! prims {
     ($($variant:ident $name:literal $arity:literal $sig:ident $doc:literal;)*) => {
         /// A primitive: what a lane can do. All are exact in the sense of IEEE 754, so every backend gives the same
-        /// bits; only the payload and sign of a NaN result are free.
+        /// bits; only the payload and sign of a NaN result are free, and what [`Prim::FRaise`] gives outside its domain.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
         #[repr(u8)]
         pub enum Prim { $(#[doc = $doc] $variant),* }
@@ -152,7 +152,7 @@ prims! {
     FTrunc "ftrunc" 1 Float "Rounded to an integer, toward zero.";
     FNearest "fnearest" 1 Float "Rounded to an integer, to nearest, halves to even.";
     // composed of others (`math::composed`), for CPUs that have instructions for them
-    FRaise "fraise" 2 Float "`(1 + a) 2^b`: the sum is rounded, then the product. For an integer `b` of magnitude at most 1536 (of `F32`, 192), and a sum that is zero or of magnitude 2^-16 to 2^16, or NaN; for others the result is open.";
+    FRaise "fraise" 2 Float "`(1 + a) 2^b`: the sum is rounded, then the product. Its domain: an integer `b` of magnitude at most 1536 (of `F32`, 192) and a sum that is zero or of magnitude 2^-16 to 2^16; and any `b` with a sum that is NaN. Beside it the result is open.";
     FSignificand "fsignificand" 1 Float "`m` of `a = 2^k m`, from the float nearest to the root of 1/2 up to twice that; 1 for zeros and infinity, NaN for negative numbers.";
     FExponent "fexponent" 1 Float "That `k`; negative infinity for zeros, infinity for infinity, NaN for negative numbers.";
     FMin "fmin" 2 Float "`a < b ? a : b`: `b` where either is NaN, and where both are zero.";
@@ -225,6 +225,11 @@ impl Prim {
     /// The primitive's row of the table.
     pub const fn row(self) -> &'static PrimRow {
         &Prim::ROWS[self as usize]
+    }
+
+    /// Whether it is composed of others, which stand for it where the CPU has no instruction.
+    pub(crate) const fn is_composed(self) -> bool {
+        matches!(self, Prim::FRaise | Prim::FExponent | Prim::FSignificand)
     }
 
     /// The primitive with this name.

@@ -31,18 +31,32 @@ fn constant(ty: Ty, word: u64) -> u64 {
     bits & (u64::MAX >> (64 - 8 * ty.size()))
 }
 
+/// The largest magnitude of an exponent in the domain of [`Prim::FRaise`].
+pub(crate) fn raise_limit(ty: Ty) -> f64 {
+    if ty == Ty::F32 { 192.0 } else { 1536.0 }
+}
+
 /// Arguments made such that the primitive's result is said.
 pub(crate) fn accepted(b: &mut Builder, prim: Prim, ty: Ty, [x, k, other]: [ValueId; 3]) -> [ValueId; 3] {
     if prim != Prim::FRaise {
         return [x, k, other];
     }
-    let most = if ty == Ty::F32 { 192.0 } else { 1536.0 };
-    let [low, high, least, most] = [-0.75, 1000.0, -most, most].map(|limit| b.float(ty, limit));
+    // Half of the powers make subnormal numbers, where it matters that nothing is rounded twice.
+    let most = raise_limit(ty);
+    let subnormal = if ty == Ty::F32 { -138.0 } else { -1048.0 };
+    let [low, high, least, most, subnormal] = [-0.75, 1000.0, -most, most, subnormal].map(|limit| b.float(ty, limit));
     // NaN stays in the first, and leaves the second.
     let x = b.fmax(low, x);
     let x = b.fmin(high, x);
     let k = b.fmax(k, least);
     let k = b.fmin(k, most);
+    // From around -1048 by a 64th of what was given.
+    let small = b.float(ty, 1.0 / 64.0);
+    let part = b.fmul(k, small);
+    let near = b.fadd(part, subnormal);
+    let zero = b.float(ty, 0.0);
+    let negative = b.flt(k, zero);
+    let k = b.select(negative, near, k);
     [x, b.fnearest(k), other]
 }
 

@@ -341,3 +341,29 @@ fn statistics_share_a_pass() {
         .count();
     assert_eq!(reductions, 2);
 }
+
+/// What is constant is stored beside what takes rounds of three or of six vectors, in whichever size, and also where both are
+/// written around the caches.
+#[test]
+fn constants_beside_polynomials() {
+    for (name, n) in [("in the caches", 10_007), ("beyond them", 5_000_011)] {
+        let x = input(DType::F64, &[n], false);
+        let make = || {
+            let horner = |degree: usize| (2..degree).fold(&x * 0.5 + 1.0, |sum, i| sum * &x + 1.0 / i as f64);
+            let constants = [Array::full(&[n], true), Array::full(&[n], 1.5f32), Array::full(&[n], 7i16)];
+            constants.into_iter().chain([horner(8), horner(30)]).collect::<Vec<_>>()
+        };
+        let expected = results(&make, &Config::default().backend(BackendChoice::Interp));
+        for (i, (a, b)) in expected.iter().zip(&results(&make, &Config::default())).enumerate() {
+            assert!(a.first_difference(b).is_none(), "{name}, output {i}");
+        }
+        for (i, root) in [3, 4].into_iter().enumerate() {
+            let alone = || make()[root..=root].iter().chain(&make()[..3]).cloned().collect::<Vec<_>>();
+            for (j, (a, b)) in
+                expected[root..=root].iter().chain(&expected[..3]).zip(&results(&alone, &Config::default())).enumerate()
+            {
+                assert!(a.first_difference(b).is_none(), "{name}, polynomial {i}, output {j}");
+            }
+        }
+    }
+}

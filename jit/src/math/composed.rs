@@ -9,8 +9,7 @@ use std::borrow::Cow;
 
 /// The kernel with every composed primitive replaced by those that it is made of.
 pub(crate) fn expand(kernel: &Kernel) -> Cow<'_, Kernel> {
-    let composed = |prim| matches!(prim, Prim::FRaise | Prim::FExponent | Prim::FSignificand);
-    if !kernel.insts.iter().any(|i| composed(i.prim)) {
+    if !kernel.insts.iter().any(|i| i.prim.is_composed()) {
         return Cow::Borrowed(kernel);
     }
     let mut b = Builder::new();

@@ -5,7 +5,7 @@
 //! the same bits, and there is no libm in sight. Every function
 //! - takes and gives `F32` or `F64`, as its argument is, and computes in that type; other types are a bug of the caller;
 //! - is off by less than one unit in the last place, over the whole range, subnormals included; in `Precision::Fast` by
-//!   less than four, and results that are subnormal may be zero (`accuracy` has the bounds);
+//!   less than four, and results below twice the least normal number may be zero (`accuracy` has the bounds);
 //! - follows C99 (annex F) and NumPy at signed zeros, infinities and NaN; which NaN comes out is not specified.
 //!
 //! `lanes` is the notation the functions are written in. The polynomials come from `coefficients.py`.

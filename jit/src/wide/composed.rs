@@ -23,7 +23,7 @@ impl Selector<'_> {
             }
             Prim::FSignificand => self.significand(inst.ty, &args[0]),
             _ => {
-                // What is above the root of 2 has been halved. NaN stays.
+                // What is from the root of 2 on has been halved. NaN stays.
                 let of_same = |other: &Inst| other.prim == Prim::FSignificand && other.args[0] == inst.args[0];
                 let before = self.kernel.insts.iter().take_while(|other| *other != inst);
                 let made = before.into_iter().position(of_same).and_then(|v| self.made(v));

@@ -8,12 +8,10 @@ use super::mach::{Enc, GPR, Index, Kind, Masking, Mem, VEC};
 use super::pairs::*;
 use super::select::{Lanes, Ramp, Selector, Src};
 use crate::kernel::{Class, Inst};
+use crate::launch::LINE;
 use iced_x86::Code;
 use regalloc2::{Operand, VReg};
 use smallvec::{SmallVec, smallvec};
-
-/// Bytes of a line of the caches.
-const LINE: usize = 64;
 
 /// Through a pointer.
 fn at(disp: i32) -> Mem {

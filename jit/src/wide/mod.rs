@@ -12,7 +12,7 @@
 //! | `plan` | lanes of a round, constants in registers |
 //! | `nest` | the loops over rows and elements |
 //! | `select` | the lanes of values, constants, one round of the lane program |
-//! | `memory`, `integer`, `fma`, `masks`, `convert`, `call` | the primitives that are more than one instruction |
+//! | `memory`, `integer`, `fma`, `masks`, `convert`, `call`, `composed` | the primitives that are more than one instruction |
 //! | `fold` | states of reductions, in registers |
 //! | `pairs`, `mach` | the instructions, and the function that the register allocator sees |
 //! | `encode` | bytes, the frame, the convention of calls |

@@ -3,7 +3,7 @@
 //! ```text
 //! row:   base + r * s1 of each operand; what is the same for the row
 //! main:  a round of `lanes` lanes, while so many are left
-//! whole: rounds of one vector that is all there, if a round of the main loop has several
+//! whole: rounds of one vector that is all there, if a round of the main loop has four or more
 //! tail:  a round of one vector, masked to what is left
 //! ```
 //! Code that stores around the caches runs its tail before the main loop, too: for the lanes before the first whole vector

@@ -5,7 +5,7 @@ use super::fold::accumulators;
 use crate::flow::{invariant, sizes, spans, uses};
 use crate::kernel::{Class, Inst, Kernel, Prim, Role, Ty, ValueId};
 
-/// The most vectors of the widest lanes in one round.
+/// The most vectors of the widest lanes in one round, but for [chains](CHAIN_UNROLL).
 const MAX_UNROLL: usize = 4;
 
 /// The most vector operations of a round that is unrolled to hide the loop's overhead, and of one that is unrolled to
@@ -131,7 +131,11 @@ impl Plan {
             match unroll {
                 3 => {
                     let spare = plan.divisions(kernel) * DIVISION <= work;
-                    plan.depth(kernel) >= DEEP && 3 * work <= THREE && pressure <= registers * 3 / 2 && plan.even(kernel, width / single) && spare
+                    plan.depth(kernel) >= DEEP
+                        && 3 * work <= THREE
+                        && pressure <= registers * 3 / 2
+                        && plan.even(kernel, width / single)
+                        && spare
                 }
                 2 if work > SHORT => work <= LONG && pressure <= registers + 2,
                 _ => work * unroll <= 2 * SHORT && pressure < registers,

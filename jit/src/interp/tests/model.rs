@@ -1,6 +1,7 @@
 //! What each primitive gives for one element, written down a second time: integers in 128 bits, conversions through
 //! exact decimals.
 
+use crate::testing::raise_limit;
 use crate::{Prim, Routine, Ty};
 
 fn width(ty: Ty) -> u32 {
@@ -80,9 +81,8 @@ pub(super) fn encode_half(x: f64, exponent_bits: u32) -> u64 {
 /// Whether what [`Prim::FRaise`] gives for these arguments is said.
 pub(crate) fn raises(ty: Ty, a: u64, b: u64) -> bool {
     let (sum, k) = (float(ty, from_float(ty, 1.0 + float(ty, a))), float(ty, b));
-    let most = if ty == Ty::F32 { 192.0 } else { 1536.0 };
     let size = sum == 0.0 || (2f64.powi(-16)..=2f64.powi(16)).contains(&sum.abs());
-    sum.is_nan() || (size && k == k.trunc() && k.abs() <= most)
+    sum.is_nan() || (size && k == k.trunc() && k.abs() <= raise_limit(ty))
 }
 
 /// `k` and `m` of `x = 2^k m`, by halving and doubling.
