@@ -350,7 +350,7 @@ fn constants_beside_polynomials() {
         let x = input(DType::F64, &[n], false);
         let make = || {
             let horner = |degree: usize| (2..degree).fold(&x * 0.5 + 1.0, |sum, i| sum * &x + 1.0 / i as f64);
-            let constants = [Array::full(&[n], true), Array::full(&[n], 1.5f32), Array::full(&[n], 7i16)];
+            let constants = [Array::full([n], true), Array::full([n], 1.5f32), Array::full([n], 7i16)];
             constants.into_iter().chain([horner(8), horner(30)]).collect::<Vec<_>>()
         };
         let expected = results(&make, &Config::default().backend(BackendChoice::Interp));
