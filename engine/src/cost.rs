@@ -13,8 +13,8 @@ pub const PARTS: usize = 4;
 /// A multiplication and addition of a matrix product.
 pub const PRODUCT: u64 = 100;
 
-/// Bytes of outputs from which they are written around the caches: they would push one another out of the last one.
-pub fn around() -> usize {
+/// Bytes of outputs, or of a reduction's inputs, that the caches do not hold: they push one another out of the last one.
+pub fn far() -> usize {
     lazuli_runtime::cpu::caches().l3
 }
 

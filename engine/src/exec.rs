@@ -56,7 +56,7 @@ impl Run<'_> {
 
     /// Runs a map.
     fn launch(&self, run: &Launchable, mut launch: Launch<'_>) -> Result<()> {
-        if run.around {
+        if run.far {
             launch.around_caches();
         }
         let threads = self.threads(run.work());
@@ -142,7 +142,10 @@ impl Plan {
                 Step::Reduce { run: launchable, kept, outer, inner, sinks } => {
                     let mut out = memory.allocate(sinks.iter().map(|s| s.slot))?;
                     {
-                        let launch = memory.bind(launchable, &slots, &mut [], &[], &run)?;
+                        let mut launch = memory.bind(launchable, &slots, &mut [], &[], &run)?;
+                        if launchable.far {
+                            launch.ahead();
+                        }
                         let mut outs = writable(&mut out)?;
                         let task = reduce::Task::new(&run, &launch, launchable, sinks);
                         task.run(*kept, *outer, *inner, &mut outs)?;

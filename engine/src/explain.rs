@@ -167,7 +167,9 @@ impl Explanation {
         if let Some([rows, columns]) = run.layout.tile() {
             writeln!(f, "  an input is transposed: in tiles of {rows} rows and {columns} columns")?;
         }
-        if run.around {
+        if run.far && run.folds {
+            writeln!(f, "  inputs are larger than the last cache, and asked for ahead of use")?;
+        } else if run.far {
             writeln!(f, "  outputs are larger than the last cache, and written around it where rows begin alike")?;
         }
         writeln!(f, "  kernel: {} lane instructions, cost {} an element", kernel.insts.len(), run.kernel.weight())?;

@@ -80,8 +80,9 @@ pub struct Launchable {
     pub layout: lazuli_jit::Layout,
     /// For each output, the input that it is a mere copy of, if all are.
     pub copied: Option<SmallVec<[usize; 2]>>,
-    /// Whether its outputs are too large for the caches, and written around them.
-    pub around: bool,
+    /// Whether its memory is too large for the caches: outputs are written around them, or, of a reduction, inputs asked for
+    /// ahead of their use.
+    pub far: bool,
     /// Whether its loops are those of code that reduces what it computes, if there is such code.
     pub folds: bool,
     /// What the user built that runs here.

@@ -352,7 +352,7 @@ impl RowRun {
             codes.push(run.code(config)?);
         }
         let mut rows = layout.bind(codes, memories)?;
-        if self.steps.last().and_then(Step::run).is_some_and(|run| run.around) {
+        if self.steps.last().and_then(Step::run).is_some_and(|run| run.far) {
             rows.around_caches();
         }
         let per_row = self.steps.iter().filter_map(Step::run).map(elements).sum::<usize>() / self.rows.max(1);

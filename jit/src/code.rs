@@ -4,7 +4,7 @@ use crate::asm;
 use crate::clif;
 use crate::interp::Interp;
 use crate::kernel::{Kernel, KernelError, Slab};
-use crate::reduce::{self, Columns, Reduction};
+use crate::reduce::{self, Columns, Join, Reduction};
 use crate::target::Target;
 #[cfg(target_arch = "x86_64")]
 use crate::wide::Mode;
@@ -114,14 +114,24 @@ pub struct Code {
     kernel: Kernel,
     target: Target,
     form: Form,
-    /// The same, writing around the caches; made when it is first asked for.
-    around: OnceLock<Option<Form>>,
-    /// Bytes of the states that it leaves of each output; empty: it stores elements.
+    /// The same for memory that the caches do not hold: it writes around them, or asks for inputs ahead of their use. Made
+    /// when it is first asked for.
+    far: OnceLock<Option<Form>>,
+    /// It reduces rows to states.
+    fold: Option<Box<Fold>>,
+    /// It adds rows to states in memory.
+    columns: Option<Box<ColumnCode>>,
+}
+
+/// What code stores that reduces rows.
+struct Fold {
+    /// The kernel of states.
+    kernel: Kernel,
+    joins: Vec<Join>,
+    /// Bytes of the states that it leaves of each output.
     states: SmallVec<[u8; 2]>,
     /// Elements of a row from one of these states to the next.
     block: usize,
-    /// It adds rows to states in memory.
-    columns: Option<Box<ColumnCode>>,
 }
 
 /// Code of a kernel that [`reduce::columns`] made.
@@ -189,12 +199,12 @@ impl Code {
             #[cfg(not(target_arch = "x86_64"))]
             Backend::Wide => return Err(CodeError::NoCompiler { target: target.name() }),
         };
-        Ok(Code::with(kernel, target, form, SmallVec::new()))
+        Ok(Code::with(kernel, target, form))
     }
 
-    fn with(kernel: &Kernel, target: &Target, form: Form, states: SmallVec<[u8; 2]>) -> Code {
+    fn with(kernel: &Kernel, target: &Target, form: Form) -> Code {
         let (kernel, target) = (kernel.clone(), target.clone());
-        Code { kernel, target, form, around: OnceLock::new(), states, block: 0, columns: None }
+        Code { kernel, target, form, far: OnceLock::new(), fold: None, columns: None }
     }
 
     /// Code of the backend [`Backend::Wide`] that stores no elements, but reduces each block of each row to a state, which
@@ -215,9 +225,10 @@ impl Code {
             if reductions.iter().any(|r| r.block() != block) {
                 return Err(fail("reductions have blocks of several lengths"));
             }
-            let form = crate::wide::Compiled::new(&folded, target, Mode::Fold(&joins, block))?;
+            let form = crate::wide::Compiled::new(&folded, target, Mode::Fold { joins: &joins, block, far: false })?;
             let states = reductions.iter().map(|r| r.state_size() as u8).collect();
-            Ok(Code { block, ..Code::with(kernel, target, Form::Wide(Box::new(form)), states) })
+            let fold = Some(Box::new(Fold { kernel: folded, joins, states, block }));
+            Ok(Code { fold, ..Code::with(kernel, target, Form::Wide(Box::new(form))) })
         }
         #[cfg(not(target_arch = "x86_64"))]
         Err(fail(&format!("{} has no registers for {} states", target.name(), joins.len())))
@@ -248,7 +259,7 @@ impl Code {
         let single = make(1)?;
         let columns = ColumnCode { columns, code, single, rest: OnceLock::new() };
         let form = Form::Interp(Box::new(Interp::new(kernel)));
-        Ok(Code { columns: Some(Box::new(columns)), ..Code::with(kernel, target, form, SmallVec::new()) })
+        Ok(Code { columns: Some(Box::new(columns)), ..Code::with(kernel, target, form) })
     }
 
     /// Whether it adds rows to states, as [`Code::accumulating`] says.
@@ -268,7 +279,7 @@ impl Code {
             let (kernel, target) = (&c.single.0, &self.target);
             Code::compile(kernel, c.code.backend(), target).unwrap_or_else(|_| {
                 let form = Form::Interp(Box::new(Interp::new(kernel)));
-                Code::with(kernel, target, form, SmallVec::new())
+                Code::with(kernel, target, form)
             })
         });
         Some((&c.single.1, rest))
@@ -276,17 +287,17 @@ impl Code {
 
     /// Whether it reduces rows, as [`Code::folding`] says.
     pub fn folds(&self) -> bool {
-        !self.states.is_empty()
+        self.fold.is_some()
     }
 
     /// The elements of a row from one state to the next, of code that [`Code::folding`] made.
     pub(crate) fn block(&self) -> usize {
-        self.block
+        self.fold.as_ref().map_or(0, |f| f.block)
     }
 
     /// Bytes of the states that it leaves, for each output.
     pub(crate) fn states(&self) -> &[u8] {
-        &self.states
+        self.fold.as_ref().map_or(&[], |f| &f.states)
     }
 
     /// Runs the kernel over a slab.
@@ -304,15 +315,17 @@ impl Code {
         unsafe { self.form.run(slab) }
     }
 
-    /// Reduces each row of a slab whose outputs are states: one for each block of a row, row after row.
+    /// Reduces each row of a slab whose outputs are states: one for each block of a row, row after row. Where inputs are
+    /// `far`, they are asked for ahead of their use, if the backend can.
     ///
     /// # Safety
     /// As for [`Code::run`], with states of [`Code::states`] in place of the elements of outputs.
     #[allow(unsafe_code)]
-    pub(crate) unsafe fn run_folding(&self, slab: &Slab) {
+    pub(crate) unsafe fn run_folding(&self, slab: &Slab, far: bool) {
         assert!(self.folds(), "code that stores elements reduces no rows");
+        let form = if far { self.far.get_or_init(|| self.compile_far()) } else { &None };
         // SAFETY: what the caller promises is what the backend asks for.
-        unsafe { self.form.run(slab) }
+        unsafe { form.as_ref().unwrap_or(&self.form).run(slab) }
     }
 
     /// As [`Code::run`], but outputs are written around the caches if the backend has such stores and the rows of all
@@ -322,7 +335,7 @@ impl Code {
     /// As for [`Code::run`].
     #[allow(unsafe_code)]
     pub(crate) unsafe fn run_around(&self, slab: &Slab) {
-        let form = if self.suits_around(slab) { self.around.get_or_init(|| self.compile_around()) } else { &None };
+        let form = if self.suits_around(slab) { self.far.get_or_init(|| self.compile_far()) } else { &None };
         // SAFETY: what the caller promises is what the backend asks for; alignment has just been looked at.
         unsafe { form.as_ref().unwrap_or(&self.form).run(slab) }
     }
@@ -353,11 +366,15 @@ impl Code {
     }
 
     /// `None` where it cannot be made: the code that there is does the same.
-    fn compile_around(&self) -> Option<Form> {
+    fn compile_far(&self) -> Option<Form> {
         #[cfg(target_arch = "x86_64")]
-        return crate::wide::Compiled::new(&self.kernel, &self.target, Mode::Around)
-            .ok()
-            .map(|c| Form::Wide(Box::new(c)));
+        {
+            let (kernel, mode) = match self.fold.as_deref() {
+                None => (&self.kernel, Mode::Around),
+                Some(Fold { kernel, joins, block, .. }) => (kernel, Mode::Fold { joins, block: *block, far: true }),
+            };
+            crate::wide::Compiled::new(kernel, &self.target, mode).ok().map(|c| Form::Wide(Box::new(c)))
+        }
         #[cfg(not(target_arch = "x86_64"))]
         None
     }
@@ -403,10 +420,10 @@ impl Code {
         }
     }
 
-    /// The machine code that writes around the caches, if it has run.
+    /// The machine code for memory that the caches do not hold, if it has run.
     #[cfg(test)]
-    pub(crate) fn asm_around(&self) -> Option<String> {
-        match self.around.get()?.as_ref()? {
+    pub(crate) fn asm_far(&self) -> Option<String> {
+        match self.far.get()?.as_ref()? {
             #[cfg(target_arch = "x86_64")]
             Form::Wide(compiled) => Some(asm::disassemble(compiled.bytes(), compiled.offset())),
             _ => None,

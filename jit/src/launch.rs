@@ -97,7 +97,7 @@ impl Layout {
             }
             bases[i] = bases[output as usize];
         }
-        Ok(Launch { code, layout: self, bases, around: false, memory: PhantomData })
+        Ok(Launch { code, layout: self, bases, far: false, memory: PhantomData })
     }
 }
 
@@ -107,8 +107,8 @@ pub struct Launch<'m> {
     pub(crate) layout: &'m Layout,
     /// Address or first value of the element at index zero; for scratch, unused.
     pub(crate) bases: SmallVec<[u64; 8]>,
-    /// Whether outputs are written around the caches.
-    pub(crate) around: bool,
+    /// Whether outputs are written around the caches, or, where rows are reduced, inputs asked for ahead of their use.
+    pub(crate) far: bool,
     pub(crate) memory: PhantomData<&'m mut [u8]>,
 }
 
@@ -130,7 +130,13 @@ impl<'m> Launch<'m> {
         let operands = || self.layout.operands.iter().zip(&self.bases);
         let mut outputs = operands().filter(|(o, _)| o.operand.role == Role::Output);
         let read = |base: u64| operands().any(|(o, b)| o.operand.role == Role::Input && *b == base);
-        self.around = outputs.all(|(o, b)| o.home == Home::Memory && o.operand.class == Class::Contiguous && !read(*b));
+        self.far = outputs.all(|(o, b)| o.home == Home::Memory && o.operand.class == Class::Contiguous && !read(*b));
+    }
+
+    /// Has inputs asked for ahead of their use, where rows are reduced and the backend can: for inputs that do not fit the
+    /// last cache.
+    pub fn ahead(&mut self) {
+        self.far = self.code.folds();
     }
 
     /// Cuts the work into at most `count` parts with disjoint outputs; `grain` is the least number of elements worth
@@ -175,7 +181,7 @@ impl<'m> Launch<'m> {
 
     /// Has what was written around the caches seen by whoever is told after this.
     pub(crate) fn written(&self) {
-        if self.around {
+        if self.far {
             fence();
         }
     }
@@ -185,7 +191,7 @@ impl<'m> Launch<'m> {
     #[inline]
     unsafe fn slab(&self, slab: &Slab) {
         // SAFETY: the caller's promise.
-        unsafe { if self.around { self.code.run_around(slab) } else { self.code.run(slab) } }
+        unsafe { if self.far { self.code.run_around(slab) } else { self.code.run(slab) } }
     }
 
     fn assert_memory(&self) {

@@ -342,7 +342,7 @@ impl RowLayout {
                 };
             }
             let layout = &stage.accesses;
-            launches.push(Launch { code, layout, bases, around: false, memory: PhantomData });
+            launches.push(Launch { code, layout, bases, far: false, memory: PhantomData });
         }
         if launches.len() != self.stages.len() {
             return Err(LaunchError::Count { expected: self.stages.len(), given: launches.len() });

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::kernels::{self, Folds};
 use crate::lower::{self, Loops, Lowering};
 use lazuli_graph::{DType, Fusion, Graph, Group, GroupKind, Home, NodeId, Op, Shape};
-use lazuli_jit::{Accessed, Operand, Precision, Reduction, Role, Scan, Strides};
+use lazuli_jit::{Accessed, Class, Operand, Precision, Reduction, Role, Scan, Strides};
 use smallvec::SmallVec;
 
 /// A kernel into scratch, the ends of its loop segments, and what becomes of the scratch.
@@ -142,14 +142,18 @@ impl Planner<'_> {
         let layout = lazuli_jit::Layout::new(&kernel.operands, &loops.extents, accessed)?;
         let outputs = kernel.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output);
         let copied = outputs.map(|(i, _)| kernel.copied(i)).collect();
+        // What is streamed: a map's outputs, or what is only read, to be reduced.
+        let streamed = if reduced.is_some() { Role::Input } else { Role::Output };
         let (folds, suits) = reduced.map_or_else(Default::default, |r| r.folds(&accesses, &loops));
         let kernel = kernels::lookup(kernel, folds, self.config.target, weight);
-        let written = |(a, o): (&Access, &Operand)| o.role == Role::Output && matches!(a.source, Source::Slot(_));
+        let contiguous = |o: &Operand| o.class == Class::Contiguous || streamed == Role::Output;
+        let memory = |a: &Access| matches!(a.source, Source::Slot(_));
+        let counts = |(a, o): (&Access, &Operand)| o.role == streamed && memory(a) && contiguous(o);
         let operands = accesses.iter().zip(&kernel.kernel().operands);
-        let element: usize = operands.filter(|&both| written(both)).map(|(a, _)| a.dtype.size()).sum();
-        let around = layout.elements().saturating_mul(element) >= cost::around();
+        let element: usize = operands.filter(|&both| counts(both)).map(|(a, _)| a.dtype.size()).sum();
+        let far = layout.elements().saturating_mul(element) >= cost::far();
         let extents = loops.extents;
-        Ok((Launchable { kernel, extents, accesses, layout, copied, around, folds: suits, nodes }, loops.ends))
+        Ok((Launchable { kernel, extents, accesses, layout, copied, far, folds: suits, nodes }, loops.ends))
     }
 
     /// Plans a group.

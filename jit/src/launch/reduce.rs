@@ -70,7 +70,7 @@ impl Launch<'_> {
             }
             // SAFETY: the rows lie inside the rectangle, so inside the bounds that `new` and `bind` checked; there is room
             // for the states of their blocks, which are borrowed exclusively.
-            unsafe { self.code.run_folding(&slab) };
+            unsafe { self.code.run_folding(&slab, self.far) };
             row += count;
         }
     }

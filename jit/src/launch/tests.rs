@@ -270,7 +270,7 @@ fn outputs_around_the_caches() {
         #[cfg(target_arch = "x86_64")]
         if backend == Backend::Wide {
             assert!(!code.asm().unwrap().contains("vmovnt"));
-            assert!(code.asm_around().unwrap().contains("vmovntpd"));
+            assert!(code.asm_far().unwrap().contains("vmovntpd"));
         }
     }
 }
@@ -317,7 +317,7 @@ fn outputs_around_the_caches_at_any_alignment() {
                     assert!(outs[0] == outs[1], "{dtype} for {}: {start}, {rows} x {columns}", target.name());
                 }
             }
-            let [around, plain] = [code.asm_around(), code.asm()].map(Option::unwrap);
+            let [around, plain] = [code.asm_far(), code.asm()].map(Option::unwrap);
             assert!(around.contains("vmovnt") && !plain.contains("vmovnt"));
             // It is for more than the caches hold: inputs are asked for in time.
             assert!(around.contains("prefetcht0") && !plain.contains("prefetch"), "{around}");
@@ -345,7 +345,7 @@ fn long_programs_do_not_ask_for_memory() {
         launch.run();
         drop(launch);
         assert_eq!(y, x);
-        code.asm_around().unwrap()
+        code.asm_far().unwrap()
     };
     if Backend::Wide.why_not(Target::detect()).is_none() {
         assert!(asm(10).contains("prefetcht0"));
@@ -392,12 +392,12 @@ fn folding_gives_the_states_of_blocks() {
                 #[cfg(target_arch = "x86_64")]
                 {
                     let (states, joins) = crate::reduce::states(&kernel, &[reduction]).unwrap();
-                    assert!(
-                        crate::wide::encode_512(&states, crate::wide::Mode::Fold(&joins, reduction.block()))
-                            .unwrap()
-                            .len()
-                            > 20
-                    );
+                    for far in [false, true] {
+                        let mode = crate::wide::Mode::Fold { joins: &joins, block: reduction.block(), far };
+                        let asm = crate::wide::encode_512(&states, mode).unwrap();
+                        let asks = asm.iter().any(|i| i.code() == iced_x86::Code::Prefetcht0_m8);
+                        assert!(asm.len() > 20 && asks == (far && class == Class::Contiguous));
+                    }
                 }
                 let plain = Code::compile(&kernel, Backend::Interp, target).unwrap();
                 let size = dtype.size() as isize;
@@ -445,8 +445,12 @@ fn folding_gives_the_states_of_blocks() {
                             let blocks = columns.len().div_ceil(block);
                             let state = reduction.state_size();
                             let mut got = vec![0u64; (rows * blocks * state).div_ceil(8)];
-                            let launch = layout.bind(&folding, memory()).unwrap();
+                            let mut launch = layout.bind(&folding, memory()).unwrap();
                             launch.fold(1, 0..rows, columns.clone(), &mut [cast_slice_mut(&mut got)]);
+                            let mut far = vec![0u64; got.len()];
+                            launch.ahead();
+                            launch.fold(1, 0..rows, columns.clone(), &mut [cast_slice_mut(&mut far)]);
+                            assert!(got == far, "{op} {dtype}");
                             let mut tile = vec![0u64; (rows * columns.len() * dtype.size()).div_ceil(8)];
                             let tile: &mut [u8] = cast_slice_mut(&mut tile);
                             layout.bind(&plain, memory()).unwrap().fill(1, 0..rows, columns.clone(), &mut [tile]);

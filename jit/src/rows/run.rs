@@ -33,13 +33,7 @@ impl RowPart<'_> {
         let mut launches: SmallVec<[Launch<'_>; 6]> = all
             .launches
             .iter()
-            .map(|l| Launch {
-                code: l.code,
-                layout: l.layout,
-                bases: l.bases.clone(),
-                around: l.around,
-                memory: PhantomData,
-            })
+            .map(|l| Launch { code: l.code, layout: l.layout, bases: l.bases.clone(), far: l.far, memory: PhantomData })
             .collect();
         for start in self.range.clone().step_by(chunk) {
             let rows = start..(start + chunk).min(self.range.end);

@@ -125,7 +125,7 @@ fn rows_around_the_caches() {
                     if around {
                         bound.around_caches();
                         // The tile stays in the cache.
-                        assert_eq!(bound.launches.iter().map(|l| l.around).collect::<Vec<_>>(), [false, true]);
+                        assert_eq!(bound.launches.iter().map(|l| l.far).collect::<Vec<_>>(), [false, true]);
                     }
                     let mut scratch = vec![[0u64; 8]; bound.scratch() / 64 + 2];
                     let start = scratch.as_ptr().cast::<u8>().align_offset(64);
@@ -145,7 +145,7 @@ fn rows_around_the_caches() {
             }
         }
     }
-    assert!(codes[1].asm_around().unwrap().contains("vmovntpd"));
+    assert!(codes[1].asm_far().unwrap().contains("vmovntpd"));
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl Selector<'_> {
         } else if self.tail {
             vectors.push(Src::Reg(self.load_tail(k, size, bytes)));
         } else {
-            if self.around {
+            if self.far {
                 self.prefetch(k, size, count * bytes);
             }
             let src = |v: usize| Src::Mem { operand: k as u32, disp: (v * self.width) as i32, bytes: bytes as u8 };

@@ -62,9 +62,14 @@ pub(crate) enum Mode<'a> {
     /// They are stored around the caches: rows of all outputs begin at the same lane of a vector, and who runs the code sees
     /// to the fence.
     Around,
-    /// They are combined, along each block of so many elements of each row, by one of these for each store; the code stores
+    /// They are combined, along each block of so many elements of each row, by one of `joins` for each store; the code stores
     /// the states of an output one behind the other.
-    Fold(&'a [Join], usize),
+    Fold {
+        joins: &'a [Join],
+        block: usize,
+        /// Inputs come from memory, and are asked for ahead of their use.
+        far: bool,
+    },
 }
 
 /// The longest lane program, in vector operations of a round, that is worth the allocator's time.
@@ -157,7 +162,7 @@ fn assemble(kernel: &Kernel, evex: bool, mode: Mode<'_>) -> Result<encode::Encod
     let kernel = &*if evex { Cow::Borrowed(kernel) } else { expand(kernel) };
     let (plan, taken) = match mode {
         Mode::Plain | Mode::Around => (plan::Plan::new(kernel, width, registers), 0),
-        Mode::Fold(joins, _) => {
+        Mode::Fold { joins, .. } => {
             let taken = joins.len() * fold::accumulators(width);
             let plan = plan::Plan::fold(kernel, width, registers.saturating_sub(taken));
             (plan.ok_or("states do not fit the registers")?, taken)
@@ -166,10 +171,10 @@ fn assemble(kernel: &Kernel, evex: bool, mode: Mode<'_>) -> Result<encode::Encod
     let mut selector = select::Selector::new(kernel, &plan, evex, mode);
     match mode {
         Mode::Plain | Mode::Around => nest::build(&mut selector),
-        Mode::Fold(_, block) if block == 0 || block % plan.rounds.lanes != 0 => {
+        Mode::Fold { block, .. } if block == 0 || block % plan.rounds.lanes != 0 => {
             return Err(format!("blocks of {block} elements are no rounds of {}", plan.rounds.lanes));
         }
-        Mode::Fold(_, block) => nest::build_fold(&mut selector, block),
+        Mode::Fold { block, .. } => nest::build_fold(&mut selector, block),
     }
     let select::Selector { body, pool, tail_table, .. } = selector;
     if body.insts.len() > MAX_INSTRUCTIONS {

@@ -86,9 +86,11 @@ impl Plan {
         }
         plan.rounds = Rounds { lanes: single * accumulators(width), single, last: single };
         let pressure = plan.pressure(kernel, &spans(kernel, &plan.uses), single, width);
-        if pressure > registers || plan.work(kernel, single, width) > FOLDED {
+        let work = plan.work(kernel, single, width);
+        if pressure > registers || work > FOLDED {
             return None;
         }
+        plan.ahead = plan.ahead(kernel, work);
         plan.hoist(kernel, registers, pressure);
         Some(plan)
     }
@@ -114,8 +116,7 @@ impl Plan {
         let single = plan.single(kernel, width);
         let spans = spans(kernel, &plan.uses);
         let work = plan.work(kernel, single, width);
-        // Longer programs do not wait for memory.
-        plan.ahead = if work <= SHORT { plan.ahead(kernel) } else { 0 };
+        plan.ahead = plan.ahead(kernel, work);
         if plan.is_chain(kernel, work, width / single) {
             // The input stays in registers, and a result takes the register of what it is made of.
             let used = 2 * CHAIN_UNROLL + plan.row_values(kernel) + 1;
@@ -210,8 +211,11 @@ impl Plan {
         (0..used.len()).filter(row).count()
     }
 
-    /// How far ahead each contiguous input can be asked for.
-    fn ahead(&self, kernel: &Kernel) -> usize {
+    /// How far ahead each contiguous input can be asked for. Programs that are long do not wait for memory.
+    fn ahead(&self, kernel: &Kernel, work: usize) -> usize {
+        if work > SHORT {
+            return 0;
+        }
         let loads = |v: &usize| self.moves(*v) && kernel.insts[*v].prim == Prim::Load;
         let contiguous = |v: &usize| !self.strided(kernel, &kernel.insts[*v]);
         let inputs = (0..kernel.insts.len()).filter(loads).filter(contiguous).count();

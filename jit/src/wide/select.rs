@@ -112,6 +112,8 @@ pub(super) struct Selector<'a> {
     pub(super) tail_table: u32,
     /// Whether outputs are written around the caches.
     pub(super) around: bool,
+    /// Whether inputs come from memory, and are asked for ahead of their use.
+    pub(super) far: bool,
     /// How states are combined, one for each store; empty: elements are stored.
     pub(super) folds: &'a [Join],
     /// The accumulator of the first vector of the round.
@@ -146,7 +148,8 @@ impl<'a> Selector<'a> {
             tail_mask: None,
             tail_table,
             around: mode == Mode::Around,
-            folds: if let Mode::Fold(joins, _) = mode { joins } else { &[] },
+            far: matches!(mode, Mode::Around | Mode::Fold { far: true, .. }),
+            folds: if let Mode::Fold { joins, .. } = mode { joins } else { &[] },
             fold_from: 0,
         }
     }
