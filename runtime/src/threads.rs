@@ -67,8 +67,16 @@ static TEAM: Team = Team::new();
 /// How many loops over several threads run at this moment.
 static LOOPS: AtomicUsize = AtomicUsize::new(0);
 
-/// Whose loop was the last to begin or to end, and when: a [`Mark`].
+/// Whose loop was the last to begin or to end, and when: a [`Mark`]. It is not kept as long as there is only one caller.
 static LAST: AtomicU64 = AtomicU64::new(0);
+
+/// How many threads have called loops, modulo 2^16.
+static CALLERS: AtomicU16 = AtomicU16::new(0);
+
+thread_local! {
+    /// Which of them this is.
+    static CALLER: u16 = CALLERS.fetch_add(1, Ordering::Relaxed);
+}
 
 /// How long a caller whose loop has ended is taken to be about to start the next: longer than what lies between the loops
 /// of a call, or between one call and the next in a row of calls.
@@ -82,14 +90,15 @@ struct Mark {
 }
 
 impl Mark {
-    fn now() -> Mark {
-        static CALLERS: AtomicU16 = AtomicU16::new(1);
+    /// None if nobody else has ever called.
+    fn now() -> Option<Mark> {
         static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
-        thread_local! {
-            static CALLER: u16 = CALLERS.fetch_add(1, Ordering::Relaxed);
+        let caller = CALLER.with(|c| *c);
+        if CALLERS.load(Ordering::Relaxed) == 1 {
+            return None;
         }
         // The time comes after a PAUSE, so that at the beginning of time nobody seems to have called just now.
-        Mark { caller: CALLER.with(|c| *c), time: BEGAN.elapsed().as_micros() as u64 + 2 * PAUSE }
+        Some(Mark { caller, time: BEGAN.elapsed().as_micros() as u64 + 2 * PAUSE })
     }
 
     fn word(self) -> u64 {
@@ -110,8 +119,7 @@ struct Counted {
 
 impl Counted {
     fn new() -> Counted {
-        let mark = Mark::now();
-        let others = mark.beside(LAST.swap(mark.word(), Ordering::Relaxed));
+        let others = Mark::now().is_some_and(|mark| mark.beside(LAST.swap(mark.word(), Ordering::Relaxed)));
         let loops = LOOPS.fetch_add(1, Ordering::Relaxed) + 1;
         Counted { loops: loops.max(1 + usize::from(others)) }
     }
@@ -119,7 +127,9 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        LAST.store(Mark::now().word(), Ordering::Relaxed);
+        if let Some(mark) = Mark::now() {
+            LAST.store(mark.word(), Ordering::Relaxed);
+        }
         LOOPS.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -253,7 +263,9 @@ mod tests {
         assert!(me.beside(mark(8, 1000 - PAUSE).word()) && me.beside(mark(8, 1001).word()));
         assert!(!me.beside(mark(8, 999 - PAUSE).word()), "long ago");
         assert!(!me.beside(mark(7, 1000).word()), "that was me");
-        assert!(!Mark::now().beside(0), "nobody");
+        thread::spawn(|| together(2, || ())).join().unwrap();
+        together(2, || ());
+        assert!(!Mark::now().unwrap().beside(0), "nobody");
     }
 
     #[test]
