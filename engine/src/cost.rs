@@ -10,6 +10,13 @@ use lazuli_jit::Role;
 pub const PARALLEL: u64 = 12_000_000;
 /// Parts of a large map for each thread.
 pub const PARTS: usize = 4;
+/// Of `count` parts for so many threads, those that a thread takes when it comes, one after another in memory; it then takes
+/// them one by one. So from call to call each core has most of what it had, in its caches, and what is left over makes up
+/// for cores of unequal speed.
+pub fn own(count: usize, threads: usize) -> usize {
+    (count / threads.max(1) * 3 / 4).max(1)
+}
+
 /// A multiplication and addition of a matrix product.
 pub const PRODUCT: u64 = 100;
 

@@ -13,7 +13,7 @@ use lazuli_runtime::matmul::matmul;
 use lazuli_runtime::threads::{Threads, together};
 use lazuli_runtime::{Buffer, Tensor};
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The least number of elements that are worth a part of their own.
@@ -67,9 +67,12 @@ impl Run<'_> {
         // Several parts a thread even out cores of unequal speed; watched runs come back often.
         let count = if threads <= 1 { launch.elements().div_ceil(1 << 20) } else { threads * cost::PARTS };
         let parts = launch.parts(count, GRAIN);
+        let own = cost::own(parts.count(), threads);
+        let threads = threads.min(parts.count());
+        let came = AtomicUsize::new(0);
         self.share(
-            threads.min(parts.count()),
-            || parts.next(),
+            threads,
+            || parts.take(if came.fetch_add(1, Ordering::Relaxed) < threads { own } else { 1 }),
             |part| {
                 let n = part.elements();
                 part.run();
@@ -78,7 +81,7 @@ impl Run<'_> {
         )
     }
 
-    /// Runs `task` for each item, on `threads` threads.
+    /// Runs `task` for each item, on `threads` threads, each of which has a run of them to begin with.
     pub fn each<I: IntoIterator<IntoIter: ExactSizeIterator + Send, Item: Send>>(
         &self,
         threads: usize,
@@ -89,9 +92,16 @@ impl Run<'_> {
         if threads <= 1 || items.len() <= 1 {
             return items.try_for_each(task);
         }
+        let own = cost::own(items.len(), threads);
         let threads = threads.min(items.len());
-        let items = Mutex::new(items);
-        self.share(threads, || items.lock().unwrap_or_else(PoisonError::into_inner).next(), task)
+        let items = Mutex::new((items, 0));
+        let take = || {
+            let (items, came) = &mut *items.lock().unwrap_or_else(PoisonError::into_inner);
+            *came += 1;
+            let run: SmallVec<[I::Item; 12]> = items.take(if *came <= threads { own } else { 1 }).collect();
+            (!run.is_empty()).then_some(run)
+        };
+        self.share(threads, take, |run| run.into_iter().try_for_each(&task))
     }
 
     /// Runs `task` for each item that `next` hands out, on `threads` threads; the first error ends it.

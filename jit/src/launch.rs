@@ -381,12 +381,15 @@ pub struct Parts<'l> {
 }
 
 impl Parts<'_> {
-    /// The next piece that nobody has had, if there is one. Any number of threads may ask.
-    pub fn next(&self) -> Option<Part<'_>> {
+    /// The next `n` pieces that nobody has had, as one, or what is left of them. Any number of threads may ask.
+    pub fn take(&self, n: usize) -> Option<Part<'_>> {
         let total = self.launch.elements();
-        // Only the pieces are shared out here: who joins the threads orders what they read and write.
-        let start = self.next.fetch_add(1, Ordering::Relaxed).checked_mul(self.step).filter(|&s| s < total)?;
-        Some(Part { launch: self.launch, range: start..(start + self.step).min(total) })
+        // Only the pieces are shared out here: who joins the threads orders what they read and write. The count never wraps
+        // around, so no piece is handed out twice.
+        let took = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |k| Some(k.saturating_add(n)));
+        let start = took.unwrap_or_else(|k| k).checked_mul(self.step).filter(|&s| s < total)?;
+        let end = self.step.saturating_mul(n).saturating_add(start).min(total);
+        Some(Part { launch: self.launch, range: start..end })
     }
 
     /// How many pieces there are.

@@ -145,13 +145,24 @@ fn parts_cover_everything_once() {
             [Memory::Read(cast_slice(&x), 0), Memory::Read(cast_slice(&y), 0), Memory::Write(cast_slice_mut(&mut z))];
         let mut launch = layout.bind(&code, memory).unwrap();
         let parts = launch.parts(5, 1);
-        let mut left: Vec<Part> = std::iter::from_fn(|| parts.next()).collect();
+        let mut left: Vec<Part> = std::iter::from_fn(|| parts.take(1)).collect();
         assert_eq!(left.len(), parts.count());
-        assert!(parts.next().is_none());
+        assert!(parts.take(1).is_none());
         assert_eq!(left.iter().map(Part::elements).sum::<usize>(), n);
         // In any order.
         left.reverse();
         left.into_iter().for_each(Part::run);
+        assert!(z.iter().enumerate().all(|(i, &z)| z == i as f64 - 1.0));
+        // Several at a time, and more than there are.
+        z.fill(0.0);
+        let memory =
+            [Memory::Read(cast_slice(&x), 0), Memory::Read(cast_slice(&y), 0), Memory::Write(cast_slice_mut(&mut z))];
+        let mut launch = layout.bind(&code, memory).unwrap();
+        let parts = launch.parts(8, 1);
+        let runs: Vec<Part> = [3, 1, 2, usize::MAX].into_iter().filter_map(|k| parts.take(k)).collect();
+        assert_eq!(runs.iter().map(Part::elements).sum::<usize>(), n);
+        assert!(parts.take(usize::MAX).is_none() && parts.take(1).is_none());
+        runs.into_iter().for_each(Part::run);
         assert!(z.iter().enumerate().all(|(i, &z)| z == i as f64 - 1.0));
     }
 }
@@ -186,7 +197,7 @@ fn transposed_inputs_are_read_in_tiles() {
                 None => launch.run(),
                 Some(count) => {
                     let parts = launch.parts(count, 1);
-                    std::iter::from_fn(|| parts.next()).for_each(Part::run);
+                    std::iter::from_fn(|| parts.take(1)).for_each(Part::run);
                 }
             }
             for (i, z) in z.into_iter().enumerate() {
