@@ -32,17 +32,20 @@ const STRETCH: usize = 1 << 18;
 /// States that a kernel leaves at a time.
 const FOLDED: usize = 64;
 
-/// Elements that are worth a piece of their own where few pieces would do.
+/// Elements that are worth a piece of their own where few pieces would do, and where there are eight for each thread.
 const PIECE: usize = 1 << 14;
+const LARGE_PIECE: usize = 1 << 18;
 
 /// How many units of a tree, of `unit` elements each, a piece for one of several threads has: a power of two. Pieces are
 /// at least eight for each thread if that leaves enough to each: powers of two make pieces that are few and large, and one
-/// more for one thread than for another is then long to wait for.
-fn subtree(count: usize, unit: usize, threads: usize) -> usize {
+/// more for one thread than for another is then long to wait for. Where a piece's state is `slim`, large pieces are cut once
+/// more.
+fn subtree(count: usize, unit: usize, slim: bool, threads: usize) -> usize {
     let floor = |n: usize| 1 << n.max(1).ilog2();
     let many = floor(count / (threads * 8));
+    let more = if slim { floor(count / (threads * 16)).max(many.min(floor(LARGE_PIECE / unit.max(1)))) } else { many };
     let few = count.div_ceil(threads * 4).next_power_of_two();
-    many.max(few.min(floor(PIECE / unit.max(1))))
+    more.max(few.min(floor(PIECE / unit.max(1))))
 }
 
 /// Words for states; a short sequence has few.
@@ -201,8 +204,8 @@ impl<'a> Task<'a> {
 
     /// Cuts `count` units of a tree, of `unit` elements each, into whole subtrees, for several threads; one range where that
     /// does not pay.
-    fn subtrees(&self, count: usize, unit: usize, threads: usize) -> Vec<Range<usize>> {
-        let chunk = subtree(count, unit, threads);
+    fn subtrees(&self, count: usize, unit: usize, slim: bool, threads: usize) -> Vec<Range<usize>> {
+        let chunk = subtree(count, unit, slim, threads);
         if threads <= 1 || chunk >= count {
             return std::iter::once(0..count).collect();
         }
@@ -422,7 +425,8 @@ impl<'a> Task<'a> {
         partial: &mut Partial,
     ) -> Result<()> {
         // Tiles hold a power of two of blocks, so whole tiles make whole subtrees.
-        let ranges = if threads <= 1 { Vec::new() } else { self.subtrees(i.div_ceil(self.tile), self.tile, threads) };
+        let ranges =
+            if threads <= 1 { Vec::new() } else { self.subtrees(i.div_ceil(self.tile), self.tile, true, threads) };
         if ranges.len() <= 1 {
             piece(own, 0..i, trees)?;
         } else {
@@ -443,8 +447,10 @@ impl<'a> Task<'a> {
         let blocks = o.div_ceil(Reduction::OUTER_BLOCK);
         let across = if blocks >= threads * 2 { threads } else { 1 };
         let within = if across > 1 { 1 } else { threads };
-        let parts =
-            self.collect(&self.subtrees(blocks, Reduction::OUTER_BLOCK.saturating_mul(i), across), across, |range| {
+        let parts = self.collect(
+            &self.subtrees(blocks, Reduction::OUTER_BLOCK.saturating_mul(i), true, across),
+            across,
+            |range| {
                 let (mut trees, mut partial) = (self.trees(), self.partial());
                 for block in range {
                     let start = block * Reduction::OUTER_BLOCK;
@@ -454,7 +460,8 @@ impl<'a> Task<'a> {
                 }
                 self.fold(&mut trees, &mut partial);
                 Ok(partial)
-            })?;
+            },
+        )?;
         let mut trees = self.trees();
         parts.into_iter().for_each(|mut part| self.push(&mut trees, &mut part));
         self.fold(&mut trees, partial);
@@ -532,8 +539,9 @@ mod tests {
         for threads in [2, 3, 8, 64] {
             for unit in [64, 2048, 64_000] {
                 for count in (2..3000).chain([4883, 39_063, 1 << 20]) {
-                    let chunk = subtree(count, unit, threads);
+                    let (chunk, slim) = (subtree(count, unit, false, threads), subtree(count, unit, true, threads));
                     assert!(chunk.is_power_of_two());
+                    assert!(slim == chunk || (slim == chunk / 2 && slim * unit > LARGE_PIECE / 2));
                     let mut loads = vec![0; threads];
                     for start in (0..count).step_by(chunk) {
                         *loads.iter_mut().min().unwrap() += chunk.min(count - start);

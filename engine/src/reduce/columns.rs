@@ -52,7 +52,7 @@ impl Task<'_> {
                 let mut levels = Levels::default();
                 let compute = |range| self.stripe(split, row * o, o, columns.clone(), range);
                 for mut part in
-                    self.collect(&self.subtrees(blocks, Reduction::OUTER_BLOCK * n, within), within, compute)?
+                    self.collect(&self.subtrees(blocks, Reduction::OUTER_BLOCK * n, false, within), within, compute)?
                 {
                     levels.push(self.sinks, &mut part);
                 }
