@@ -10,11 +10,11 @@ use crate::plan::{Launchable, Plan, Source, Step};
 use crate::{reduce, scan};
 use lazuli_jit::{Launch, Memory, Role};
 use lazuli_runtime::matmul::matmul;
-use lazuli_runtime::threads::{Threads, together};
+use lazuli_runtime::threads::{Share, together};
 use lazuli_runtime::{Buffer, Tensor};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The least number of elements that are worth a part of their own.
 const GRAIN: usize = 4096;
@@ -24,12 +24,17 @@ pub(crate) struct Run<'a> {
     pub config: &'a Config,
     total: u64,
     done: AtomicU64,
+    /// The cores that it may use, from the first step on that would have several.
+    share: OnceLock<Share>,
 }
 
 impl Run<'_> {
-    /// The threads to use for this much work, in [`cost`]'s picoseconds.
+    /// The threads to use for this much work, in [`cost`]'s picoseconds: fewer than configured where others compute, too.
     pub fn threads(&self, work: u64) -> usize {
-        if work < cost::PARALLEL { 1 } else { Threads::count(self.config.threads) }
+        if work < cost::PARALLEL || self.config.threads == 1 {
+            return 1;
+        }
+        self.share.get_or_init(Share::new).threads(self.config.threads)
     }
 
     /// Whether someone wants to know how far the run is, or to stop it.
@@ -112,7 +117,7 @@ impl Run<'_> {
         task: impl Fn(T) -> Result<()> + Sync,
     ) -> Result<()> {
         let (failed, error) = (AtomicBool::new(false), Mutex::new(None));
-        together(threads, || {
+        let work = || {
             while !failed.load(Ordering::Relaxed)
                 && let Some(item) = next()
             {
@@ -121,7 +126,11 @@ impl Run<'_> {
                     error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
                 }
             }
-        });
+        };
+        match self.share.get() {
+            Some(share) => share.together(threads, work),
+            None => together(threads, work),
+        }
         error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 }
@@ -138,7 +147,7 @@ impl Plan {
             return Err(Error::MemoryLimit { needed: self.peak, limit });
         }
         let total = if config.progress.is_some() { self.steps.iter().map(Step::elements).sum() } else { 0 };
-        let run = Run { config, total, done: AtomicU64::new(0) };
+        let run = Run { config, total, done: AtomicU64::new(0), share: OnceLock::new() };
         if let Some(lone) = &self.lone {
             return self.run_lone(lone, inputs, &run);
         }

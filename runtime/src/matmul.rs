@@ -12,7 +12,7 @@
 use crate::element::Element;
 use crate::error::{AllocError, TensorError};
 use crate::tensor::Tensor;
-use crate::threads::{Threads, ThreadsError, parallel_for};
+use crate::threads::{Threads, ThreadsError, tasks};
 use crate::{bf16, f16};
 use gemm::Parallelism;
 use lazuli_graph::{DType, Shape, ShapeError};
@@ -273,7 +273,7 @@ fn multiply<T: Product>(a: &Tensor, b: &Tensor, shape: &Shape, threads: usize) -
         }
     };
     if T::BY_ROWS || alone {
-        parallel_for(stacks * parts, threads, |i| task(i, Parallelism::None));
+        tasks(stacks * parts, threads, |i| task(i, Parallelism::None));
     } else {
         Threads::get(threads)?.install(|| (0..stacks).for_each(|i| task(i, Parallelism::Rayon(threads))));
     }

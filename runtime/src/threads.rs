@@ -4,9 +4,8 @@ use crate::cpu;
 use crate::team::Team;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The system gives no more threads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,73 +63,50 @@ impl Threads {
 /// The workers of all loops.
 static TEAM: Team = Team::new();
 
-/// How many loops over several threads run at this moment.
-static LOOPS: AtomicUsize = AtomicUsize::new(0);
+/// How many [`Share`]s there are.
+static SHARES: AtomicUsize = AtomicUsize::new(0);
 
-/// Whose loop was the last to begin or to end, and when: a [`Mark`]. It is not kept as long as there is only one caller.
-static LAST: AtomicU64 = AtomicU64::new(0);
+/// The cores that belong to one of several that compute at the same time: they divide them. One that had more threads
+/// than its share would wait for those that the system has put aside, and would have cut its work into pieces for nothing.
+///
+/// ```
+/// use lazuli_runtime::threads::Share;
+/// let share = Share::new();
+/// // Nobody else computes: as many as are asked for.
+/// assert_eq!(share.threads(3), 3);
+/// ```
+#[derive(Debug)]
+pub struct Share(());
 
-/// How many threads have called loops, modulo 2^16.
-static CALLERS: AtomicU16 = AtomicU16::new(0);
+impl Share {
+    /// For a computation that lasts as long as this lives.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Share {
+        SHARES.fetch_add(1, Ordering::Relaxed);
+        Share(())
+    }
 
-thread_local! {
-    /// Which of them this is.
-    static CALLER: u16 = CALLERS.fetch_add(1, Ordering::Relaxed);
-}
-
-/// How long a caller whose loop has ended is taken to be about to start the next: longer than what lies between the loops
-/// of a call, or between one call and the next in a row of calls.
-const PAUSE: u64 = 10;
-
-/// A caller, and microseconds since the process began to count.
-#[derive(Clone, Copy)]
-struct Mark {
-    caller: u16,
-    time: u64,
-}
-
-impl Mark {
-    /// None if nobody else has ever called.
-    fn now() -> Option<Mark> {
-        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
-        let caller = CALLER.with(|c| *c);
-        if CALLERS.load(Ordering::Relaxed) == 1 {
-            return None;
+    /// How many threads it has at this moment, if it would have so many (0: one for each core).
+    pub fn threads(&self, threads: usize) -> usize {
+        let threads = Threads::count(threads);
+        match SHARES.load(Ordering::Relaxed) {
+            0 | 1 => threads,
+            shares => threads.min(cpu::cores() / shares).max(1),
         }
-        // The time comes after a PAUSE, so that at the beginning of time nobody seems to have called just now.
-        Some(Mark { caller, time: BEGAN.elapsed().as_micros() as u64 + 2 * PAUSE })
     }
 
-    fn word(self) -> u64 {
-        self.time << 16 | u64::from(self.caller)
-    }
-
-    /// Whether a loop of `last` means that someone else calls at this time.
-    fn beside(self, last: u64) -> bool {
-        last as u16 != self.caller && self.time.saturating_sub(last >> 16) <= PAUSE
+    /// As [`together`], for the computation that this was made for.
+    pub fn together(&self, threads: usize, f: impl Fn() + Sync) {
+        match self.threads(threads) {
+            1 => f(),
+            threads => TEAM.run(threads - 1, &f),
+        }
     }
 }
 
-/// A loop that is counted in [`LOOPS`] as long as this lives.
-struct Counted {
-    /// How many there are, this one included, and that of a caller who is between two.
-    loops: usize,
-}
-
-impl Counted {
-    fn new() -> Counted {
-        let others = Mark::now().is_some_and(|mark| mark.beside(LAST.swap(mark.word(), Ordering::Relaxed)));
-        let loops = LOOPS.fetch_add(1, Ordering::Relaxed) + 1;
-        Counted { loops: loops.max(1 + usize::from(others)) }
-    }
-}
-
-impl Drop for Counted {
+impl Drop for Share {
     fn drop(&mut self) {
-        if let Some(mark) = Mark::now() {
-            LAST.store(mark.word(), Ordering::Relaxed);
-        }
-        LOOPS.fetch_sub(1, Ordering::Relaxed);
+        SHARES.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -139,8 +115,7 @@ impl Drop for Counted {
 ///
 /// `f` shares out the work itself, and comes back when all of it is taken. Others come if they are free and in time: a
 /// thread that has not started when the caller's is done never does, so a loop that is short, on a machine that is
-/// busy, takes no longer than on one thread. Loops of several callers at a time divide the cores among them, a caller
-/// between two loops included: one that had more threads than its share would wait for those that the system has put aside. A panic in `f` is passed on when
+/// busy, takes no longer than on one thread. Loops that run at the same time divide the cores ([`Share`]). A panic in `f` is passed on when
 /// all have come back.
 ///
 /// ```
@@ -160,11 +135,7 @@ pub fn together(threads: usize, f: impl Fn() + Sync) {
     if threads <= 1 {
         return f();
     }
-    let counted = Counted::new();
-    match if counted.loops > 1 { threads.min(cpu::cores() / counted.loops) } else { threads } {
-        0 | 1 => f(),
-        share => TEAM.run(share - 1, &f),
-    }
+    Share::new().together(threads, f);
 }
 
 /// Calls `f(0)` … `f(n_tasks - 1)`, on up to `threads` threads (0: one for each core), and returns when all are done.
@@ -181,14 +152,24 @@ pub fn together(threads: usize, f: impl Fn() + Sync) {
 /// assert_eq!(sum.into_inner(), 4950);
 /// ```
 pub fn parallel_for(n_tasks: usize, threads: usize, f: impl Fn(usize) + Sync) {
-    let threads = if n_tasks <= 1 { 1 } else { Threads::count(threads).min(n_tasks) };
+    let threads = if n_tasks <= 1 { 1 } else { Threads::count(threads) };
+    if threads <= 1 {
+        return (0..n_tasks).for_each(f);
+    }
+    let share = Share::new();
+    tasks(n_tasks, share.threads(threads), f);
+}
+
+/// As [`parallel_for`], on so many threads, whoever else computes.
+pub(crate) fn tasks(n_tasks: usize, threads: usize, f: impl Fn(usize) + Sync) {
+    let threads = threads.min(n_tasks);
     if threads <= 1 {
         return (0..n_tasks).for_each(f);
     }
     let next = AtomicUsize::new(0);
-    together(threads, || {
+    TEAM.run(threads - 1, &|| {
         loop {
-            // Only the tasks are shared out here; `together` orders what they read and write.
+            // Only the tasks are shared out here; the team orders what they read and write.
             let i = next.fetch_add(1, Ordering::Relaxed);
             if i >= n_tasks {
                 break;
@@ -254,18 +235,6 @@ mod tests {
             });
             assert!(calls.into_inner() <= (cpu::cores() / 2).max(1));
         });
-    }
-
-    #[test]
-    fn a_caller_between_two_loops_counts_for_a_moment() {
-        let mark = |caller, time| Mark { caller, time };
-        let me = mark(7, 1000);
-        assert!(me.beside(mark(8, 1000 - PAUSE).word()) && me.beside(mark(8, 1001).word()));
-        assert!(!me.beside(mark(8, 999 - PAUSE).word()), "long ago");
-        assert!(!me.beside(mark(7, 1000).word()), "that was me");
-        thread::spawn(|| together(2, || ())).join().unwrap();
-        together(2, || ());
-        assert!(!Mark::now().unwrap().beside(0), "nobody");
     }
 
     #[test]
