@@ -14,7 +14,7 @@ use lazuli_runtime::threads::{Share, together};
 use lazuli_runtime::{Buffer, Tensor};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// The least number of elements that are worth a part of their own.
 const GRAIN: usize = 4096;
@@ -24,17 +24,17 @@ pub(crate) struct Run<'a> {
     pub config: &'a Config,
     total: u64,
     done: AtomicU64,
-    /// The cores that it may use, from the first step on that would have several.
-    share: OnceLock<Share>,
+    /// The cores that it may use, if a step would have several.
+    share: Option<Share>,
 }
 
 impl Run<'_> {
     /// The threads to use for this much work, in [`cost`]'s picoseconds: fewer than configured where others compute, too.
     pub fn threads(&self, work: u64) -> usize {
-        if work < cost::PARALLEL || self.config.threads == 1 {
-            return 1;
+        match &self.share {
+            Some(share) if work >= cost::PARALLEL => share.threads(self.config.threads),
+            _ => 1,
         }
-        self.share.get_or_init(Share::new).threads(self.config.threads)
     }
 
     /// Whether someone wants to know how far the run is, or to stop it.
@@ -127,7 +127,7 @@ impl Run<'_> {
                 }
             }
         };
-        match self.share.get() {
+        match &self.share {
             Some(share) => share.together(threads, work),
             None => together(threads, work),
         }
@@ -147,7 +147,8 @@ impl Plan {
             return Err(Error::MemoryLimit { needed: self.peak, limit });
         }
         let total = if config.progress.is_some() { self.steps.iter().map(Step::elements).sum() } else { 0 };
-        let run = Run { config, total, done: AtomicU64::new(0), share: OnceLock::new() };
+        let share = (self.work >= cost::PARALLEL && config.threads != 1).then(Share::new);
+        let run = Run { config, total, done: AtomicU64::new(0), share };
         if let Some(lone) = &self.lone {
             return self.run_lone(lone, inputs, &run);
         }
@@ -206,9 +207,7 @@ impl Plan {
                         )?)
                     };
                     let (a, b) = (side(left)?, side(right)?);
-                    let columns = b.shape().last().copied().unwrap_or(1) as u64;
-                    let work = (a.shape().elements() as u64).saturating_mul(columns).saturating_mul(cost::PRODUCT);
-                    let product = config::suspended(|| matmul(&a, &b, run.threads(work)))?;
+                    let product = config::suspended(|| matmul(&a, &b, run.threads(step.work())))?;
                     slots[*slot as usize] = Some(product.buffer().clone());
                 }
             }

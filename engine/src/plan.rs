@@ -7,6 +7,7 @@
 mod planner;
 
 use crate::config::Config;
+use crate::cost;
 use crate::error::Result;
 use crate::kernels::CachedKernel;
 use crate::lower;
@@ -207,6 +208,8 @@ pub struct Plan {
     /// If the plan is one map from inputs to results, each in memory of its own: the results in the order of the map's
     /// outputs.
     pub lone: Option<SmallVec<[u32; 2]>>,
+    /// The most that a step costs to run, in picoseconds.
+    pub work: u64,
     /// Most bytes allocated at one time, for results and temporaries.
     pub peak: u64,
     /// Bytes read from and written to memory.
@@ -278,6 +281,7 @@ impl Plan {
             inputs: inputs.len(),
             outputs,
             lone: None,
+            work: 0,
             peak: 0,
             moved: 0,
             graph,
@@ -287,6 +291,7 @@ impl Plan {
         };
         plan.assign_memory();
         plan.lone = plan.lone_map();
+        plan.work = plan.steps.iter().map(Step::work).max().unwrap_or(0);
         Ok(plan)
     }
 
@@ -388,6 +393,18 @@ impl Step {
         match self {
             Step::Rows(rows) => rows.steps.iter().filter_map(Step::run).collect(),
             _ => self.run().into_iter().collect(),
+        }
+    }
+
+    /// What it costs to run, in picoseconds.
+    pub fn work(&self) -> u64 {
+        match self {
+            Step::Map { run, .. } | Step::Reduce { run, .. } | Step::Scan { run, .. } => run.work(),
+            Step::Rows(rows) => rows.work(),
+            Step::Matmul { left, right, .. } => {
+                let columns = right.1.last().copied().unwrap_or(1) as u64;
+                (left.1.elements() as u64).saturating_mul(columns).saturating_mul(cost::PRODUCT)
+            }
         }
     }
 

@@ -285,7 +285,7 @@ impl RowRun {
     }
 
     /// What it costs to run, in picoseconds.
-    fn work(&self) -> u64 {
+    pub(crate) fn work(&self) -> u64 {
         self.steps.iter().filter_map(Step::run).map(Launchable::work).fold(0, u64::saturating_add)
     }
 
