@@ -13,7 +13,7 @@ use lazuli_runtime::matmul::matmul;
 use lazuli_runtime::threads::{Share, together};
 use lazuli_runtime::{Buffer, Tensor};
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The least number of elements that are worth a part of their own.
@@ -69,15 +69,17 @@ impl Run<'_> {
             launch.run();
             return Ok(());
         }
+        if launch.elements() == 0 {
+            return Ok(());
+        }
         // Several parts a thread even out cores of unequal speed; watched runs come back often.
         let count = if threads <= 1 { launch.elements().div_ceil(1 << 20) } else { threads * cost::PARTS };
         let parts = launch.parts(count, GRAIN);
-        let own = cost::own(parts.count(), threads);
+        let own = if self.watched() { 1 } else { cost::own(parts.count(), threads) };
         let threads = threads.min(parts.count());
-        let came = AtomicUsize::new(0);
         self.share(
             threads,
-            || parts.take(if came.fetch_add(1, Ordering::Relaxed) < threads { own } else { 1 }),
+            |first| parts.take(if first { own } else { 1 }),
             |part| {
                 let n = part.elements();
                 part.run();
@@ -97,29 +99,30 @@ impl Run<'_> {
         if threads <= 1 || items.len() <= 1 {
             return items.try_for_each(task);
         }
-        let own = cost::own(items.len(), threads);
+        let own = if self.watched() { 1 } else { cost::own(items.len(), threads) };
         let threads = threads.min(items.len());
-        let items = Mutex::new((items, 0));
-        let take = || {
-            let (items, came) = &mut *items.lock().unwrap_or_else(PoisonError::into_inner);
-            *came += 1;
-            let run: SmallVec<[I::Item; 12]> = items.take(if *came <= threads { own } else { 1 }).collect();
+        let items = Mutex::new(items);
+        let take = |first: bool| {
+            let mut items = items.lock().unwrap_or_else(PoisonError::into_inner);
+            let run: SmallVec<[I::Item; 12]> = items.by_ref().take(if first { own } else { 1 }).collect();
             (!run.is_empty()).then_some(run)
         };
         self.share(threads, take, |run| run.into_iter().try_for_each(&task))
     }
 
-    /// Runs `task` for each item that `next` hands out, on `threads` threads; the first error ends it.
+    /// Runs `task` for each item that `next` hands out, on `threads` threads; no thread takes one after the first error.
+    /// `next` is told whether it is the first of the thread.
     pub fn share<T>(
         &self,
         threads: usize,
-        next: impl Fn() -> Option<T> + Sync,
+        next: impl Fn(bool) -> Option<T> + Sync,
         task: impl Fn(T) -> Result<()> + Sync,
     ) -> Result<()> {
         let (failed, error) = (AtomicBool::new(false), Mutex::new(None));
         let work = || {
+            let mut first = true;
             while !failed.load(Ordering::Relaxed)
-                && let Some(item) = next()
+                && let Some(item) = next(std::mem::take(&mut first))
             {
                 if let Err(e) = task(item) {
                     failed.store(true, Ordering::Relaxed);

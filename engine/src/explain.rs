@@ -5,6 +5,7 @@ use crate::config::{BackendChoice, Config};
 use crate::error::Result;
 use crate::plan::{InputLayout, Launchable, Plan, Source, Step};
 use lazuli_graph::{Expr, Graph, GroupKind, NodeId, Op};
+use lazuli_jit::Role;
 use lazuli_runtime::threads::Threads;
 use std::fmt::{self, Write};
 
@@ -167,8 +168,10 @@ impl Explanation {
         if let Some([rows, columns]) = run.layout.tile() {
             writeln!(f, "  an input is transposed: in tiles of {rows} rows and {columns} columns")?;
         }
-        if run.far && run.folds {
-            writeln!(f, "  inputs are larger than the last cache, and asked for ahead of use")?;
+        let stores = kernel.operands.iter().zip(&run.accesses);
+        let mut stores = stores.filter(|(o, a)| o.role == Role::Output && matches!(a.source, Source::Slot(_)));
+        if run.far && stores.next().is_none() {
+            writeln!(f, "  inputs are larger than the last cache: code that reduces rows asks for them ahead of use")?;
         } else if run.far {
             writeln!(f, "  outputs are larger than the last cache, and written around it where rows begin alike")?;
         }

@@ -208,7 +208,7 @@ impl Former<'_> {
             let Some(run) = step.run() else { continue };
             for a in &run.accesses {
                 if let Source::Slot(slot) = a.source {
-                    let bytes = touched_by(run, a).div_ceil(rows);
+                    let bytes = touched_by(&run.extents, a).div_ceil(rows);
                     let most = touched.entry(slot).or_default();
                     *most = (*most).max(bytes);
                 }
@@ -239,8 +239,8 @@ impl Former<'_> {
 }
 
 /// The bytes that an access touches.
-fn touched_by(run: &Launchable, access: &Access) -> usize {
-    let moving = run.extents.iter().zip(&access.strides).filter(|(_, s)| **s != 0);
+pub(crate) fn touched_by(extents: &[usize], access: &Access) -> usize {
+    let moving = extents.iter().zip(&access.strides).filter(|(_, s)| **s != 0);
     moving.map(|(n, _)| *n).fold(access.dtype.size(), usize::saturating_mul)
 }
 
@@ -277,7 +277,7 @@ impl RowRun {
                     && !self.written.iter().any(|w| w.0 == slot)
                 {
                     let most = read.entry(slot).or_default();
-                    *most = (*most).max(touched_by(run, a) as u64);
+                    *most = (*most).max(touched_by(&run.extents, a) as u64);
                 }
             }
         }
@@ -352,7 +352,7 @@ impl RowRun {
             codes.push(run.code(config)?);
         }
         let mut rows = layout.bind(codes, memories)?;
-        if self.steps.last().and_then(Step::run).is_some_and(|run| run.far) {
+        if matches!(self.steps.last(), Some(Step::Map { run, .. }) if run.far) {
             rows.around_caches();
         }
         let per_row = self.steps.iter().filter_map(Step::run).map(elements).sum::<usize>() / self.rows.max(1);

@@ -335,6 +335,7 @@ impl Code {
     /// As for [`Code::run`].
     #[allow(unsafe_code)]
     pub(crate) unsafe fn run_around(&self, slab: &Slab) {
+        assert!(!self.folds(), "code that reduces rows stores no elements");
         let form = if self.suits_around(slab) { self.far.get_or_init(|| self.compile_far()) } else { &None };
         // SAFETY: what the caller promises is what the backend asks for; alignment has just been looked at.
         unsafe { form.as_ref().unwrap_or(&self.form).run(slab) }

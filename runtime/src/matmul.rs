@@ -9,10 +9,11 @@
 //! reductions are for.)
 #![allow(unsafe_code)]
 
+use crate::cpu;
 use crate::element::Element;
 use crate::error::{AllocError, TensorError};
 use crate::tensor::Tensor;
-use crate::threads::{Threads, ThreadsError, tasks};
+use crate::threads::{Threads, ThreadsError, parallel_for};
 use crate::{bf16, f16};
 use gemm::Parallelism;
 use lazuli_graph::{DType, Shape, ShapeError};
@@ -273,9 +274,11 @@ fn multiply<T: Product>(a: &Tensor, b: &Tensor, shape: &Shape, threads: usize) -
         }
     };
     if T::BY_ROWS || alone {
-        tasks(stacks * parts, threads, |i| task(i, Parallelism::None));
+        parallel_for(stacks * parts, threads, |i| task(i, Parallelism::None));
     } else {
-        Threads::get(threads)?.install(|| (0..stacks).for_each(|i| task(i, Parallelism::Rayon(threads))));
+        // One pool for all: those of several callers would not be on the same cores.
+        Threads::get(threads.max(cpu::cores()))?
+            .install(|| (0..stacks).for_each(|i| task(i, Parallelism::Rayon(threads))));
     }
     Ok(c)
 }

@@ -101,3 +101,41 @@ fn kernels_reduce_and_large_outputs_go_around_the_caches() {
     assert!(explain(large.clone()).contains("written around it"));
     assert!(!explain(large.sum(All)).contains("written around it") && !explain(x).contains("written around it"));
 }
+
+/// Who watches a run is told often, on one thread too, and can stop it each time.
+#[test]
+fn watched_runs_come_back_often() {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+    let n = 6 << 20;
+    let x = Array::from(Tensor::from_vec(&[n], vec![1.0f32; n]).unwrap());
+    for threads in [1, 2] {
+        for build in [|x: &Array| x * 2.0 + 1.0, |x: &Array| (x * x).sum(All)] {
+            let told = Arc::new(Mutex::new(Vec::new()));
+            let log = told.clone();
+            let config = Config::default().threads(threads).on_progress(move |f| log.lock().unwrap().push(f));
+            build(&x).compute_with(&config).unwrap();
+            let told = told.lock().unwrap().clone();
+            assert!(told.len() >= 4 && told.iter().all(|f| *f <= 1.0), "{threads} threads: {told:?}");
+            let largest = told.iter().fold((0.0, 0.0f64), |(last, most), f| (*f, most.max(f - last))).1;
+            assert!(largest < 0.3, "{threads} threads: {told:?}");
+
+            // The first report stops it: no more than what threads have begun is done.
+            let (stop, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+            let (set, count) = (stop.clone(), seen.clone());
+            let config = Config::default().threads(threads).cancel_token(stop).on_progress(move |_| {
+                count.fetch_add(1, Ordering::Relaxed);
+                set.store(true, Ordering::Relaxed);
+            });
+            let outcome = build(&x).compute_with(&config);
+            assert!(matches!(outcome, Err(lazuli::Error::Cancelled)), "{outcome:?}");
+            assert!(seen.load(Ordering::Relaxed) <= threads);
+        }
+    }
+    // Of nothing there is nothing to tell.
+    for watched in
+        [Array::from(Vec::<f64>::new()) * 2.0, Array::full([0], 1.0), Array::from(Vec::<f64>::new()).sum(All)]
+    {
+        watched.compute_with(&Config::default().on_progress(|_| ())).unwrap();
+    }
+}

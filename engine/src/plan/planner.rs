@@ -6,8 +6,9 @@ use crate::cost;
 use crate::error::{Error, Result};
 use crate::kernels::{self, Folds};
 use crate::lower::{self, Loops, Lowering};
+use crate::rows::touched_by;
 use lazuli_graph::{DType, Fusion, Graph, Group, GroupKind, Home, NodeId, Op, Shape};
-use lazuli_jit::{Accessed, Class, Operand, Precision, Reduction, Role, Scan, Strides};
+use lazuli_jit::{Accessed, Operand, Precision, Reduction, Role, Scan, Strides};
 use smallvec::SmallVec;
 
 /// A kernel into scratch, the ends of its loop segments, and what becomes of the scratch.
@@ -146,13 +147,11 @@ impl Planner<'_> {
         let streamed = if reduced.is_some() { Role::Input } else { Role::Output };
         let (folds, suits) = reduced.map_or_else(Default::default, |r| r.folds(&accesses, &loops));
         let kernel = kernels::lookup(kernel, folds, self.config.target, weight);
-        let contiguous = |o: &Operand| o.class == Class::Contiguous || streamed == Role::Output;
-        let memory = |a: &Access| matches!(a.source, Source::Slot(_));
-        let counts = |(a, o): (&Access, &Operand)| o.role == streamed && memory(a) && contiguous(o);
-        let operands = accesses.iter().zip(&kernel.kernel().operands);
-        let element: usize = operands.filter(|&both| counts(both)).map(|(a, _)| a.dtype.size()).sum();
-        let far = layout.elements().saturating_mul(element) >= cost::far();
+        let counts = |(a, o): (&Access, &Operand)| o.role == streamed && matches!(a.source, Source::Slot(_));
+        let operands = accesses.iter().zip(&kernel.kernel().operands).filter(|&both| counts(both));
         let extents = loops.extents;
+        let bytes = operands.map(|(a, _)| touched_by(&extents, a)).fold(0, usize::saturating_add);
+        let far = bytes >= cost::far();
         Ok((Launchable { kernel, extents, accesses, layout, copied, far, folds: suits, nodes }, loops.ends))
     }
 
