@@ -5,6 +5,7 @@
 use crate::stats;
 use bytemuck::cast_slice_mut;
 use lazuli_graph::{DType, Shape};
+use lazuli_runtime::peak::{self, CHAINS};
 use lazuli_runtime::threads::Threads;
 use lazuli_runtime::triad::{Stores, triad};
 use lazuli_runtime::{AllocError, Buffer, Tensor, cpu};
@@ -50,8 +51,8 @@ impl Roof {
     /// The peak for a dtype with one thread, measured now.
     pub(crate) fn peak_1(dtype: &str, seconds: f64) -> Result<f64, String> {
         match dtype {
-            "float64" => peak::<f64>(1, seconds),
-            "float32" => peak::<f32>(1, seconds),
+            "float64" => most::<f64>(1, seconds),
+            "float32" => most::<f32>(1, seconds),
             _ => Err(format!("no peak of {dtype} is measured")),
         }
     }
@@ -65,7 +66,7 @@ impl Roof {
 /// Measures, each for about this many seconds.
 pub(crate) fn measure(threads: usize, seconds: f64) -> Result<Roof, String> {
     let (triad_1, triad_all) = bandwidth(threads, seconds)?;
-    let peak = |threads| Ok::<_, String>((peak::<f64>(threads, seconds)?, peak::<f32>(threads, seconds)?));
+    let peak = |threads| Ok::<_, String>((most::<f64>(threads, seconds)?, most::<f32>(threads, seconds)?));
     let ((fma_f64_1, fma_f32_1), (fma_f64_all, fma_f32_all)) = (peak(1)?, peak(threads)?);
     Ok(Roof { triad_1, triad_all, fma_f64_1, fma_f64_all, fma_f32_1, fma_f32_all })
 }
@@ -132,16 +133,17 @@ fn triads(threads: usize, seconds: f64, a: &mut [f64], b: &[f64], c: &[f64]) -> 
 
 /// A float that there are vectors of.
 trait Lane: Copy + Send + Sync {
+    /// The same as [`Lane::chains`] on 512 bits, which `pulp` is not built for.
+    const WIDE: fn(usize) -> Option<(f64, f64)>;
     /// Multiplies and adds in independent chains; gives the operations done, and a value that depends on all.
     fn chains<S: Simd>(simd: S, times: usize) -> (f64, f64);
 }
 
-/// Chains enough to hide the latency of two units with five cycles each.
-const CHAINS: usize = 12;
-
 macro_rules! lane {
-    ($t:ty, $vector:ident, $splat:ident, $fma:ident, $sum:ident) => {
+    ($t:ty, $vector:ident, $splat:ident, $fma:ident, $sum:ident, $wide:ident) => {
         impl Lane for $t {
+            const WIDE: fn(usize) -> Option<(f64, f64)> = peak::$wide;
+
             #[inline(always)]
             fn chains<S: Simd>(simd: S, times: usize) -> (f64, f64) {
                 let mut chains: [S::$vector; CHAINS] = std::array::from_fn(|i| simd.$splat(i as $t));
@@ -159,8 +161,8 @@ macro_rules! lane {
     };
 }
 
-lane!(f64, f64s, splat_f64s, mul_add_f64s, reduce_sum_f64s);
-lane!(f32, f32s, splat_f32s, mul_add_f32s, reduce_sum_f32s);
+lane!(f64, f64s, splat_f64s, mul_add_f64s, reduce_sum_f64s, chains_f64);
+lane!(f32, f32s, splat_f32s, mul_add_f32s, reduce_sum_f32s, chains_f32);
 
 struct Chains<T>(usize, std::marker::PhantomData<T>);
 
@@ -173,7 +175,7 @@ impl<T: Lane> WithSimd for Chains<T> {
 }
 
 /// Operations in a second with the widest vectors.
-fn peak<T: Lane>(threads: usize, seconds: f64) -> Result<f64, String> {
+fn most<T: Lane>(threads: usize, seconds: f64) -> Result<f64, String> {
     const TIMES: usize = 100_000;
     let arch = Arch::new();
     let start = Instant::now();
@@ -182,7 +184,8 @@ fn peak<T: Lane>(threads: usize, seconds: f64) -> Result<f64, String> {
         let one = Instant::now();
         let done = std::sync::Mutex::new(0.0);
         on_all(threads, |_| {
-            let (operations, value) = arch.dispatch(Chains::<T>(TIMES, std::marker::PhantomData));
+            let narrow = || arch.dispatch(Chains::<T>(TIMES, std::marker::PhantomData));
+            let (operations, value) = T::WIDE(TIMES).unwrap_or_else(narrow);
             std::hint::black_box(value);
             if let Ok(mut done) = done.lock() {
                 *done += operations;

@@ -22,6 +22,7 @@ mod nd;
 pub mod npy;
 pub mod npz;
 pub mod output;
+pub mod peak;
 pub mod png;
 pub mod pool;
 mod seat;
