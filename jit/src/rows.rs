@@ -357,7 +357,8 @@ impl Rows<'_> {
         self.layout.scratch
     }
 
-    /// Has stages write around the caches ([`Launch::around_caches`]) what no stage reads.
+    /// Has stages write around the caches ([`Launch::around_caches`]) what no stage reads, and those that reduce rows in
+    /// registers ask for their inputs ahead ([`Launch::ahead`]).
     pub fn around_caches(&mut self) {
         let mut read = vec![false; self.memories.len()];
         for (_, memory) in self.layout.stages.iter().flat_map(|s| s.accesses(Role::Input)) {
@@ -367,6 +368,8 @@ impl Rows<'_> {
             let own = |(_, m): (usize, usize)| !read[m] && matches!(self.memories[m], Bytes::Write(_));
             if stage.sinks.is_empty() && stage.accesses(Role::Output).all(own) {
                 launch.around_caches();
+            } else if !stage.sinks.is_empty() {
+                launch.ahead();
             }
         }
     }

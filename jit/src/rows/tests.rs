@@ -100,11 +100,14 @@ fn rows_around_the_caches() {
     let kernel = add(Class::Broadcast).kernel().clone();
     let codes = [Backend::Interp, Backend::Wide].map(|b| Code::compile(&kernel, b, target).unwrap());
     let copy = copy();
+    let folding = Code::folding(copy.kernel(), &[sum(1).reduction], target).unwrap();
+    // Both stages interpreted, or both compiled, or the second alone.
+    let ways = [(&copy, &codes[0]), (&folding, &codes[1]), (&copy, &codes[1])];
     for (rows, width) in [(1, 1), (5, 3), (7, 9), (4, 16), (3, 100), (6, 333)] {
         let x: Vec<f64> = (0..rows * width).map(|i| i as f64 - 7.5).collect();
         for skip in [0, 1, 3, 7] {
             for chunk in [1, 2, 5] {
-                let run = |code: &Code, around: bool| {
+                let run = |(first, code): (&Code, &Code), around: bool| {
                     let mut memory = vec![[-1f64; 8]; (rows * width + skip) / 8 + 3];
                     let line = memory.as_ptr().cast::<f64>().align_offset(64);
                     let out = &mut memory.as_flattened_mut()[line + skip..][..rows * width];
@@ -119,13 +122,14 @@ fn rows_around_the_caches() {
                     let tile = [binding(m(0), &[row, 8]), binding(RowSource::Tile, &[row, 8])];
                     let all = [binding(m(0), &[row, 8]), binding(m(1), &[8, 0]), binding(m(2), &[row, 8])];
                     let extents = [rows, width];
-                    let stages = [stage(&copy, &extents, &tile, &[sum(1)]), stage(code, &extents, &all, &[])];
+                    let stages = [stage(first, &extents, &tile, &[sum(1)]), stage(code, &extents, &all, &[])];
                     let layout = RowLayout::new(rows, chunk, places, stages).unwrap();
-                    let mut bound = layout.bind([&copy, code], memories).unwrap();
+                    let mut bound = layout.bind([first, code], memories).unwrap();
                     if around {
                         bound.around_caches();
-                        // The tile stays in the cache.
-                        assert_eq!(bound.launches.iter().map(|l| l.far).collect::<Vec<_>>(), [false, true]);
+                        // A tile stays in the cache; what is reduced in registers is asked for ahead.
+                        let far = bound.launches.iter().map(|l| l.far).collect::<Vec<_>>();
+                        assert_eq!(far, [first.folds(), true]);
                     }
                     let mut scratch = vec![[0u64; 8]; bound.scratch() / 64 + 2];
                     let start = scratch.as_ptr().cast::<u8>().align_offset(64);
@@ -137,15 +141,16 @@ fn rows_around_the_caches() {
                     // With what lies around it, which nothing may touch.
                     memory.as_flattened()[line..][..rows * width + skip + 8].to_vec()
                 };
-                let expected = run(&codes[0], false);
+                let expected = run(ways[0], false);
                 assert!(expected[..skip].iter().chain(&expected[skip + rows * width..]).all(|v| *v == -1.0));
-                for (code, around) in [(&codes[0], true), (&codes[1], false), (&codes[1], true)] {
-                    assert_eq!(run(code, around), expected, "{rows} x {width}, {skip}, {chunk}, {around}");
+                for (way, around) in ways.into_iter().flat_map(|way| [(way, false), (way, true)]) {
+                    assert_eq!(run(way, around), expected, "{rows} x {width}, {skip}, {chunk}, {around}");
                 }
             }
         }
     }
     assert!(codes[1].asm_far().unwrap().contains("vmovntpd"));
+    assert!(folding.asm_far().unwrap().contains("prefetcht0"));
 }
 
 #[test]
