@@ -51,8 +51,8 @@ impl Roof {
     /// The peak for a dtype with one thread, measured now.
     pub(crate) fn peak_1(dtype: &str, seconds: f64) -> Result<f64, String> {
         match dtype {
-            "float64" => most::<f64>(1, seconds),
-            "float32" => most::<f32>(1, seconds),
+            "float64" => fma_peak::<f64>(1, seconds),
+            "float32" => fma_peak::<f32>(1, seconds),
             _ => Err(format!("no peak of {dtype} is measured")),
         }
     }
@@ -66,8 +66,8 @@ impl Roof {
 /// Measures, each for about this many seconds.
 pub(crate) fn measure(threads: usize, seconds: f64) -> Result<Roof, String> {
     let (triad_1, triad_all) = bandwidth(threads, seconds)?;
-    let peak = |threads| Ok::<_, String>((most::<f64>(threads, seconds)?, most::<f32>(threads, seconds)?));
-    let ((fma_f64_1, fma_f32_1), (fma_f64_all, fma_f32_all)) = (peak(1)?, peak(threads)?);
+    let both = |threads| Ok::<_, String>((fma_peak::<f64>(threads, seconds)?, fma_peak::<f32>(threads, seconds)?));
+    let ((fma_f64_1, fma_f32_1), (fma_f64_all, fma_f32_all)) = (both(1)?, both(threads)?);
     Ok(Roof { triad_1, triad_all, fma_f64_1, fma_f64_all, fma_f32_1, fma_f32_all })
 }
 
@@ -175,7 +175,7 @@ impl<T: Lane> WithSimd for Chains<T> {
 }
 
 /// Operations in a second with the widest vectors.
-fn most<T: Lane>(threads: usize, seconds: f64) -> Result<f64, String> {
+fn fma_peak<T: Lane>(threads: usize, seconds: f64) -> Result<f64, String> {
     const TIMES: usize = 100_000;
     let arch = Arch::new();
     let start = Instant::now();

@@ -2,7 +2,7 @@
 //!
 //! Figures are of one core at about 3 GHz, for kernels compiled with vectors; they need not be exact. What hangs on them
 //! is whether a second thread is asked for, and a wrong answer near the threshold costs little either way: a thread that
-//! does not come in time is not waited for ([`lazuli_runtime::threads::together`]).
+//! does not come in time is not waited for ([`lazuli_runtime::threads::Share::together`]).
 
 use lazuli_jit::Role;
 
@@ -10,13 +10,6 @@ use lazuli_jit::Role;
 pub const PARALLEL: u64 = 12_000_000;
 /// Parts of a large map for each thread.
 pub const PARTS: usize = 4;
-/// Of `count` parts for so many threads, those that a thread takes when it comes, one after another in memory; it then takes
-/// them one by one. So from call to call each core has most of what it had, in its caches, and what is left over makes up
-/// for cores of unequal speed.
-pub fn own(count: usize, threads: usize) -> usize {
-    (count / threads.max(1) * 3 / 4).max(1)
-}
-
 /// A multiplication and addition of a matrix product.
 pub const PRODUCT: u64 = 100;
 
@@ -36,4 +29,25 @@ pub fn element(kernel: &lazuli_jit::Kernel, weight: u32) -> u64 {
     let bytes: usize = memory.clone().map(|o| o.dtype.size()).sum();
     let widest = memory.map(|o| o.dtype.size()).max().unwrap_or(1);
     (weight as u64).saturating_mul(UNIT).saturating_mul(widest as u64).saturating_add(bytes as u64 * BYTE)
+}
+
+/// Of `count` parts for so many threads, those that a thread takes when it comes, one after another in memory; it then takes
+/// them one by one. So from call to call each core has most of what it had, in its caches, and what is left over makes up
+/// for cores of unequal speed.
+pub fn own(count: usize, threads: usize) -> usize {
+    (count / threads.max(1) * 3 / 4).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own;
+
+    /// Each thread finds a run of its own, and something is left over if there are parts enough.
+    #[test]
+    fn runs_of_parts() {
+        assert_eq!([own(8, 2), own(1, 2), own(2, 2), own(24, 2)], [3, 1, 1, 9]);
+        for (threads, count) in (1..70).flat_map(|t| (t..10 * t).map(move |count| (t, count))) {
+            assert!(own(count, threads) * threads <= count, "{count} for {threads}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::plan::{Launchable, Plan, Source, Step};
 use crate::{reduce, scan};
 use lazuli_jit::{Launch, Memory, Role};
 use lazuli_runtime::matmul::matmul;
-use lazuli_runtime::threads::{Share, together};
+use lazuli_runtime::threads::Share;
 use lazuli_runtime::{Buffer, Tensor};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -132,7 +132,8 @@ impl Run<'_> {
         };
         match &self.share {
             Some(share) => share.together(threads, work),
-            None => together(threads, work),
+            // On one thread.
+            None => work(),
         }
         error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }

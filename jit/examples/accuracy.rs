@@ -94,7 +94,8 @@ pi/2. For `float64` the column *found* counts steps between the result and the c
 fractions measured against MPFR. The tests hold every function to its bound, at samples;
 what stands in bold is above it, and a defect. *Instructions* are those of the lane program
 for one vector as AVX-512 has them (elsewhere up to seven stand for one that puts an exponent in or takes it out),
-constants, loads and negations in an FMA aside; 64-bit lanes count twice in a `float32` function. In `fast`, subnormal arguments may count as zero, and results below twice the smallest normal number may be zero. The error
+constants, loads and negations in an FMA aside; 64-bit lanes count twice in a `float32` function. In `fast`,
+subnormal arguments may count as zero, and results below twice the smallest normal number may be zero. The error
 of `logaddexp` is in units of the largest of the operands and the result, as the sum may cancel.
 
 | function | dtype | precision | bound | found | at | mean | correctly rounded | instructions |

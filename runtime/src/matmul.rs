@@ -276,7 +276,7 @@ fn multiply<T: Product>(a: &Tensor, b: &Tensor, shape: &Shape, threads: usize) -
     if T::BY_ROWS || alone {
         parallel_for(stacks * parts, threads, |i| task(i, Parallelism::None));
     } else {
-        // One pool for all: those of several callers would not be on the same cores.
+        // One pool whatever the share: callers of equal shares would wait for the one small pool that all of them have.
         Threads::get(threads.max(cpu::cores()))?
             .install(|| (0..stacks).for_each(|i| task(i, Parallelism::Rayon(threads))));
     }

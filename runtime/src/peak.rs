@@ -5,60 +5,54 @@
 /// Chains enough to hide the latency of two units with five cycles each.
 pub const CHAINS: usize = 12;
 
-/// Runs `times` rounds of [`CHAINS`] fused multiply-adds of 512-bit vectors: gives how many operations of single floats (two
-/// for each multiply-add) that were, and a value that depends on all. None where the CPU has no such vectors.
-///
-/// ```
-/// use lazuli_runtime::peak::{chains_f64, CHAINS};
-/// if let Some((operations, value)) = chains_f64(10) {
-///     assert_eq!(operations, (2 * 8 * CHAINS * 10) as f64);
-///     assert!(value.is_finite());
-/// }
-/// ```
-pub fn chains_f64(times: usize) -> Option<(f64, f64)> {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    if is_x86_feature_detected!("avx512f") {
-        // SAFETY: the CPU has been asked for what the function needs.
-        return Some(((2 * 8 * CHAINS * times) as f64, unsafe { doubles(times) }));
-    }
-    let _ = times;
-    None
-}
-
-/// The same for `f32`, of which vectors have twice as many.
-pub fn chains_f32(times: usize) -> Option<(f64, f64)> {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    if is_x86_feature_detected!("avx512f") {
-        // SAFETY: as above.
-        return Some(((2 * 16 * CHAINS * times) as f64, unsafe { singles(times) }));
-    }
-    let _ = times;
-    None
-}
-
-#[cfg(all(target_arch = "x86_64", not(miri)))]
 macro_rules! chains {
-    ($name:ident, $t:ty, $splat:ident, $fma:ident, $sum:ident) => {
-        #[target_feature(enable = "avx512f")]
-        fn $name(times: usize) -> f64 {
-            use std::arch::x86_64::{$fma, $splat, $sum};
-            let mut chains: [_; CHAINS] = std::array::from_fn(|i| $splat(i as $t));
-            let (scale, step) = ($splat(0.999), $splat(0.001));
-            for _ in 0..times {
-                for chain in &mut chains {
-                    *chain = $fma(*chain, scale, step);
+    ($(#[$doc:meta])* $name:ident $t:ty, $lanes:literal, $splat:ident, $fma:ident, $sum:ident) => {
+        $(#[$doc])*
+        pub fn $name(times: usize) -> Option<(f64, f64)> {
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
+            {
+                #[target_feature(enable = "avx512f")]
+                fn run(times: usize) -> f64 {
+                    use std::arch::x86_64::{$fma, $splat, $sum};
+                    let mut chains: [_; CHAINS] = std::array::from_fn(|i| $splat(i as $t));
+                    let (scale, step) = ($splat(0.999), $splat(0.001));
+                    for _ in 0..times {
+                        for chain in &mut chains {
+                            *chain = $fma(*chain, scale, step);
+                        }
+                    }
+                    let total: $t = chains.iter().map(|&c| $sum(c)).sum();
+                    total.into()
+                }
+                if is_x86_feature_detected!("avx512f") {
+                    // SAFETY: the CPU has been asked for what the function needs.
+                    return Some(((2 * $lanes * CHAINS * times) as f64, unsafe { run(times) }));
                 }
             }
-            let total: $t = chains.iter().map(|&c| $sum(c)).sum();
-            total.into()
+            let _ = times;
+            None
         }
     };
 }
 
-#[cfg(all(target_arch = "x86_64", not(miri)))]
-chains!(doubles, f64, _mm512_set1_pd, _mm512_fmadd_pd, _mm512_reduce_add_pd);
-#[cfg(all(target_arch = "x86_64", not(miri)))]
-chains!(singles, f32, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_reduce_add_ps);
+chains! {
+    /// Runs `times` rounds of [`CHAINS`] fused multiply-adds of 512-bit vectors: gives how many operations of single floats
+    /// (two for each multiply-add) that were, and a value that depends on all. None where the CPU has no such vectors.
+    ///
+    /// ```
+    /// use lazuli_runtime::peak::{chains_f64, CHAINS};
+    /// if let Some((operations, value)) = chains_f64(10) {
+    ///     assert_eq!(operations, (2 * 8 * CHAINS * 10) as f64);
+    ///     assert!(value.is_finite());
+    /// }
+    /// ```
+    chains_f64 f64, 8, _mm512_set1_pd, _mm512_fmadd_pd, _mm512_reduce_add_pd
+}
+
+chains! {
+    /// As [`chains_f64`], of `f32`, of which vectors have twice as many.
+    chains_f32 f32, 16, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_reduce_add_ps
+}
 
 #[cfg(test)]
 mod tests {

@@ -95,7 +95,25 @@ impl Share {
         }
     }
 
-    /// As [`together`], for the computation that this was made for.
+    /// Runs `f` on the caller's thread and on up to `threads - 1` others (0: one thread for each core) at the same time, as far
+    /// as the share goes, and returns when all have come back.
+    ///
+    /// `f` shares out the work itself, and comes back when all of it is taken. Others come if they are free and in time: a
+    /// thread that has not started when the caller's is done never does, so a loop that is short, on a machine that is
+    /// busy, takes no longer than on one thread. A panic in `f` is passed on when all have come back.
+    ///
+    /// ```
+    /// use lazuli_runtime::threads::Share;
+    /// use std::sync::Mutex;
+    /// let work = Mutex::new(0..100);
+    /// let done = Mutex::new(Vec::new());
+    /// Share::new().together(2, || {
+    ///     while let Some(i) = { let mut work = work.lock().unwrap(); work.next() } {
+    ///         done.lock().unwrap().push(i);
+    ///     }
+    /// });
+    /// assert_eq!(done.into_inner().unwrap().len(), 100);
+    /// ```
     pub fn together(&self, threads: usize, f: impl Fn() + Sync) {
         match self.threads(threads) {
             1 => f(),
@@ -108,34 +126,6 @@ impl Drop for Share {
     fn drop(&mut self) {
         SHARES.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Runs `f` on the caller's thread and on up to `threads - 1` others (0: one thread for each core) at the same time,
-/// and returns when all have come back.
-///
-/// `f` shares out the work itself, and comes back when all of it is taken. Others come if they are free and in time: a
-/// thread that has not started when the caller's is done never does, so a loop that is short, on a machine that is
-/// busy, takes no longer than on one thread. Loops that run at the same time divide the cores ([`Share`]). A panic in `f` is passed on when
-/// all have come back.
-///
-/// ```
-/// use lazuli_runtime::threads::together;
-/// use std::sync::Mutex;
-/// let work = Mutex::new(0..100);
-/// let done = Mutex::new(Vec::new());
-/// together(2, || {
-///     while let Some(i) = { let mut work = work.lock().unwrap(); work.next() } {
-///         done.lock().unwrap().push(i);
-///     }
-/// });
-/// assert_eq!(done.into_inner().unwrap().len(), 100);
-/// ```
-pub fn together(threads: usize, f: impl Fn() + Sync) {
-    let threads = Threads::count(threads);
-    if threads <= 1 {
-        return f();
-    }
-    Share::new().together(threads, f);
 }
 
 /// Calls `f(0)` … `f(n_tasks - 1)`, on up to `threads` threads (0: one for each core), whoever else computes, and returns
@@ -217,9 +207,9 @@ mod tests {
 
     #[test]
     fn loops_at_a_time_divide_the_cores() {
-        together(2, || {
+        Share::new().together(2, || {
             let calls = AtomicUsize::new(0);
-            together(0, || {
+            Share::new().together(0, || {
                 calls.fetch_add(1, Ordering::Relaxed);
                 // Long enough for others to come, if they were asked.
                 thread::sleep(std::time::Duration::from_millis(20));
