@@ -15,7 +15,7 @@ pub const PRODUCT: u64 = 100;
 
 /// Bytes of outputs, or of a reduction's inputs, that the caches do not hold: they push one another out of the last one.
 pub fn far() -> usize {
-    lazuli_runtime::cpu::caches().l3
+    lazuli_runtime::cpu::last_cache()
 }
 
 /// A cost unit of an operation, for each byte of an element.

@@ -67,6 +67,24 @@ fn parse_size(text: &str) -> Option<usize> {
     digits.parse::<usize>().ok()?.checked_mul(unit).filter(|&n| n > 0)
 }
 
+/// The most of the last cache, in bytes, that one core may count on: few CPUs have as much for each of theirs.
+const LAST_OF_CORE: usize = 16 << 20;
+
+/// Bytes that the last cache keeps for the cores that there are. Those of a virtual machine are often few of the CPU's: its
+/// last cache serves the others, too.
+///
+/// ```
+/// use lazuli_runtime::cpu;
+/// assert!(cpu::last_cache() <= cpu::caches().l3);
+/// ```
+pub fn last_cache() -> usize {
+    share_of_last(caches(), cores())
+}
+
+fn share_of_last(caches: Caches, cores: usize) -> usize {
+    caches.l3.min(cores.saturating_mul(LAST_OF_CORE)).max(caches.l2)
+}
+
 /// How many threads can run at once. At least 1; read once.
 pub fn cores() -> usize {
     static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -105,6 +123,15 @@ mod tests {
         for bad in ["", "K", "0K", "5T", "x", "99999999999999999999K"] {
             assert_eq!(parse_size(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn few_cores_have_their_share_of_the_last_cache() {
+        let mib = |l2: usize, l3: usize| Caches { l1: 32 << 10, l2: l2 << 20, l3: l3 << 20 };
+        assert_eq!(share_of_last(mib(1, 32), 2), 32 << 20);
+        assert_eq!(share_of_last(mib(2, 260), 2), 32 << 20);
+        assert_eq!(share_of_last(mib(2, 260), 60), 260 << 20);
+        assert_eq!(share_of_last(mib(24, 32), 1), 24 << 20);
     }
 
     #[cfg(not(miri))]

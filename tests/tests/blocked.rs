@@ -346,7 +346,7 @@ fn statistics_share_a_pass() {
 /// written around the caches.
 #[test]
 fn constants_beside_polynomials() {
-    for (name, n) in [("in the caches", 10_007), ("beyond them", lazuli_runtime::cpu::caches().l3 / 8 + 11)] {
+    for (name, n) in [("in the caches", 10_007), ("beyond them", lazuli_runtime::cpu::last_cache() / 8 + 11)] {
         let x = input(DType::F64, &[n], false);
         let make = || {
             let horner = |degree: usize| (2..degree).fold(&x * 0.5 + 1.0, |sum, i| sum * &x + 1.0 / i as f64);
