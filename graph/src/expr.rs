@@ -6,11 +6,12 @@
 //!   what captures the expression casts and stretches them ([`Expr::operand_dtype`]). A literal costs no more nodes;
 //! - a node is either pending, with its operands, or done, with its value and without operands; a constant stays a
 //!   constant;
+//! - a literal is a node that is its handle: none is allocated, and none is counted;
 //! - dropping a chain of nodes of any depth takes constant stack.
 
 use crate::error::{Error, ErrorKind, OperandNote};
 use crate::ops::{MapOp, ReduceOp, Rule, ScanOp};
-use crate::shape::Axes;
+use crate::shape::{Axes, SCALAR};
 use crate::{DType, Kind, Op, Scalar, Shape, ShapeError, View, Weak};
 use rustc_hash::FxHasher;
 use smallvec::{SmallVec, smallvec};
@@ -21,17 +22,25 @@ use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{self, Mutex, MutexGuard, PoisonError};
+use triomphe::Arc;
 
 /// The value of a computed node. The graph only carries it; the engine knows what it is.
-pub type Value = Arc<dyn Any + Send + Sync>;
+pub type Value = sync::Arc<dyn Any + Send + Sync>;
 
 /// Operands of a node.
 pub type Operands = SmallVec<[Expr; 3]>;
 
 /// A handle to a node; clones are the same node.
 #[derive(Clone)]
-pub struct Expr(Arc<Node>);
+pub struct Expr(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Node(Arc<Node>),
+    /// A literal of the host language, and where it stands.
+    Literal(Op, &'static Location<'static>),
+}
 
 struct Node {
     op: Op,
@@ -87,18 +96,42 @@ fn hasher(dtype: DType, shape: &Shape) -> FxHasher {
     hasher
 }
 
+/// Chains up to this depth are dropped node by node from within; deeper ones would take the stack.
+const SHALLOW: u32 = 100;
+
+impl Node {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic cannot leave the state half changed: it is replaced in one move.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
+        if *self.depth.get_mut() <= SHALLOW {
+            return;
+        }
         let take = |node: &mut Node| match node.state.get_mut().unwrap_or_else(PoisonError::into_inner) {
             State::Pending(operands) => std::mem::take(operands),
             State::Done(_) => Operands::new(),
         };
         let mut stack = take(self);
         while let Some(expr) = stack.pop() {
-            if let Some(mut node) = Arc::into_inner(expr.0) {
+            if let Repr::Node(node) = expr.0
+                && let Ok(mut node) = Arc::try_unwrap(node)
+            {
                 stack.append(&mut take(&mut node));
             }
         }
+    }
+}
+
+/// The kind of a literal of this dtype.
+fn weak(dtype: DType) -> Weak {
+    match dtype.kind() {
+        Kind::Bool => Weak::Bool,
+        Kind::Signed | Kind::Unsigned => Weak::Int,
+        Kind::Float => Weak::Float,
     }
 }
 
@@ -123,7 +156,7 @@ impl Expr {
             depth = depth.max(operand.depth() + 1);
             hasher.write_u64(operand.fingerprint());
         }
-        Expr(Arc::new(Node {
+        Expr(Repr::Node(Arc::new(Node {
             op,
             dtype,
             weak,
@@ -132,13 +165,13 @@ impl Expr {
             shape,
             at,
             state: Mutex::new(State::Pending(operands)),
-        }))
+        })))
     }
 
     /// A leaf that already has its value.
     #[track_caller]
     pub fn data(value: Value, dtype: DType, shape: Shape) -> Expr {
-        Expr(Arc::new(Node {
+        Expr(Repr::Node(Arc::new(Node {
             op: DATA,
             dtype,
             weak: None,
@@ -147,7 +180,7 @@ impl Expr {
             shape,
             at: here(),
             state: Mutex::new(State::Done(value)),
-        }))
+        })))
     }
 
     /// Parameter `index` of a function.
@@ -165,13 +198,7 @@ impl Expr {
     /// A literal of the host language: 0-d, and its dtype gives way to that of the arrays it meets.
     #[track_caller]
     pub fn literal(value: Scalar) -> Expr {
-        let at = here();
-        let weak = match value.dtype().kind() {
-            Kind::Bool => Weak::Bool,
-            Kind::Signed | Kind::Unsigned => Weak::Int,
-            Kind::Float => Weak::Float,
-        };
-        Expr::weak_node(Op::Const(value), value.dtype(), Some(weak), Shape::scalar(), Operands::new(), at)
+        Expr(Repr::Literal(Op::Const(value), here()))
     }
 
     /// The `int64` positions in C order of an array of `shape`.
@@ -182,78 +209,108 @@ impl Expr {
 
     /// The dtype.
     pub fn dtype(&self) -> DType {
-        self.0.dtype
+        match &self.0 {
+            Repr::Node(node) => node.dtype,
+            Repr::Literal(op, _) => literal(op).dtype(),
+        }
     }
 
     /// The kind of literal this is, if it is one or made of literals alone.
     pub fn weak(&self) -> Option<Weak> {
-        self.0.weak
+        match &self.0 {
+            Repr::Node(node) => node.weak,
+            Repr::Literal(op, _) => Some(weak(literal(op).dtype())),
+        }
     }
 
     /// The shape.
     pub fn shape(&self) -> &Shape {
-        &self.0.shape
+        match &self.0 {
+            Repr::Node(node) => &node.shape,
+            Repr::Literal(..) => &SCALAR,
+        }
     }
 
     /// The operation.
     pub fn op(&self) -> &Op {
-        &self.0.op
+        match &self.0 {
+            Repr::Node(node) => &node.op,
+            Repr::Literal(op, _) => op,
+        }
     }
 
     /// Whether this is one value at every position, and was made as that.
     pub(crate) fn is_constant(&self) -> bool {
-        matches!(self.0.op, Op::Const(_))
+        matches!(self.op(), Op::Const(_))
     }
 
     /// Where in the caller's source the node was made.
     pub fn location(&self) -> &'static Location<'static> {
-        self.0.at
+        match &self.0 {
+            Repr::Node(node) => node.at,
+            Repr::Literal(_, at) => at,
+        }
     }
 
     /// The longest way down to a leaf, as it was when the node was made; 0 once it has been computed.
     pub fn depth(&self) -> u32 {
-        self.0.depth.load(Ordering::Relaxed)
+        match &self.0 {
+            Repr::Node(node) => node.depth.load(Ordering::Relaxed),
+            Repr::Literal(..) => 0,
+        }
     }
 
     /// A hash of the whole structure below: ops, dtypes, shapes, values of constants. Made with the node; that of a
     /// computed node is that of any leaf of its dtype and shape. Equal structures have the same fingerprint, and
     /// different ones as good as never; see [`crate::Pattern`].
     pub fn fingerprint(&self) -> u64 {
-        self.0.fingerprint.load(Ordering::Relaxed)
+        match &self.0 {
+            Repr::Node(node) => node.fingerprint.load(Ordering::Relaxed),
+            Repr::Literal(op, _) => {
+                let mut hasher = FxHasher::default();
+                op.hash(&mut hasher);
+                hasher.finish()
+            }
+        }
     }
 
-    /// Whether both are the same node.
+    /// Whether both are the same node; of literals, whether they are equal.
     pub fn same(&self, other: &Expr) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        match (&self.0, &other.0) {
+            (Repr::Node(a), Repr::Node(b)) => Arc::ptr_eq(a, b),
+            (Repr::Literal(a, _), Repr::Literal(b, _)) => a == b,
+            _ => false,
+        }
     }
 
-    /// An address that is the node's own as long as the node lives.
-    pub(crate) fn address(&self) -> usize {
-        Arc::as_ptr(&self.0) as usize
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // A panic cannot leave the state half changed: it is replaced in one move.
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// An address that is the node's own as long as the node lives; none of a literal, which has no node.
+    pub(crate) fn address(&self) -> Option<usize> {
+        match &self.0 {
+            Repr::Node(node) => Some(node.heap_ptr().addr()),
+            Repr::Literal(..) => None,
+        }
     }
 
     /// The value, if the node has been computed.
     pub fn value(&self) -> Option<Value> {
-        match &*self.state() {
-            State::Done(value) => Some(value.clone()),
-            State::Pending(_) => None,
+        match &self.0 {
+            Repr::Node(node) => match &*node.state() {
+                State::Done(value) => Some(value.clone()),
+                State::Pending(_) => None,
+            },
+            Repr::Literal(..) => None,
         }
     }
 
     /// Calls `f` with the operands or the value. It must not look into this node again.
     pub(crate) fn with_operands_or_value<R>(&self, f: impl FnOnce(Result<&[Expr], &Value>) -> R) -> R {
-        if self.is_constant() {
+        match &self.0 {
+            Repr::Node(node) if !self.is_constant() => match &*node.state() {
+                State::Done(value) => f(Err(value)),
+                State::Pending(operands) => f(Ok(operands)),
+            },
             // Computed or not: there is nothing to be gained from its value.
-            return f(Ok(&[]));
-        }
-        match &*self.state() {
-            State::Done(value) => f(Err(value)),
-            State::Pending(operands) => f(Ok(operands)),
+            _ => f(Ok(&[])),
         }
     }
 
@@ -275,18 +332,19 @@ impl Expr {
         strong.unwrap_or(&operands[i]).dtype()
     }
 
-    /// Keeps the computed value and lets go of the operands. A value that is already there stays.
+    /// Keeps the computed value and lets go of the operands. A value that is already there stays; a literal keeps none.
     pub fn complete(&self, value: Value) {
+        let Repr::Node(node) = &self.0 else { return };
         let operands = {
-            let mut state = self.state();
+            let mut state = node.state();
             match &mut *state {
                 State::Done(_) => return,
                 State::Pending(operands) => {
                     let operands = std::mem::take(operands);
                     *state = State::Done(value);
                     if !self.is_constant() {
-                        self.0.depth.store(0, Ordering::Relaxed);
-                        self.0.fingerprint.store(hasher(self.dtype(), self.shape()).finish(), Ordering::Relaxed);
+                        node.depth.store(0, Ordering::Relaxed);
+                        node.fingerprint.store(hasher(node.dtype, &node.shape).finish(), Ordering::Relaxed);
                     }
                     operands
                 }
@@ -300,8 +358,8 @@ impl Expr {
         OperandNote {
             shape: self.shape().clone(),
             dtype: self.dtype(),
-            op: if self.0.op == DATA { "data" } else { self.0.op.name() },
-            at: self.0.at,
+            op: if *self.op() == DATA { "data" } else { self.op().name() },
+            at: self.location(),
         }
     }
 
@@ -555,6 +613,14 @@ impl Expr {
         let right = other.cast(dtype).broadcast_to(&full(bm)?)?;
         let out = full(&[am[0], bm[1]])?;
         Ok(Expr::node(Op::Matmul, dtype, out, smallvec![left, right], here()))
+    }
+}
+
+/// The value of a literal's op.
+fn literal(op: &Op) -> Scalar {
+    match op {
+        Op::Const(value) => *value,
+        _ => unreachable!("literals are constants"),
     }
 }
 

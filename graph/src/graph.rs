@@ -270,20 +270,18 @@ impl Capture {
         for root in roots {
             stack.push((root.clone(), None));
             while let Some((expr, operands)) = stack.pop() {
-                if seen.contains_key(&expr.address()) {
-                    continue;
-                }
+                let Some(address) = expr.address().filter(|a| !seen.contains_key(a)) else { continue };
                 match operands {
                     Some(operands) => {
-                        let operands = operands.iter().map(|o| seen[&o.address()]).collect();
-                        seen.insert(expr.address(), capture.nodes.len() as u32);
+                        let operands = operands.iter().map(|o| capture.number(o, &seen)).collect();
+                        seen.insert(address, capture.nodes.len() as u32);
                         capture.nodes.push((expr, operands));
                     }
                     None => match expr.operands_or_value() {
                         Err(value) => {
                             let leaf = parameters + capture.leaves.len() as u32;
                             capture.leaves.push(value);
-                            seen.insert(expr.address(), capture.nodes.len() as u32);
+                            seen.insert(address, capture.nodes.len() as u32);
                             capture.nodes.push((expr, SmallVec::from_slice(&[u32::MAX - leaf])));
                         }
                         Ok(operands) => {
@@ -292,7 +290,8 @@ impl Capture {
                             {
                                 capture.stray = Some(expr.location());
                             }
-                            let pending = operands.iter().rev().filter(|o| !seen.contains_key(&o.address()));
+                            let is_new = |o: &&Expr| o.address().is_some_and(|a| !seen.contains_key(&a));
+                            let pending = operands.iter().rev().filter(is_new);
                             let pending: SmallVec<[Expr; 3]> = pending.cloned().collect();
                             stack.push((expr, Some(operands)));
                             stack.extend(pending.into_iter().map(|o| (o, None)));
@@ -300,9 +299,19 @@ impl Capture {
                     },
                 }
             }
-            capture.roots.push(seen[&root.address()]);
+            let root = capture.number(root, &seen);
+            capture.roots.push(root);
         }
         capture
+    }
+
+    /// The number of an expression that has been walked, or of a literal, which gets one wherever it stands.
+    fn number(&mut self, expr: &Expr, seen: &FxHashMap<usize, u32>) -> u32 {
+        if let Some(address) = expr.address() {
+            return seen[&address];
+        }
+        self.nodes.push((expr.clone(), SmallVec::new()));
+        self.nodes.len() as u32 - 1
     }
 
     /// Where a parameter was made that was reached though it is not one of this capture's: it has no value, and neither

@@ -66,6 +66,9 @@ pub enum ShapeError {
     },
 }
 
+/// The shape of a 0-d array.
+pub(crate) static SCALAR: Shape = Shape(SmallVec::new_const());
+
 impl Shape {
     /// Checks `extents` and makes a shape of them.
     ///

@@ -56,7 +56,8 @@ fn literals_become_constants_of_the_result() {
 
 #[test]
 fn a_constant_with_a_value_stays_a_constant() {
-    let [plain, known] = [float(0.1), float(0.1)];
+    let full = || Expr::full(Scalar::from_f64(DType::F32, 0.1), shape(&[3]));
+    let [plain, known] = [full(), full()];
     known.complete(Arc::new(0.1f64));
     assert!(known.value().is_some());
     let add = |c: &Expr| Expr::map(MapOp::Add, &[array(0, DType::F32, &[3]), c.clone()]).unwrap();
@@ -64,6 +65,21 @@ fn a_constant_with_a_value_stays_a_constant() {
     assert_eq!((a.fingerprint(), text(&a)), (b.fingerprint(), text(&b)));
     let capture = Capture::new(std::slice::from_ref(&b), &parameters(8));
     assert!(capture.leaves().is_empty());
+}
+
+#[test]
+fn literals_are_equal_by_value_and_keep_none() {
+    let [a, b, c] = [float(0.1), float(0.1), float(0.2)];
+    a.complete(Arc::new(0.1f64));
+    assert!(a.value().is_none() && a.same(&a.clone()) && a.same(&b) && !a.same(&c) && !a.same(&a.cast(DType::F64)));
+    assert_eq!(a.fingerprint(), b.fingerprint());
+    assert_ne!(a.fingerprint(), c.fingerprint());
+    assert_eq!((a.depth(), a.shape().rank(), a.location().line()), (0, 0, b.location().line()));
+    // One literal twice is two constants, each where it stands, as two literals are.
+    let x = array(0, DType::F64, &[3]);
+    let twice = |a: &Expr, b: &Expr| Expr::map(MapOp::Where, &[x.cast(DType::Bool), a.clone(), b.clone()]).unwrap();
+    assert_eq!(text(&twice(&a, &a)), text(&twice(&a, &b)));
+    assert_eq!(text(&a), "%0 = const 0.1 : f64[]\nreturn %0\n");
 }
 
 #[test]
