@@ -96,6 +96,7 @@ struct Writer<'a> {
     others: Vec<usize>,
     fixups: Vec<(usize, Label)>,
     stubs: Vec<Stub>,
+    divisions: Vec<Division>,
     calls: bool,
     /// The label of the common part of calls.
     thunk: Option<usize>,
@@ -109,6 +110,14 @@ struct Writer<'a> {
 struct Stub {
     inst: Inst,
     call: Call,
+    start: usize,
+    back: usize,
+}
+
+/// A division that waits to be written.
+struct Division {
+    inst: Inst,
+    size: u8,
     start: usize,
     back: usize,
 }
@@ -174,6 +183,7 @@ pub(super) fn encode(
         others: Vec::new(),
         fixups: Vec::new(),
         stubs: Vec::new(),
+        divisions: Vec::new(),
         calls,
         thunk: None,
         frame,
@@ -295,6 +305,9 @@ impl Writer<'_> {
             let next = order.get(n + 1).copied();
             self.block(Block::new(block), next, &saved, done)?;
         }
+        for division in std::mem::take(&mut self.divisions) {
+            self.division(division)?;
+        }
         for stub in std::mem::take(&mut self.stubs) {
             self.stub(stub)?;
         }
@@ -335,6 +348,7 @@ impl Writer<'_> {
                     Kind::Advance { lane, by } => self.advance(lane, by, inst)?,
                     Kind::CallIf(call) => self.call_if(call, inst)?,
                     Kind::Call(call) => self.call(call, inst)?,
+                    Kind::DivideIf { size } => self.divide_if(size, inst)?,
                     end => self.end(end, (block, inst), next, saved, done)?,
                 },
             }

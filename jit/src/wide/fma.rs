@@ -27,7 +27,14 @@ impl Selector<'_> {
         self.map(size, [&a, &b, &c], |s, args| s.fma_vector(forms, size, args, dies))
     }
 
-    fn fma_vector(&mut self, forms: [Pair; 3], size: u8, [mut a, mut b, c]: [Src; 3], mut dies: [bool; 3]) -> VReg {
+    /// `a * b + c` in one of these forms, where the operands that die may be written over.
+    pub(super) fn fma_vector(
+        &mut self,
+        forms: [Pair; 3],
+        size: u8,
+        [mut a, mut b, c]: [Src; 3],
+        mut dies: [bool; 3],
+    ) -> VReg {
         let [f132, f213, f231] = forms;
         let c = match c {
             Src::Const { bits, size } => self.hoisted.get(&(bits, size)).map_or(c, |&v| Src::Reg(v)),
@@ -71,7 +78,7 @@ impl Selector<'_> {
 }
 
 /// By whether the product is negated, whether the addend is, and the type: the forms 132, 213 and 231.
-const FMA: [[[[Pair; 3]; 2]; 2]; 2] = [
+pub(super) const FMA: [[[[Pair; 3]; 2]; 2]; 2] = [
     [
         [[FMADD132PS, FMADD213PS, FMADD231PS], [FMADD132PD, FMADD213PD, FMADD231PD]],
         [[FMSUB132PS, FMSUB213PS, FMSUB231PS], [FMSUB132PD, FMSUB213PD, FMSUB231PD]],

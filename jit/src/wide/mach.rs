@@ -130,6 +130,11 @@ pub(super) enum Kind {
     CallIf(Call),
     /// A call for all lanes, `[result, a, …]`.
     Call(Call),
+    /// `x / y` in place of the result where one of two masks has a lane, `[result, it, x, y, mask, mask]`; out of line.
+    DivideIf {
+        /// Bytes of a lane.
+        size: u8,
+    },
     /// To the only successor.
     Jump,
     /// The end of a row's preparation: to the main loop if it has a round, else to the second successor.
@@ -312,7 +317,18 @@ impl Function for Body {
     fn is_branch(&self, inst: Inst) -> bool {
         use Kind::*;
         let kind = self.insts[inst.index()].kind;
-        !matches!(kind, Enc(_) | TailVector { .. } | TailMask | Advance { .. } | CallIf(_) | Call(_) | Step | Return)
+        !matches!(
+            kind,
+            Enc(_)
+                | TailVector { .. }
+                | TailMask
+                | Advance { .. }
+                | CallIf(_)
+                | Call(_)
+                | DivideIf { .. }
+                | Step
+                | Return
+        )
     }
 
     fn branch_blockparams(&self, _: Block, _: Inst, _: usize) -> &[VReg] {

@@ -12,7 +12,7 @@
 //! | `plan` | lanes of a round, constants in registers |
 //! | `nest` | the loops over rows and elements |
 //! | `select` | the lanes of values, constants, one round of the lane program |
-//! | `memory`, `integer`, `fma`, `masks`, `convert`, `call`, `composed` | the primitives that are more than one instruction |
+//! | `memory`, `integer`, `fma`, `divide`, `masks`, `convert`, `call`, `composed` | the primitives that are more than one instruction |
 //! | `fold` | states of reductions, in registers |
 //! | `pairs`, `mach` | the instructions, and the function that the register allocator sees |
 //! | `encode` | bytes, the frame, the convention of calls |
@@ -28,6 +28,7 @@ mod call;
 mod calls;
 mod composed;
 mod convert;
+mod divide;
 mod encode;
 mod fma;
 mod fold;
@@ -107,7 +108,8 @@ impl Compiled {
             return Err(CodeError::Compiler(why));
         }
         let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
-        let code = assemble(kernel, target.vector_bits() == 512, mode).map_err(CodeError::Compiler)?;
+        let code = assemble(kernel, target.vector_bits() == 512, target.divides_slowly(), mode)
+            .map_err(CodeError::Compiler)?;
         let mut module = JITModule::new(JITBuilder::with_isa(isa.clone(), default_libcall_names()));
         match define(&mut module, isa, &code.bytes) {
             Ok(start) => {
@@ -156,15 +158,15 @@ impl Drop for Compiled {
     }
 }
 
-/// Makes the bytes of a kernel.
-fn assemble(kernel: &Kernel, evex: bool, mode: Mode<'_>) -> Result<encode::Encoded, String> {
+/// Makes the bytes of a kernel: for vectors of 512 bits or of 256, and for a CPU that divides the former slowly or not.
+fn assemble(kernel: &Kernel, evex: bool, slow: bool, mode: Mode<'_>) -> Result<encode::Encoded, String> {
     let (width, registers) = if evex { (64, 32) } else { (32, 16) };
     let kernel = &*if evex { Cow::Borrowed(kernel) } else { expand(kernel) };
     let (plan, taken) = match mode {
-        Mode::Plain | Mode::Around => (plan::Plan::new(kernel, width, registers), 0),
+        Mode::Plain | Mode::Around => (plan::Plan::new(kernel, width, registers, slow), 0),
         Mode::Fold { joins, .. } => {
             let taken = joins.len() * fold::accumulators(width);
-            let plan = plan::Plan::fold(kernel, width, registers.saturating_sub(taken));
+            let plan = plan::Plan::fold(kernel, width, registers.saturating_sub(taken), slow);
             (plan.ok_or("states do not fit the registers")?, taken)
         }
     };
@@ -191,7 +193,8 @@ fn assemble(kernel: &Kernel, evex: bool, mode: Mode<'_>) -> Result<encode::Encod
 /// The code of a kernel for vectors of 512 bits, whatever this CPU has: its instructions, none of them invalid.
 #[cfg(test)]
 pub(crate) fn encode_512(kernel: &Kernel, mode: Mode<'_>) -> Result<Vec<iced_x86::Instruction>, String> {
-    let code = assemble(kernel, true, mode)?;
+    assemble(kernel, true, false, mode)?;
+    let code = assemble(kernel, true, true, mode)?;
     let mut decoder = iced_x86::Decoder::with_ip(64, &code.bytes[code.entry..], code.entry as u64, 0);
     let instructions: Vec<_> = decoder.iter().collect();
     match instructions.iter().find(|i| i.is_invalid()) {

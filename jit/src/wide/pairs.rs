@@ -156,6 +156,8 @@ pairs! {
     PCMPUB INVALID EVEX_Vpcmpub_kr_k1_zmm_zmmm512_imm8 0;
     PCMPUW INVALID EVEX_Vpcmpuw_kr_k1_zmm_zmmm512_imm8 0;
     PCMPUD INVALID EVEX_Vpcmpud_kr_k1_zmm_zmmm512b32_imm8 4;
+    TESTNMD INVALID EVEX_Vptestnmd_kr_k1_zmm_zmmm512b32 4;
+    TESTNMQ INVALID EVEX_Vptestnmq_kr_k1_zmm_zmmm512b64 8;
     PCMPUQ INVALID EVEX_Vpcmpuq_kr_k1_zmm_zmmm512b64_imm8 8;
     // choices: 256-bit ones by the top bits of a vector, 512-bit ones by a mask register
     BLENDVPD VEX_Vblendvpd_ymm_ymm_ymmm256_ymm EVEX_Vblendmpd_zmm_k1z_zmm_zmmm512b64 8;
@@ -173,6 +175,7 @@ pairs! {
     BROADCASTW VEX_Vpbroadcastw_ymm_xmmm16 EVEX_Vpbroadcastw_zmm_k1z_xmmm16 0;
     BROADCASTSS VEX_Vbroadcastss_ymm_m32 EVEX_Vbroadcastss_zmm_k1z_xmmm32 0;
     BROADCASTSD VEX_Vbroadcastsd_ymm_m64 EVEX_Vbroadcastsd_zmm_k1z_xmmm64 0;
+    BROADCASTD_X VEX_Vpbroadcastd_ymm_xmmm32 EVEX_Vpbroadcastd_zmm_k1z_xmmm32 0;
     BROADCASTQ_X VEX_Vpbroadcastq_ymm_xmmm64 EVEX_Vpbroadcastq_zmm_k1z_xmmm64 0;
     // wider lanes, of the lower part of a vector
     MOVSXBW VEX_Vpmovsxbw_ymm_xmmm128 EVEX_Vpmovsxbw_zmm_k1z_ymmm256 0;

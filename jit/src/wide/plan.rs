@@ -23,6 +23,9 @@ const THREE: usize = 320;
 /// Of so many operations, one may be a division or a root: where there are more, they set the pace.
 const DIVISION: usize = 24;
 
+/// The instructions of a division that goes without the divider.
+const MULTIPLIED: usize = 7;
+
 /// Vectors of a round of a program that is one chain. What waits for the chain fills the scheduler, so a round hardly
 /// overlaps with the next: operations that take three or four cycles need several independent chains.
 const CHAIN_UNROLL: usize = 6;
@@ -68,6 +71,8 @@ pub(super) struct Plan {
     pub(super) size: Vec<u8>,
     /// Negations that only appear in `fma`, which then takes another sign: no code is made for them.
     pub(super) folded: Vec<bool>,
+    /// What is the same for a row and divides what is not, where that goes without the divider ([`super::divide`]).
+    pub(super) reciprocals: Vec<ValueId>,
     /// Constants that stay in registers through the loops, the most used first.
     pub(super) hoisted: Vec<ValueId>,
     pub(super) rounds: Rounds,
@@ -78,8 +83,8 @@ pub(super) struct Plan {
 impl Plan {
     /// Decides for a kernel whose rows are reduced: a round has one element for each virtual lane, a vector at a time. `None` if the states
     /// are not of the widest type, or the values of a round are too many for the registers.
-    pub(super) fn fold(kernel: &Kernel, width: usize, registers: usize) -> Option<Plan> {
-        let mut plan = Plan::undecided(kernel);
+    pub(super) fn fold(kernel: &Kernel, width: usize, registers: usize, slow: bool) -> Option<Plan> {
+        let mut plan = Plan::undecided(kernel, slow);
         let single = plan.single(kernel, width);
         if kernel.stores.iter().any(|s| width / kernel.ty(s.value).size() != single) {
             return None;
@@ -95,12 +100,23 @@ impl Plan {
         Some(plan)
     }
 
-    fn undecided(kernel: &Kernel) -> Plan {
+    fn undecided(kernel: &Kernel, slow: bool) -> Plan {
         let mut uses = uses(kernel);
         let folded = fold(kernel, &mut uses);
         let (invariant, size) = (invariant(kernel), sizes(kernel));
         let rounds = Rounds { lanes: 0, single: 0, last: 0 };
-        Plan { uses, invariant, size, folded, hoisted: Vec::new(), rounds, ahead: 0 }
+        let hoisted = Vec::new();
+        let mut plan = Plan { uses, invariant, size, folded, reciprocals: Vec::new(), hoisted, rounds, ahead: 0 };
+        if slow {
+            let divides = |(v, i): &(usize, &Inst)| plan.moves(*v) && i.prim == Prim::FDiv;
+            let mut divisors: Vec<ValueId> =
+                kernel.insts.iter().enumerate().filter(divides).map(|(_, i)| i.args[1]).collect();
+            divisors.retain(|d| plan.invariant[d.0 as usize]);
+            divisors.sort_unstable_by_key(|d| d.0);
+            divisors.dedup();
+            plan.reciprocals = divisors;
+        }
+        plan
     }
 
     /// Lanes of a vector of the widest.
@@ -111,8 +127,8 @@ impl Plan {
     }
 
     /// Decides for vectors of `width` bytes and so many vector registers.
-    pub(super) fn new(kernel: &Kernel, width: usize, registers: usize) -> Plan {
-        let mut plan = Plan::undecided(kernel);
+    pub(super) fn new(kernel: &Kernel, width: usize, registers: usize, slow: bool) -> Plan {
+        let mut plan = Plan::undecided(kernel, slow);
         let single = plan.single(kernel, width);
         let spans = spans(kernel, &plan.uses);
         let work = plan.work(kernel, single, width);
@@ -195,9 +211,17 @@ impl Plan {
         depth.into_iter().max().unwrap_or(0)
     }
 
+    /// Whether a value is a division that goes without the divider.
+    fn multiplies(&self, inst: &Inst) -> bool {
+        inst.prim == Prim::FDiv && self.reciprocals.contains(&inst.args[1])
+    }
+
     /// How many divisions and roots a round of one vector takes.
     fn divisions(&self, kernel: &Kernel) -> usize {
-        let slow = |v: &usize| self.moves(*v) && matches!(kernel.insts[*v].prim, Prim::FDiv | Prim::FSqrt);
+        let slow = |v: &usize| {
+            let inst = &kernel.insts[*v];
+            self.moves(*v) && matches!(inst.prim, Prim::FDiv | Prim::FSqrt) && !self.multiplies(inst)
+        };
         (0..kernel.insts.len()).filter(slow).count()
     }
 
@@ -208,7 +232,9 @@ impl Plan {
             inst.args().iter().for_each(|a| used[a.0 as usize] = true);
         }
         let row = |v: &usize| used[*v] && self.invariant[*v] && kernel.insts[*v].prim != Prim::Const;
-        (0..used.len()).filter(row).count()
+        // Of a divisor there are the parts of its reciprocal, too.
+        let parts = |v: &&ValueId| kernel.insts[v.0 as usize].prim != Prim::Const;
+        (0..used.len()).filter(row).count() + 2 * self.reciprocals.iter().filter(parts).count()
     }
 
     /// How far ahead each contiguous input can be asked for. Programs that are long do not wait for memory.
@@ -250,6 +276,7 @@ impl Plan {
                 Prim::Load if self.strided(kernel, inst) => lanes,
                 Prim::SDiv | Prim::UDiv | Prim::SRem | Prim::URem | Prim::Call1 | Prim::Call2 => 100 * vectors,
                 Prim::CallIf => 2 * vectors,
+                Prim::FDiv if self.multiplies(inst) => MULTIPLIED * vectors,
                 _ => vectors,
             }
         };

@@ -103,6 +103,8 @@ pub(super) struct Selector<'a> {
     /// How often each value is yet used in the round.
     pub(super) left: Vec<u32>,
     pub(super) hoisted: FxHashMap<(u64, u8), VReg>,
+    /// Reciprocals of divisors, in two parts.
+    pub(super) parts: FxHashMap<ValueId, [Src; 2]>,
     /// Constants that the current instruction has in registers.
     loaded: SmallVec<[((u64, u8), VReg); 4]>,
     pub(super) pool: Pool,
@@ -142,6 +144,7 @@ impl<'a> Selector<'a> {
             values: none(),
             left: Vec::new(),
             hoisted: FxHashMap::default(),
+            parts: FxHashMap::default(),
             loaded: SmallVec::new(),
             pool,
             tail_vectors: [None; 2],
@@ -403,6 +406,7 @@ impl<'a> Selector<'a> {
                 self.loaded.clear();
             }
         }
+        self.reciprocals();
         self.uniform = false;
     }
 
@@ -497,13 +501,17 @@ impl<'a> Selector<'a> {
         let double = inst.ty == Ty::F64;
         let by = |d: Pair, s: Pair| if double { d } else { s };
         match inst.prim {
+            Prim::FDiv | Prim::FSqrt if self.uniform => self.divide_once(inst, &args),
             Prim::Const => constant(inst),
             Prim::Load => self.load(inst),
             Prim::Index => self.index(inst),
             Prim::FAdd => self.commute(by(ADDPD, ADDPS), size, &args[0], &args[1]),
             Prim::FMul => self.commute(by(MULPD, MULPS), size, &args[0], &args[1]),
             Prim::FSub => self.map_op(by(SUBPD, SUBPS), size, [&args[0], &args[1]], None),
-            Prim::FDiv => self.map_op(by(DIVPD, DIVPS), size, [&args[0], &args[1]], None),
+            Prim::FDiv => match self.quotient(inst, &args) {
+                Some(quotient) => quotient,
+                None => self.map_op(by(DIVPD, DIVPS), size, [&args[0], &args[1]], None),
+            },
             Prim::FMin => self.map_op(by(MINPD, MINPS), size, [&args[0], &args[1]], None),
             Prim::FMax => self.map_op(by(MAXPD, MAXPS), size, [&args[0], &args[1]], None),
             Prim::FSqrt => self.map_op(by(SQRTPD, SQRTPS), size, [&args[0]], None),

@@ -1,7 +1,7 @@
 //! Calls out of the code, which are rarely made, and their common part.
 
 use super::super::mach::Call;
-use super::{ARGUMENTS, Failure, Label, NOT_EQUAL, RSP, Stub, T1, Writer, gpr};
+use super::{ARGUMENTS, Division, Failure, Label, NOT_EQUAL, RSP, Stub, T1, Writer, gpr};
 use iced_x86::{Code, Instruction, MemoryOperand, Register};
 use regalloc2::{Allocation, Inst};
 
@@ -73,6 +73,33 @@ impl Writer<'_> {
         self.branch(NOT_EQUAL, Label::Other(start));
         self.bind(back);
         self.stubs.push(Stub { inst, call, start, back });
+        Ok(())
+    }
+
+    pub(super) fn divide_if(&mut self, size: u8, inst: Inst) -> Result<(), Failure> {
+        let allocs = self.output.inst_allocs(inst);
+        let (small, nan) = (self.register(allocs[4])?, self.register(allocs[5])?);
+        let code = if size == 8 { Code::VEX_Kortestb_kr_kr } else { Code::VEX_Kortestw_kr_kr };
+        self.rr(code, small, nan)?;
+        let (start, back) = (self.label(), self.label());
+        self.branch(NOT_EQUAL, Label::Other(start));
+        self.bind(back);
+        self.divisions.push(Division { inst, size, start, back });
+        Ok(())
+    }
+
+    pub(super) fn division(&mut self, Division { inst, size, start, back }: Division) -> Result<(), Failure> {
+        self.bind(start);
+        let allocs = self.output.inst_allocs(inst);
+        let (result, x, y) = (self.register(allocs[0])?, self.register(allocs[2])?, self.register(allocs[3])?);
+        let code = if size == 8 {
+            Code::EVEX_Vdivpd_zmm_k1z_zmm_zmmm512b64_er
+        } else {
+            Code::EVEX_Vdivps_zmm_k1z_zmm_zmmm512b32_er
+        };
+        let i = Instruction::with3(code, result, x, y).map_err(|e| e.to_string())?;
+        self.put(&i)?;
+        self.jump(Label::Other(back));
         Ok(())
     }
 

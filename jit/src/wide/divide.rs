@@ -1,0 +1,292 @@
+//! Divisions by what is the same for a row, without the divider.
+//!
+//! Where a division of 512 bits blocks the divider for 10 to 16 cycles, as on Intel's CPUs, `x / y` for a `y` that stays
+//! is made of its reciprocal, in two parts, and corrected:
+//!
+//! ```text
+//! row:      h = 1 / y              l = fma(-y, h, 1) * h          h + l is 1/y to more than twice the digits
+//! element:  q = fma(x, h, x * l)   r = fma(-y, q, x)              q is x/y or its neighbour, and r is exact
+//!           fma(r, h, q)
+//! ```
+//! The result is the quotient, correctly rounded: `h` is the rounded reciprocal and `q` is faithful (Markstein 1990; the
+//! two parts are those of Brisebarre, Muller and Raina 2004). That holds where nothing over- or underflows on the way. `y` is looked at once a row: outside of the range below,
+//! `h` is NaN. What is then NaN, as are quotients of and to infinity, and what begins with a small `x` or a zero, whose sign
+//! would be lost, is divided after all, out of line.
+
+use super::fma::FMA;
+use super::mach::{Enc, Kind, MASK, Masking, VEC};
+use super::pairs::*;
+use super::select::{Lanes, Selector, Src};
+use crate::kernel::{Inst, Prim, Ty, ValueId};
+use iced_x86::Code;
+use regalloc2::{Operand, VReg};
+use smallvec::smallvec;
+
+/// Magnitudes of divisors, as powers of two: of 8 bytes, and of 4.
+const LARGEST: [i32; 2] = [60, 20];
+
+/// Of a comparison: one of both is NaN.
+const UNORDERED: u8 = 3;
+
+/// The bits of an exponent of which one is set in every number from 2^-511 (or 2^-63) on.
+fn not_small(size: u8) -> u64 {
+    3 << (8 * size - 3)
+}
+
+/// The bits of a power of two.
+fn power_of_two(double: bool, exponent: i32) -> u64 {
+    if double { 2f64.powi(exponent).to_bits() } else { 2f32.powi(exponent).to_bits().into() }
+}
+
+/// The reciprocal of a constant in two parts, if it is in range.
+fn reciprocal(double: bool, bits: u64) -> Option<[u64; 2]> {
+    let largest = 2f64.powi(LARGEST[usize::from(!double)]);
+    let y = if double { f64::from_bits(bits) } else { f32::from_bits(bits as u32).into() };
+    if !(1.0 / largest..=largest).contains(&y.abs()) {
+        return None;
+    }
+    Some(if double {
+        let h = 1.0 / y;
+        [h, (-y).mul_add(h, 1.0) * h].map(f64::to_bits)
+    } else {
+        let y = y as f32;
+        let h = 1.0 / y;
+        [h, (-y).mul_add(h, 1.0) * h].map(|part| part.to_bits().into())
+    })
+}
+
+impl Selector<'_> {
+    /// A division or a root of values that are the same for a row: of one lane, for that is quicker.
+    pub(super) fn divide_once(&mut self, inst: &Inst, args: &[Lanes]) -> Lanes {
+        use Code::*;
+        let codes = match (inst.prim, inst.ty == Ty::F64) {
+            (Prim::FDiv, true) => [VEX_Vdivsd_xmm_xmm_xmmm64, EVEX_Vdivsd_xmm_k1z_xmm_xmmm64_er],
+            (Prim::FDiv, false) => [VEX_Vdivss_xmm_xmm_xmmm32, EVEX_Vdivss_xmm_k1z_xmm_xmmm32_er],
+            (_, true) => [VEX_Vsqrtsd_xmm_xmm_xmmm64, EVEX_Vsqrtsd_xmm_k1z_xmm_xmmm64_er],
+            (_, false) => [VEX_Vsqrtss_xmm_xmm_xmmm32, EVEX_Vsqrtss_xmm_k1z_xmm_xmmm32_er],
+        };
+        let a = self.reg(args[0].at(0));
+        let b = if inst.prim == Prim::FDiv { self.reg(args[1].at(0)) } else { a };
+        let one = self.push(Enc::new(codes[usize::from(self.evex)]), VEC, &[a, b]);
+        let all = self.all_lanes(one, inst.ty.size());
+        Lanes { size: inst.ty.size() as u8, same: true, vectors: smallvec![Src::Reg(all)] }
+    }
+
+    /// The first lane in all.
+    fn all_lanes(&mut self, one: VReg, size: usize) -> VReg {
+        let pair = if size == 8 { BROADCASTQ_X } else { BROADCASTD_X };
+        self.push(Enc::new(self.code(pair)), VEC, &[one])
+    }
+
+    /// Prepares a row for divisions by each of the plan's divisors.
+    pub(super) fn reciprocals(&mut self) {
+        for &divisor in &self.plan.reciprocals {
+            let ty = self.kernel.ty(divisor);
+            let (size, double) = (ty.size() as u8, ty == Ty::F64);
+            let inst = self.kernel.insts[divisor.0 as usize];
+            let parts = if inst.prim == Prim::Const {
+                let Some(parts) = reciprocal(double, inst.imm) else { continue };
+                parts.map(|bits| Src::Const { bits, size })
+            } else {
+                let y = self.get(divisor);
+                self.reciprocal_of(ty, &y)
+            };
+            self.forget_loaded();
+            self.parts.insert(divisor, parts);
+        }
+    }
+
+    fn reciprocal_of(&mut self, ty: Ty, y: &Lanes) -> [Src; 2] {
+        let (size, double) = (ty.size() as u8, ty == Ty::F64);
+        let by = |d: Pair, s: Pair| if double { d } else { s };
+        let constant = |bits| Src::Const { bits, size };
+        let one = constant(power_of_two(double, 0));
+        let division = Inst { prim: Prim::FDiv, ty, args: [ValueId(0); 3], imm: 0 };
+        let h = self.divide_once(&division, &[self.splat(size, power_of_two(double, 0)), y.clone()]).at(0);
+        let y = Src::Reg(self.reg(y.at(0)));
+        let forms = FMA[1][0][usize::from(double)];
+        let rest = self.fma_vector(forms, size, [h, y, one], [false; 3]);
+        let l = self.op(by(MULPD, MULPS), size, &[Src::Reg(rest), h], None);
+        // Without the sign, and from the least magnitude on, as integers.
+        let largest = LARGEST[usize::from(!double)];
+        let [low, high] = [-largest, largest].map(|e| power_of_two(double, e) << 1);
+        let twice = self.op(by(PADDQ, PADDD), size, &[y, y], None);
+        let from = self.op(by(PSUBQ, PSUBD), size, &[Src::Reg(twice), constant(low)], None);
+        // Greater.
+        let far = self.op_into(by(PCMPUQ, PCMPUD), size, &[Src::Reg(from), constant(high - low)], Some(6), MASK);
+        let nan = self.reg(constant(if double { f64::NAN.to_bits() } else { f32::NAN.to_bits().into() }));
+        let h = self.reg(h);
+        let blend = Enc::new(by(BLENDVPD, BLENDVPS).evex).masked(Masking::Merge);
+        let h = self.push(blend, VEC, &[h, nan, far]);
+        [h, l].map(Src::Reg)
+    }
+
+    /// `x / y`, if the row has been prepared for it.
+    pub(super) fn quotient(&mut self, inst: &Inst, args: &[Lanes]) -> Option<Lanes> {
+        let [h, l] = *self.parts.get(&inst.args[1])?;
+        let (size, double) = (inst.ty.size() as u8, inst.ty == Ty::F64);
+        let by = |d: Pair, s: Pair| if double { d } else { s };
+        let [add, sub] = [0, 1].map(|negated| FMA[negated][0][usize::from(double)]);
+        let not_small = Src::Const { bits: not_small(size), size };
+        Some(self.map(size, [&args[0], &args[1]], |s, [x, y]| {
+            let (x_reg, y_reg) = (s.reg(x), s.reg(y));
+            let (x, y) = (Src::Reg(x_reg), Src::Reg(y_reg));
+            let low = s.op(by(MULPD, MULPS), size, &[x, l], None);
+            let q = s.fma_vector(add, size, [x, h, Src::Reg(low)], [false, false, true]);
+            let rest = s.fma_vector(sub, size, [Src::Reg(q), y, x], [false; 3]);
+            let quotient = s.fma_vector(add, size, [Src::Reg(rest), h, Src::Reg(q)], [true, false, true]);
+            let small = s.op_into(by(TESTNMQ, TESTNMD), size, &[x, not_small], None, MASK);
+            let nan =
+                s.op_into(by(CMPPD, CMPPS), size, &[Src::Reg(quotient), Src::Reg(quotient)], Some(UNORDERED), MASK);
+            let result = s.body.vreg(VEC);
+            let operands = [
+                Operand::reg_reuse_def(result, 1),
+                Operand::reg_use(quotient),
+                Operand::reg_use_at_end(x_reg),
+                Operand::reg_use_at_end(y_reg),
+                Operand::reg_use_at_end(small),
+                Operand::reg_use_at_end(nan),
+            ];
+            s.body.push(Kind::DivideIf { size }, &operands);
+            result
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{Class, Role};
+    use crate::launch::{Accessed, Home, Layout, Memory};
+    use crate::{Backend, Builder, Code, Target};
+    use bytemuck::{Pod, cast_slice, cast_slice_mut};
+    use lazuli_graph::DType;
+    use std::ops::Div;
+
+    /// A small generator of numbers.
+    fn next(state: &mut u64) -> u64 {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*state ^ *state >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd)
+    }
+
+    /// The target of this machine, as if its CPU divided slowly, if it has vectors of 512 bits.
+    fn target() -> Option<Target> {
+        Some(Target::detect().clone().dividing_slowly(true)).filter(Target::divides_slowly)
+    }
+
+    /// The code that divides each row by what is the same for it.
+    fn divider(dtype: DType) -> Option<Code> {
+        let mut b = Builder::new();
+        let (x, y) =
+            (b.operand(Role::Input, dtype, Class::Contiguous), b.operand(Role::Input, dtype, Class::Broadcast));
+        let (x, y) = (b.load(x), b.load(y));
+        let z = b.fdiv(x, y);
+        let out = b.operand(Role::Output, dtype, Class::Contiguous);
+        b.store(out, z);
+        let code = Code::compile(&b.finish(), Backend::Wide, &target()?).unwrap();
+        assert!(code.asm().unwrap().contains("vptestnm"));
+        Some(code)
+    }
+
+    /// Divides `xs` by each of `ys`, and compares with the CPU's divisions.
+    fn check<T>(code: &Code, xs: &[T], ys: &[T])
+    where
+        T: Pod + Div<Output = T> + PartialOrd + std::fmt::LowerExp,
+    {
+        let size = size_of::<T>() as isize;
+        let (n, rows) = (xs.len(), ys.len());
+        let access =
+            |row: isize, step: isize| Accessed { home: Home::Memory, offset: 0, strides: smallvec![row, step] };
+        let accesses = [access(0, size), access(size, 0), access(n as isize * size, size)];
+        let layout = Layout::new(&code.kernel().operands, &[rows, n], accesses).unwrap();
+        let mut z = vec![T::zeroed(); rows * n];
+        let memory =
+            [Memory::Read(cast_slice(xs), 0), Memory::Read(cast_slice(ys), 0), Memory::Write(cast_slice_mut(&mut z))];
+        layout.bind(code, memory).unwrap().run();
+        for (&y, row) in ys.iter().zip(z.chunks(n)) {
+            for (&x, &got) in xs.iter().zip(row) {
+                let expected = x / y;
+                let nan = |v: T| v.partial_cmp(&v).is_none();
+                let same = bytemuck::bytes_of(&got) == bytemuck::bytes_of(&expected);
+                assert!(same || nan(got) && nan(expected), "{x:e} / {y:e} is {expected:e}, got {got:e}");
+            }
+        }
+    }
+
+    /// Significands from which reciprocals are far from halfway, near to it, and the one whose own cannot be found by
+    /// Newton's iteration.
+    fn divisors64(state: &mut u64) -> Vec<f64> {
+        let limits = [60, 61, -60, -61, 0, 1].map(|e| 2f64.powi(e));
+        let odd = limits.iter().flat_map(|y| [y.next_up(), y.next_down(), -y]);
+        let special = [0.0, -0.0, f64::INFINITY, f64::NAN, f64::MAX, f64::MIN_POSITIVE, 5e-324, 3.0, -7.0, 100.0];
+        let random = (0..60).map(|i| f64::from_bits(next(state) >> 12 | (1023 + i % 13 - 6) << 52));
+        limits.into_iter().chain(odd).chain(special).chain(random).collect()
+    }
+
+    #[test]
+    fn special_values_and_limits() {
+        let (Some(double), Some(single)) = (divider(DType::F64), divider(DType::F32)) else { return };
+        let mut state = 1;
+        let ys = divisors64(&mut state);
+        let mut xs = vec![0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::MAX, f64::MIN, 5e-324, 1e-308];
+        xs.extend([-511, -512, -510, -969, 900, 963, 964, 1023].map(|e| 2f64.powi(e)));
+        let near: Vec<f64> = xs.iter().flat_map(|x| [x.next_up(), x.next_down()]).collect();
+        xs.extend(near);
+        xs.extend((0..3000).map(|_| f64::from_bits(next(&mut state))));
+        check(&double, &xs, &ys);
+        let narrow = |v: &[f64]| -> Vec<f32> { v.iter().map(|x| *x as f32).collect() };
+        let mut ys = narrow(&ys);
+        ys.extend([20, 21, -20, -21].map(|e| 2f32.powi(e)).into_iter().flat_map(|y| [y, y.next_up(), y.next_down()]));
+        ys.extend([f32::MAX, f32::MIN_POSITIVE, 1e-45, 1.1e38, 1.7e38, 1e-37]);
+        let mut xs = narrow(&xs);
+        xs.extend([-63, -62, -64, -126, 106, 107, 108, 127].map(|e| 2f32.powi(e)));
+        xs.extend((0..3000).map(|_| f32::from_bits(next(&mut state) as u32)));
+        check(&single, &xs, &ys);
+    }
+
+    /// Quotients that lie nearer to halfway between two numbers than any others, on both sides.
+    #[test]
+    fn quotients_near_halfway() {
+        let Some(code) = divider(DType::F64) else { return };
+        let mut state = 2;
+        for n in 0..3000 {
+            // y is an odd number of 53 bits, m one of 54 bits with m y = x 2^54 + s: m / 2 is halfway.
+            let y = if n == 0 { (1 << 53) - 1 } else { next(&mut state) >> 12 | 1 << 52 | 1 };
+            // Newton's iteration doubles the digits of the inverse modulo a power of two.
+            let inverse = (0..6).fold(y, |i, _| i.wrapping_mul(2u64.wrapping_sub(y.wrapping_mul(i))));
+            let near = |s: i64| {
+                let m = inverse.wrapping_mul(s as u64) & ((1 << 54) - 1);
+                let x = (i128::from(m) * i128::from(y) - i128::from(s)) >> 54;
+                (m >= 1 << 53).then_some(x as f64)
+            };
+            let xs: Vec<f64> = (0..20).flat_map(|k| [2 * k + 1, -2 * k - 1]).filter_map(near).collect();
+            check(&code, &xs, &[y as f64]);
+        }
+    }
+
+    /// Quotients that are no normal numbers, and lie halfway between two: where the divisor is out of range.
+    #[test]
+    fn halfway_between_small_numbers() {
+        let (Some(double), Some(single)) = (divider(DType::F64), divider(DType::F32)) else { return };
+        let odd = || (1..3000).map(|k| f64::from(2 * k + 1));
+        for factor in [3.0, 5.0, 11.0, -25.0] {
+            let xs: Vec<f64> = odd().map(|k| factor * k * 2f64.powi(600 - 1075)).collect();
+            check(&double, &xs, &[factor * 2f64.powi(600)]);
+            let xs: Vec<f32> = odd().map(|k| (factor * k * 2f64.powi(100 - 150)) as f32).collect();
+            check(&single, &xs, &[factor as f32 * 2f32.powi(100)]);
+        }
+    }
+
+    /// Every significand of `float32` by divisors of all kinds.
+    #[test]
+    fn every_significand() {
+        let Some(code) = divider(DType::F32) else { return };
+        let mut state = 3;
+        let xs: Vec<f32> = (0..1u32 << 23).map(|m| f32::from_bits(m | 127 << 23)).collect();
+        let ys = [3.0, 2f32.next_down(), 1f32.next_up(), 1.5, std::f32::consts::SQRT_2, 10.0, -7.0];
+        let random = (0..8).map(|_| f32::from_bits((next(&mut state) >> 41) as u32 | 127 << 23));
+        for y in ys.into_iter().chain(random) {
+            check(&code, &xs, &[y]);
+        }
+    }
+}
