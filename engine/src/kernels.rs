@@ -15,6 +15,9 @@ const CAPACITY: usize = 512;
 /// How much work (elements times cost units) the interpreter does before a kernel is compiled: a few scalars never
 /// are, and nobody waits for the interpreter.
 const COMPILE_AT: u64 = 50_000;
+/// What a long kernel's draft costs to run, in picoseconds, until it is compiled for good: what is lost by then is about what
+/// that takes.
+const FINISH_AT: u64 = 4_000_000_000;
 
 /// A kernel and its code, made when it is first needed.
 pub struct CachedKernel {
@@ -28,7 +31,9 @@ pub struct CachedKernel {
     clif: OnceLock<Result<Code>>,
     /// The code with the widest vectors, or why there is none.
     wide: OnceLock<std::result::Result<Code, String>>,
-    /// Work the interpreter has done.
+    /// Code for the first calls of a long kernel.
+    draft: OnceLock<Option<Code>>,
+    /// Work done before the kernel was compiled for good.
     work: AtomicU64,
     used: AtomicU64,
 }
@@ -72,6 +77,7 @@ pub fn lookup(kernel: Kernel, folds: Folds, target: &'static Target, weight: u32
             interp: OnceLock::new(),
             clif: OnceLock::new(),
             wide: OnceLock::new(),
+            draft: OnceLock::new(),
             work: AtomicU64::new(0),
             used: AtomicU64::new(now),
         })
@@ -114,18 +120,31 @@ impl CachedKernel {
         match config.backend {
             BackendChoice::Interp => Ok(self.interp()),
             BackendChoice::Clif => self.clif().as_ref().map_err(Clone::clone),
-            BackendChoice::Wide => self.native(),
-            BackendChoice::Auto => {
+            BackendChoice::Wide | BackendChoice::Auto => {
                 if let Some(code) = self.compiled() {
                     return Ok(code);
                 }
+                let auto = config.backend == BackendChoice::Auto;
                 let work = (elements as u64).saturating_mul(self.weight as u64);
-                if self.work.fetch_add(work, Ordering::Relaxed).saturating_add(work) < COMPILE_AT {
+                let done = self.work.fetch_add(work, Ordering::Relaxed).saturating_add(work);
+                if auto && done < COMPILE_AT {
                     return Ok(self.interp());
                 }
-                Ok(self.native().unwrap_or_else(|_| self.interp()))
+                if (done / u64::from(self.weight)).saturating_mul(self.cost) < FINISH_AT
+                    && let Some(code) = self.draft()
+                {
+                    return Ok(code);
+                }
+                let code = self.native();
+                if auto { Ok(code.unwrap_or_else(|_| self.interp())) } else { code }
             }
         }
+    }
+
+    /// Code that is made quickly, of a long kernel.
+    fn draft(&self) -> Option<&Code> {
+        let make = || Backend::Wide.why_not(self.target).is_none().then(|| Code::draft(&self.kernel, self.target))?;
+        self.draft.get_or_init(make).as_ref()
     }
 
     /// The code that reduces what the kernel computes as well, if there is such code and it is worth compiling for
@@ -199,5 +218,47 @@ impl CachedKernel {
             Code::compile(&self.kernel, Backend::Interp, self.target)
                 .expect("the interpreter takes every well-formed kernel, and this one was verified when it was planned")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lazuli_graph::DType;
+    use lazuli_jit::{Builder, Class, Role};
+
+    /// `x` multiplied by itself so many times.
+    fn power(n: usize) -> Kernel {
+        let mut b = Builder::new();
+        let x = b.operand(Role::Input, DType::F64, Class::Contiguous);
+        let x = b.load(x);
+        let product = (0..n).fold(x, |product, _| b.fmul(product, x));
+        let out = b.operand(Role::Output, DType::F64, Class::Contiguous);
+        b.store(out, product);
+        b.finish()
+    }
+
+    #[test]
+    fn long_kernels_are_drafted_and_then_compiled() {
+        let target = Target::detect();
+        if Backend::Wide.why_not(target).is_some() {
+            return;
+        }
+        let cached = |n: usize| lookup(power(n), Folds::default(), target, 2 * n as u32);
+        let auto = Config::default().backend(BackendChoice::Auto);
+        let wide = auto.clone().backend(BackendChoice::Wide);
+        let long = cached(300);
+        assert_eq!(long.code(&auto, 1).unwrap().backend(), Backend::Interp);
+        let draft = long.code(&auto, 10_000).unwrap();
+        assert!(draft.backend() == Backend::Wide && std::ptr::eq(draft, long.code(&wide, 1).unwrap()));
+        assert!(long.compiled().is_none());
+        let last = long.code(&auto, 10_000_000).unwrap();
+        assert!(!std::ptr::eq(last, draft) && std::ptr::eq(last, long.native().unwrap()));
+        for config in [&auto, &wide] {
+            assert!(std::ptr::eq(last, long.code(config, 1).unwrap()));
+        }
+        // A draft would save nothing.
+        let short = cached(3);
+        assert!(std::ptr::eq(short.code(&wide, 1).unwrap(), short.native().unwrap()));
     }
 }

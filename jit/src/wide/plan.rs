@@ -100,6 +100,15 @@ impl Plan {
         Some(plan)
     }
 
+    /// Decides for rounds of one vector.
+    pub(super) fn draft(kernel: &Kernel, width: usize, registers: usize, slow: bool) -> Plan {
+        let mut plan = Plan::undecided(kernel, slow);
+        plan.rounds = Rounds::of(plan.single(kernel, width), 1);
+        let pressure = plan.pressure(kernel, &spans(kernel, &plan.uses), plan.rounds.lanes, width);
+        plan.hoist(kernel, registers, pressure);
+        plan
+    }
+
     fn undecided(kernel: &Kernel, slow: bool) -> Plan {
         let mut uses = uses(kernel);
         let folded = fold(kernel, &mut uses);

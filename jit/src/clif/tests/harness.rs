@@ -61,13 +61,19 @@ pub(super) fn ways() -> Vec<(Backend, Target)> {
     backends.flat_map(|b| targets().into_iter().map(move |t| (b, t))).filter(|(b, t)| b.why_not(t).is_none()).collect()
 }
 
-/// The kernel compiled in every way.
+/// The kernel compiled in every way, drafts included.
 pub(super) fn compile_all(kernel: &Kernel) -> Vec<(Target, Code)> {
     let compile = |b: Backend, t: &Target| match Code::compile(kernel, b, t) {
         Ok(code) => code,
         Err(e) => panic!("{b}, {t:?}: {e}\n{kernel}"),
     };
-    ways().into_iter().map(|(b, t)| (t.clone(), compile(b, &t))).collect()
+    let mut codes: Vec<_> = ways().into_iter().map(|(b, t)| (t.clone(), compile(b, &t))).collect();
+    let wide = ways().into_iter().filter(|(b, _)| *b == Backend::Wide);
+    codes.extend(wide.map(|(_, t)| {
+        let draft = Code::drafted(kernel, &t).unwrap_or_else(|| panic!("no draft for {t:?}\n{kernel}"));
+        (t, draft)
+    }));
+    codes
 }
 
 /// Runs every code of a kernel, and fails with a report if any differs from the interpreter.
