@@ -35,11 +35,21 @@ pub type Operands = SmallVec<[Expr; 3]>;
 #[derive(Clone)]
 pub struct Expr(Repr);
 
-#[derive(Clone)]
 enum Repr {
     Node(Arc<Node>),
     /// A literal of the host language, and where it stands.
     Literal(Op, &'static Location<'static>),
+}
+
+impl Clone for Repr {
+    #[inline]
+    fn clone(&self) -> Repr {
+        match self {
+            Repr::Node(node) => Repr::Node(node.clone()),
+            // The derived clone would ask which of all ops it is.
+            Repr::Literal(op, at) => Repr::Literal(Op::Const(literal(op)), at),
+        }
+    }
 }
 
 struct Node {

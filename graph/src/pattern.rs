@@ -6,7 +6,7 @@
 
 use crate::expr::{Expr, Value};
 use crate::{DType, Op, Shape};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Up to so many leaves are told apart from one another: all pairs are compared.
@@ -37,8 +37,8 @@ impl Pattern {
         if roots.len() != self.roots.len() {
             return None;
         }
-        let mut found: SmallVec<[Option<Expr>; 16]> = smallvec![None; self.nodes.len()];
-        let mut leaves: SmallVec<[Option<Value>; 8]> = smallvec![None; self.leaves];
+        let mut found: SmallVec<[Option<Expr>; 16]> = self.nodes.iter().map(|_| None).collect();
+        let mut leaves: SmallVec<[Option<Value>; 8]> = (0..self.leaves).map(|_| None).collect();
         for (root, &i) in roots.iter().zip(&self.roots) {
             meet(&mut found[i as usize], root)?;
         }

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 /// The most axes an array may have.
@@ -19,8 +20,22 @@ pub const MAX_RANK: usize = 32;
 /// assert_eq!(s.broadcast(&Shape::new(&[4, 1, 3])?)?.to_string(), "[4, 2, 3]");
 /// # Ok::<(), lazuli_graph::ShapeError>(())
 /// ```
-#[derive(PartialEq, Eq, Hash, Default)]
+#[derive(Eq, Default)]
 pub struct Shape(SmallVec<[usize; 4]>);
+
+impl PartialEq for Shape {
+    #[inline]
+    fn eq(&self, other: &Shape) -> bool {
+        // Extent by extent: the few there are are compared before a call of `memcmp` has begun.
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(a, b)| a == b)
+    }
+}
+
+impl Hash for Shape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
 
 impl Clone for Shape {
     #[inline]
