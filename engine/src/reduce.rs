@@ -36,12 +36,26 @@ const FOLDED: usize = 64;
 const PIECE: usize = 1 << 14;
 const LARGE_PIECE: usize = 1 << 18;
 
+/// What a piece costs beside its elements, as a number of these, where its state is a row: memory that goes to another core
+/// and back.
+const CUT: usize = 1 << 12;
+
 /// How many units of a tree, of `unit` elements each, a piece for one of several threads has: a power of two. Pieces are
 /// at least eight for each thread if that leaves enough to each: powers of two make pieces that are few and large, and one
 /// more for one thread than for another is then long to wait for. Where a piece's state is `slim`, large pieces are cut once
-/// more.
+/// more. Where there is little in all and states are not slim, the thread that has most is to be done early.
 fn subtree(count: usize, unit: usize, slim: bool, threads: usize) -> usize {
     let floor = |n: usize| 1 << n.max(1).ilog2();
+    if !slim && count.saturating_mul(unit) < threads * 8 * PIECE {
+        let longest = |chunk: &usize| {
+            // What is left over by whole pieces goes to a thread that has fewer, if there is one.
+            let (whole, rest) = (count / chunk, count % chunk);
+            let units = whole.div_ceil(threads) * chunk + if whole.is_multiple_of(threads) { rest } else { 0 };
+            units * unit + count.div_ceil(*chunk).div_ceil(threads) * CUT
+        };
+        let chunks = (0..usize::BITS).map(|e| 1 << e).take_while(|&chunk| chunk < 2 * count.max(1));
+        return chunks.min_by_key(longest).unwrap_or(1);
+    }
     let many = floor(count / (threads * 8));
     let more = if slim { floor(count / (threads * 16)).max(many.min(floor(LARGE_PIECE / unit.max(1)))) } else { many };
     let few = count.div_ceil(threads * 4).next_power_of_two();
@@ -541,12 +555,22 @@ mod tests {
                 for count in (2..3000).chain([4883, 39_063, 1 << 20]) {
                     let (chunk, slim) = (subtree(count, unit, false, threads), subtree(count, unit, true, threads));
                     assert!(chunk.is_power_of_two());
-                    assert!(slim == chunk || (slim == chunk / 2 && slim * unit > LARGE_PIECE / 2));
-                    let mut loads = vec![0; threads];
-                    for start in (0..count).step_by(chunk) {
-                        *loads.iter_mut().min().unwrap() += chunk.min(count - start);
+                    let little = count * unit < 8 * threads * PIECE;
+                    assert!(little || slim == chunk || (slim == chunk / 2 && slim * unit > LARGE_PIECE / 2));
+                    let most = |chunk: usize| {
+                        let mut loads = vec![0; threads];
+                        for start in (0..count).step_by(chunk) {
+                            *loads.iter_mut().min().unwrap() += chunk.min(count - start);
+                        }
+                        loads.into_iter().max().unwrap()
+                    };
+                    if little {
+                        let time = |chunk: usize| most(chunk) * unit + count.div_ceil(chunk).div_ceil(threads) * CUT;
+                        let best = (0..12).map(|e| time(1 << e)).min().unwrap();
+                        assert!(time(chunk) <= best, "{count} of {unit} for {threads}: {chunk} at once");
                     }
-                    let (most, pieces) = (*loads.iter().max().unwrap(), count.div_ceil(chunk));
+                    let chunk = if little { slim } else { chunk };
+                    let (most, pieces) = (most(chunk), count.div_ceil(chunk));
                     let text = format!("{count} of {unit} for {threads}: {pieces} pieces, most {most}");
                     assert!(pieces <= 16 * threads, "{text}");
                     assert!(chunk * unit > PIECE / 2 || pieces <= 4 * threads, "{text}");
