@@ -35,11 +35,15 @@ struct Desk {
     seat: Seat,
 }
 
-/// A loop that runs.
+/// Of [`Job::ended`]: the caller sleeps, or is about to, and has to be woken.
+const WAITS: usize = 1 << (usize::BITS - 1);
+
+/// A loop that runs. One cache line, which is all that goes to a worker's core and back.
+#[repr(align(64))]
 struct Job<'f> {
     run: &'f (dyn Fn() + Sync),
     caller: Thread,
-    /// Workers that started and ended.
+    /// Workers that started and ended, and [`WAITS`].
     ended: AtomicUsize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
@@ -112,7 +116,7 @@ impl Team {
 impl Job<'_> {
     /// Waits until as many workers have ended as started. What they wrote is then there for the caller to read.
     fn wait(&self, started: usize) {
-        let all = || self.ended.load(Ordering::Acquire) == started;
+        let all = || self.ended.load(Ordering::Acquire) & !WAITS == started;
         if all() {
             return;
         }
@@ -125,9 +129,26 @@ impl Job<'_> {
                 std::hint::spin_loop();
             }
         }
+        // Who ends from here on sees it, and who ended before has been counted.
+        self.ended.fetch_or(WAITS, Ordering::Relaxed);
         while !all() {
             thread::park();
         }
+    }
+
+    /// Counts a worker out. That is its last touch of the job.
+    fn end(&self) {
+        let mut ended = 0;
+        while ended & WAITS == 0 {
+            match self.ended.compare_exchange(ended, ended + 1, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => ended = now,
+            }
+        }
+        // The caller may wake by itself, and be gone, as soon as the worker is counted.
+        let caller = self.caller.clone();
+        self.ended.fetch_add(1, Ordering::Release);
+        caller.unpark();
     }
 
     /// Runs the job at an address, on the worker at `desk`.
@@ -140,12 +161,9 @@ impl Job<'_> {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(job.run)) {
             *job.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
         }
-        // The last touch of the job is to count itself out: who may have to be woken must be known before.
-        let caller = job.caller.clone();
-        // Before that it is free again: a caller that has come back finds the workers of its last loop for its next.
+        // Free before it has counted itself out: a caller that has come back finds the workers of its last loop for its next.
         desk.word.store(IDLE, Ordering::Release);
-        job.ended.fetch_add(1, Ordering::Release);
-        caller.unpark();
+        job.end();
     }
 }
 
@@ -282,6 +300,26 @@ mod tests {
             let desk = TEAM.desks.read().unwrap()[0];
             while desk.word.load(Ordering::Relaxed) != ASLEEP {
                 thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn callers_sleep_until_their_workers_end() {
+        static TEAM: Team = Team::new();
+        let main = thread::current().id();
+        for others in [1, 3] {
+            // Some end while the caller looks for them, some while he sleeps.
+            for millis in [0, 1, 0, 2] {
+                let (barrier, ended) = (Barrier::new(others + 1), AtomicUsize::new(0));
+                TEAM.run(others, &|| {
+                    let number = if barrier.wait().is_leader() { 0 } else { millis };
+                    if thread::current().id() != main {
+                        thread::sleep(Duration::from_millis(number));
+                        ended.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+                assert_eq!(ended.into_inner(), others);
             }
         }
     }
