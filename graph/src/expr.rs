@@ -23,7 +23,7 @@ use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{self, Mutex, MutexGuard, PoisonError};
-use triomphe::Arc;
+use triomphe::{Arc, UniqueArc};
 
 /// The value of a computed node. The graph only carries it; the engine knows what it is.
 pub type Value = sync::Arc<dyn Any + Send + Sync>;
@@ -127,10 +127,11 @@ impl Drop for Node {
         };
         let mut stack = take(self);
         while let Some(expr) = stack.pop() {
+            // Of threads that let go of a node at the same time, one gets it here: none drops it from within.
             if let Repr::Node(node) = expr.0
-                && let Ok(mut node) = Arc::try_unwrap(node)
+                && let Some(node) = Arc::into_unique(node)
             {
-                stack.append(&mut take(&mut node));
+                stack.append(&mut take(&mut UniqueArc::into_inner(node)));
             }
         }
     }
@@ -277,7 +278,7 @@ impl Expr {
         match &self.0 {
             Repr::Node(node) => node.fingerprint.load(Ordering::Relaxed),
             Repr::Literal(op, _) => {
-                let mut hasher = FxHasher::default();
+                let mut hasher = hasher(literal(op).dtype(), &SCALAR);
                 op.hash(&mut hasher);
                 hasher.finish()
             }

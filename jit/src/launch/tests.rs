@@ -369,8 +369,10 @@ fn long_programs_do_not_ask_for_memory() {
 fn folding_gives_the_states_of_blocks() {
     use crate::reduce::Reduction;
     use DType::*;
+    use lazuli_graph::MapOp;
     use lazuli_graph::ReduceOp::{self, *};
-    let target = Target::detect();
+    // Divisions by a value of the row are then multiplications.
+    let target = &Target::detect().clone().dividing_slowly(true);
     if Backend::Wide.why_not(target).is_some() {
         return;
     }
@@ -388,11 +390,13 @@ fn folding_gives_the_states_of_blocks() {
                 [Class::Strided, Class::Broadcast],
                 [Class::Contiguous, Class::Broadcast],
             ] {
-                // z = x + y, in the lanes of the dtype.
+                // z = x + y or x / y, in the lanes of the dtype.
+                let divides = dtype.is_float() && (class, other) == (Class::Contiguous, Class::Broadcast);
+                let map = if divides { MapOp::Divide } else { MapOp::Add };
                 let mut b = Builder::new();
                 let (x, y) = (b.operand(Role::Input, dtype, class), b.operand(Role::Input, dtype, other));
                 let (x, y) = (b.load(x), b.load(y));
-                let z = crate::lower::map(&mut b, lazuli_graph::MapOp::Add, dtype, &[x, y], Default::default());
+                let z = crate::lower::map(&mut b, map, dtype, &[x, y], Default::default());
                 let out = b.operand(Role::Output, dtype, Class::Contiguous);
                 b.store(out, z);
                 let kernel = b.finish();

@@ -4,19 +4,20 @@
 //! is made of its reciprocal, in two parts, and corrected:
 //!
 //! ```text
-//! row:      h = 1 / y              l = fma(-y, h, 1) * h          h + l is 1/y to more than twice the digits
+//! row:      h = 1 / y              l = fma(-y, h, 1) * h          h + l is 1/y to twice the digits but one
 //! element:  q = fma(x, h, x * l)   r = fma(-y, q, x)              q is x/y or its neighbour, and r is exact
 //!           fma(r, h, q)
 //! ```
 //! The result is the quotient, correctly rounded: `h` is the rounded reciprocal and `q` is faithful (Markstein 1990; the
-//! two parts are those of Brisebarre, Muller and Raina 2004). That holds where nothing over- or underflows on the way. `y` is looked at once a row: outside of the range below,
-//! `h` is NaN. What is then NaN, as are quotients of and to infinity, and what begins with a small `x` or a zero, whose sign
-//! would be lost, is divided after all, out of line.
+//! two parts are those of Brisebarre, Muller and Raina 2004). That holds where nothing over- or underflows on the way. `y`
+//! is looked at once a row: outside of the range below, `h` is NaN. What is then NaN, as are quotients of and to infinity,
+//! and quotients of small numbers are divided after all, out of line. Zeros, which may be many, are multiplied by `h`: their
+//! sign would be lost.
 
 use super::fma::FMA;
 use super::mach::{Enc, Kind, MASK, Masking, VEC};
 use super::pairs::*;
-use super::select::{Lanes, Selector, Src};
+use super::select::{Lanes, Selector, Src, sign};
 use crate::kernel::{Inst, Prim, Ty, ValueId};
 use iced_x86::Code;
 use regalloc2::{Operand, VReg};
@@ -36,6 +37,11 @@ fn not_small(size: u8) -> u64 {
 /// The bits of a power of two.
 fn power_of_two(double: bool, exponent: i32) -> u64 {
     if double { 2f64.powi(exponent).to_bits() } else { 2f32.powi(exponent).to_bits().into() }
+}
+
+/// Whether divisions by it go without the divider, if it is the same for a row: of a constant, whether it is in range.
+pub(super) fn has_reciprocal(divisor: &Inst) -> bool {
+    divisor.prim != Prim::Const || reciprocal(divisor.ty == Ty::F64, divisor.imm).is_some()
 }
 
 /// The reciprocal of a constant in two parts, if it is in range.
@@ -78,8 +84,11 @@ impl Selector<'_> {
         self.push(Enc::new(self.code(pair)), VEC, &[one])
     }
 
-    /// Prepares a row for divisions by each of the plan's divisors.
+    /// Prepares the main loop of a row for divisions by each of the plan's divisors. Elsewhere the divider is used: the lanes
+    /// that a tail does not have are zeros, and a row may have no more than the tail.
     pub(super) fn reciprocals(&mut self) {
+        self.uniform = true;
+        self.lanes = 1;
         for &divisor in &self.plan.reciprocals {
             let ty = self.kernel.ty(divisor);
             let (size, double) = (ty.size() as u8, ty == Ty::F64);
@@ -94,6 +103,7 @@ impl Selector<'_> {
             self.forget_loaded();
             self.parts.insert(divisor, parts);
         }
+        self.uniform = false;
     }
 
     fn reciprocal_of(&mut self, ty: Ty, y: &Lanes) -> [Src; 2] {
@@ -135,9 +145,16 @@ impl Selector<'_> {
             let q = s.fma_vector(add, size, [x, h, Src::Reg(low)], [false, false, true]);
             let rest = s.fma_vector(sub, size, [Src::Reg(q), y, x], [false; 3]);
             let quotient = s.fma_vector(add, size, [Src::Reg(rest), h, Src::Reg(q)], [true, false, true]);
-            let small = s.op_into(by(TESTNMQ, TESTNMD), size, &[x, not_small], None, MASK);
-            let nan =
-                s.op_into(by(CMPPD, CMPPS), size, &[Src::Reg(quotient), Src::Reg(quotient)], Some(UNORDERED), MASK);
+            let little = s.op_into(by(TESTNMQ, TESTNMD), size, &[x, not_small], None, MASK);
+            // Zeros have a sign.
+            let h_reg = s.reg(h);
+            let product = Enc::new(by(MULPD, MULPS).evex).tied().masked(Masking::Merge);
+            let quotient = s.push(product, VEC, &[quotient, x_reg, h_reg, little]);
+            let magnitude = s.reg(Src::Const { bits: sign(size) - 1, size });
+            let test = Enc::new(by(TESTMQ, TESTMD).evex).masked(Masking::Merge);
+            let small = s.push(test, MASK, &[x_reg, magnitude, little]);
+            let both = [Src::Reg(quotient), Src::Reg(quotient)];
+            let nan = s.op_into(by(CMPPD, CMPPS), size, &both, Some(UNORDERED), MASK);
             let result = s.body.vreg(VEC);
             let operands = [
                 Operand::reg_reuse_def(result, 1),
@@ -213,8 +230,7 @@ mod tests {
         }
     }
 
-    /// Significands from which reciprocals are far from halfway, near to it, and the one whose own cannot be found by
-    /// Newton's iteration.
+    /// Divisors at the ends of the range, special ones, and random ones in it.
     fn divisors64(state: &mut u64) -> Vec<f64> {
         let limits = [60, 61, -60, -61, 0, 1].map(|e| 2f64.powi(e));
         let odd = limits.iter().flat_map(|y| [y.next_up(), y.next_down(), -y]);
@@ -261,6 +277,47 @@ mod tests {
             };
             let xs: Vec<f64> = (0..20).flat_map(|k| [2 * k + 1, -2 * k - 1]).filter_map(near).collect();
             check(&code, &xs, &[y as f64]);
+        }
+    }
+
+    /// Divisors that stand in the program.
+    #[test]
+    fn constants() {
+        let mut state = 4;
+        let in_range = [3.0, -7.0, 100.0, 2f64.next_down(), 1e-3, 2f64.powi(20)];
+        let others = [0.0, -0.0, f64::INFINITY, f64::NAN, 5e-324, 1e300, -1e-300, 1e25];
+        let Some(target) = target() else { return };
+        for y in in_range.into_iter().chain(others) {
+            let mut b = Builder::new();
+            let (x, x32) = (b.operand(Role::Input, DType::F64, Class::Contiguous), 1);
+            assert_eq!(b.operand(Role::Input, DType::F32, Class::Contiguous), x32);
+            let (v, w) = (b.load(x), b.load(x32));
+            let (c, d) = (b.float(Ty::F64, y), b.float(Ty::F32, y));
+            let (v, w) = (b.fdiv(v, c), b.fdiv(w, d));
+            let outs = [DType::F64, DType::F32].map(|dtype| b.operand(Role::Output, dtype, Class::Contiguous));
+            b.store(outs[0], v);
+            b.store(outs[1], w);
+            let code = Code::compile(&b.finish(), Backend::Wide, &target).unwrap();
+            let multiplies = code.asm().unwrap().contains("vptestnm");
+            assert!(multiplies || !in_range.contains(&y), "{y:e}");
+            let mut xs: Vec<f64> = (0..5000).map(|_| f64::from_bits(next(&mut state))).collect();
+            xs.extend([0.0, -0.0, f64::INFINITY, f64::NAN, y, 3.0 * y, 5e-324, f64::MAX, 1.0, 1.0]);
+            let singles: Vec<f32> = xs.iter().map(|x| *x as f32).collect();
+            let (mut z, mut z32) = (vec![0.0f64; xs.len()], vec![0.0f32; xs.len()]);
+            let access = |step| Accessed { home: Home::Memory, offset: 0, strides: smallvec![step] };
+            let layout = Layout::new(&code.kernel().operands, &[xs.len()], [8, 4, 8, 4].map(access)).unwrap();
+            let memory = [
+                Memory::Read(cast_slice(&xs), 0),
+                Memory::Read(cast_slice(&singles), 0),
+                Memory::Write(cast_slice_mut(&mut z)),
+                Memory::Write(cast_slice_mut(&mut z32)),
+            ];
+            layout.bind(&code, memory).unwrap().run();
+            for (i, &x) in xs.iter().enumerate() {
+                let (e, f) = (x / y, singles[i] / y as f32);
+                assert!(z[i].to_bits() == e.to_bits() || z[i].is_nan() && e.is_nan(), "{x:e} / {y:e}");
+                assert!(z32[i].to_bits() == f.to_bits() || z32[i].is_nan() && f.is_nan(), "{x:e} / {y:e} (single)");
+            }
         }
     }
 

@@ -291,6 +291,10 @@ impl Writer<'_> {
         }
         self.rr(Code::Mov_r64_rm64, T1, RSP)?;
         self.ri(Code::And_rm64_imm8, RSP, -64)?;
+        // A frame of several pages must not reach beyond the one that ends the stack without touching it.
+        for page in (4096..=self.frame).step_by(4096) {
+            self.mi(Code::Cmp_rm64_imm8, RSP, -(page as i32), 0)?;
+        }
         self.ri(Code::Sub_rm64_imm32, RSP, self.frame as i32)?;
         self.mr(Code::Mov_rm64_r64, RSP, 8, T1)?;
         self.rr(Code::Xor_r32_rm32, Register::R10D, Register::R10D)?;

@@ -81,6 +81,7 @@ fn rest(first: usize) -> usize {
 fn main(s: &mut Selector<'_>, first: usize, fold: bool) {
     let Rounds { lanes, single, .. } = s.plan.rounds;
     let [main, again, done] = [1, 2, 3].map(|n| first + n);
+    s.reciprocals();
     s.body.end_block(Kind::Jump, &[main]);
     if fold {
         // A vector at a time: the CPU finds what is independent, and values take few registers.
@@ -94,6 +95,7 @@ fn main(s: &mut Selector<'_>, first: usize, fold: bool) {
     } else {
         s.round(lanes, false);
     }
+    s.parts.clear();
     s.body.end_block(Kind::NextMain, &[again, done]);
     s.body.end_aside(main);
     s.body.end_block(Kind::Jump, &[rest(first)]);

@@ -156,6 +156,8 @@ pairs! {
     PCMPUB INVALID EVEX_Vpcmpub_kr_k1_zmm_zmmm512_imm8 0;
     PCMPUW INVALID EVEX_Vpcmpuw_kr_k1_zmm_zmmm512_imm8 0;
     PCMPUD INVALID EVEX_Vpcmpud_kr_k1_zmm_zmmm512b32_imm8 4;
+    TESTMD INVALID EVEX_Vptestmd_kr_k1_zmm_zmmm512b32 4;
+    TESTMQ INVALID EVEX_Vptestmq_kr_k1_zmm_zmmm512b64 8;
     TESTNMD INVALID EVEX_Vptestnmd_kr_k1_zmm_zmmm512b32 4;
     TESTNMQ INVALID EVEX_Vptestnmq_kr_k1_zmm_zmmm512b64 8;
     PCMPUQ INVALID EVEX_Vpcmpuq_kr_k1_zmm_zmmm512b64_imm8 8;

@@ -1,6 +1,7 @@
 //! What is decided before instructions are selected: lanes of a round, negations that fold into others, constants that
 //! get a register.
 
+use super::divide::has_reciprocal;
 use super::fold::accumulators;
 use crate::flow::{invariant, sizes, spans, uses};
 use crate::kernel::{Class, Inst, Kernel, Prim, Role, Ty, ValueId};
@@ -24,7 +25,7 @@ const THREE: usize = 320;
 const DIVISION: usize = 24;
 
 /// The instructions of a division that goes without the divider.
-const MULTIPLIED: usize = 7;
+const MULTIPLIED: usize = 9;
 
 /// Vectors of a round of a program that is one chain. What waits for the chain fills the scheduler, so a round hardly
 /// overlaps with the next: operations that take three or four cycles need several independent chains.
@@ -83,8 +84,8 @@ pub(super) struct Plan {
 impl Plan {
     /// Decides for a kernel whose rows are reduced: a round has one element for each virtual lane, a vector at a time. `None` if the states
     /// are not of the widest type, or the values of a round are too many for the registers.
-    pub(super) fn fold(kernel: &Kernel, width: usize, registers: usize, slow: bool) -> Option<Plan> {
-        let mut plan = Plan::undecided(kernel, slow);
+    pub(super) fn fold(kernel: &Kernel, width: usize, registers: usize, divides_slowly: bool) -> Option<Plan> {
+        let mut plan = Plan::undecided(kernel, divides_slowly);
         let single = plan.single(kernel, width);
         if kernel.stores.iter().any(|s| width / kernel.ty(s.value).size() != single) {
             return None;
@@ -101,26 +102,26 @@ impl Plan {
     }
 
     /// Decides for rounds of one vector.
-    pub(super) fn draft(kernel: &Kernel, width: usize, registers: usize, slow: bool) -> Plan {
-        let mut plan = Plan::undecided(kernel, slow);
+    pub(super) fn draft(kernel: &Kernel, width: usize, registers: usize, divides_slowly: bool) -> Plan {
+        let mut plan = Plan::undecided(kernel, divides_slowly);
         plan.rounds = Rounds::of(plan.single(kernel, width), 1);
         let pressure = plan.pressure(kernel, &spans(kernel, &plan.uses), plan.rounds.lanes, width);
         plan.hoist(kernel, registers, pressure);
         plan
     }
 
-    fn undecided(kernel: &Kernel, slow: bool) -> Plan {
+    fn undecided(kernel: &Kernel, divides_slowly: bool) -> Plan {
         let mut uses = uses(kernel);
         let folded = fold(kernel, &mut uses);
         let (invariant, size) = (invariant(kernel), sizes(kernel));
         let rounds = Rounds { lanes: 0, single: 0, last: 0 };
         let hoisted = Vec::new();
         let mut plan = Plan { uses, invariant, size, folded, reciprocals: Vec::new(), hoisted, rounds, ahead: 0 };
-        if slow {
+        if divides_slowly {
             let divides = |(v, i): &(usize, &Inst)| plan.moves(*v) && i.prim == Prim::FDiv;
             let mut divisors: Vec<ValueId> =
                 kernel.insts.iter().enumerate().filter(divides).map(|(_, i)| i.args[1]).collect();
-            divisors.retain(|d| plan.invariant[d.0 as usize]);
+            divisors.retain(|d| plan.invariant[d.0 as usize] && has_reciprocal(&kernel.insts[d.0 as usize]));
             divisors.sort_unstable_by_key(|d| d.0);
             divisors.dedup();
             plan.reciprocals = divisors;
@@ -136,8 +137,8 @@ impl Plan {
     }
 
     /// Decides for vectors of `width` bytes and so many vector registers.
-    pub(super) fn new(kernel: &Kernel, width: usize, registers: usize, slow: bool) -> Plan {
-        let mut plan = Plan::undecided(kernel, slow);
+    pub(super) fn new(kernel: &Kernel, width: usize, registers: usize, divides_slowly: bool) -> Plan {
+        let mut plan = Plan::undecided(kernel, divides_slowly);
         let single = plan.single(kernel, width);
         let spans = spans(kernel, &plan.uses);
         let work = plan.work(kernel, single, width);
@@ -225,7 +226,7 @@ impl Plan {
         inst.prim == Prim::FDiv && self.reciprocals.contains(&inst.args[1])
     }
 
-    /// How many divisions and roots a round of one vector takes.
+    /// How many divisions and roots of a round of one vector take the divider.
     fn divisions(&self, kernel: &Kernel) -> usize {
         let slow = |v: &usize| {
             let inst = &kernel.insts[*v];

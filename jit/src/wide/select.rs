@@ -406,7 +406,6 @@ impl<'a> Selector<'a> {
                 self.loaded.clear();
             }
         }
-        self.reciprocals();
         self.uniform = false;
     }
 

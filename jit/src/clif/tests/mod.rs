@@ -162,7 +162,7 @@ fn primitives_encode_for_512_bits() {
             for class in [Class::Contiguous, Class::Broadcast, Class::Strided] {
                 let out = if class == Class::Strided { class } else { Class::Contiguous };
                 let kernel = lone(prim, &args, ty, imm, class, out);
-                for mode in [crate::wide::Mode::Plain, crate::wide::Mode::Around] {
+                for mode in [crate::wide::Mode::Plain, crate::wide::Mode::Around, crate::wide::Mode::Draft] {
                     match crate::wide::encode_512(&kernel, mode) {
                         Ok(code) => assert!(code.len() > 20),
                         Err(e) => panic!("{e}\n{kernel}"),
