@@ -310,28 +310,6 @@ fn dropping_takes_little_stack_at_any_depth() {
     with_small_stack(|| [1, 99, 100, 101, 102, 1000].into_iter().for_each(|depth| drop(chain(depth))));
 }
 
-/// Threads that let go of the same nodes at the same time take turns: no one's drop runs within another's.
-#[test]
-fn dropping_from_two_threads_takes_constant_stack() {
-    let length = DEEP / 4;
-    let mut nodes = vec![array(0, DType::F64, &[3])];
-    for i in 0..length {
-        nodes.push(Expr::map(MapOp::Exp, std::slice::from_ref(&nodes[i])).unwrap());
-    }
-    let last = nodes.last().unwrap().clone();
-    let start = Arc::new(std::sync::Barrier::new(2));
-    let other = start.clone();
-    let handles = std::thread::Builder::new().stack_size(128 << 10).spawn(move || {
-        other.wait();
-        nodes.into_iter().rev().for_each(drop);
-    });
-    with_small_stack(move || {
-        start.wait();
-        drop(last);
-    });
-    handles.unwrap().join().unwrap();
-}
-
 #[test]
 fn dropping_a_ladder_takes_constant_stack() {
     with_small_stack(|| {
