@@ -143,8 +143,7 @@ impl CachedKernel {
 
     /// Code that is made quickly, of a long kernel.
     fn draft(&self) -> Option<&Code> {
-        let make = || Backend::Wide.why_not(self.target).is_none().then(|| Code::draft(&self.kernel, self.target))?;
-        self.draft.get_or_init(make).as_ref()
+        self.draft.get_or_init(|| Code::draft(&self.kernel, self.target)).as_ref()
     }
 
     /// The code that reduces what the kernel computes as well, if there is such code and it is worth compiling for

@@ -180,7 +180,7 @@ impl Target {
                 () => 128,
             };
             let isa = build_isa(&features).ok();
-            let divides_slowly = vector_bits == 512 && divides_slowly();
+            let divides_slowly = divides_slowly(vector_bits);
             Target { name: "native", vector_bits, features, isa, divides_slowly }
         })
     }
@@ -208,7 +208,7 @@ impl Target {
         let features: Vec<_> = level_features(at).collect();
         let isa = build_isa(&features).map_err(unavailable)?;
         let (vector_bits, isa) = (level.vector_bits, Some(isa));
-        let divides_slowly = vector_bits == 512 && divides_slowly();
+        let divides_slowly = divides_slowly(vector_bits);
         Ok(Target { name: level.name, vector_bits, features, isa, divides_slowly })
     }
 
@@ -327,16 +327,16 @@ fn build_isa(features: &[&str]) -> Result<OwnedTargetIsa, String> {
     builder.finish(settings::Flags::new(shared)).map_err(|e| e.to_string())
 }
 
-/// Whether this CPU's divider takes a vector of 512 bits in two halves, 16 cycles for `float64`: Intel's do. Those of
+/// Whether vectors are of 512 bits, and this CPU's divider takes one in two halves, 16 cycles for `float64`: Intel's do. Those of
 /// AMD take about half as long, and gain nothing by multiplications.
 #[cfg(target_arch = "x86_64")]
-fn divides_slowly() -> bool {
+fn divides_slowly(vector_bits: u32) -> bool {
     let vendor = std::arch::x86_64::__cpuid(0);
-    [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() == b"GenuineIntel"
+    vector_bits == 512 && [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() == b"GenuineIntel"
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn divides_slowly() -> bool {
+fn divides_slowly(_: u32) -> bool {
     false
 }
 

@@ -48,6 +48,8 @@ struct Job<'f> {
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
+const _: () = assert!(size_of::<Job<'static>>() == 64, "a loop is one cache line");
+
 /// Worker threads, made as they are asked for and kept.
 pub(crate) struct Team {
     desks: RwLock<Vec<&'static Desk>>,

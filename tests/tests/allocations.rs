@@ -20,7 +20,7 @@ fn repeated_calls_hardly_allocate() {
         ("sum", Box::new(|| drop(sum.call_with([&x, &y], &config).unwrap())), 2),
         ("both", Box::new(|| drop(both.call_with([&x, &y], &config).unwrap())), 2),
         // Nodes, each with its operands inside, and none for the literal; the list of results; values and results.
-        ("compute", Box::new(|| drop((Array::from(&x) * 2.0 + Array::from(&y)).compute_with(&config).unwrap())), 13),
+        ("compute", Box::new(|| drop((Array::from(&x) * 2.0 + Array::from(&y)).compute_with(&config).unwrap())), 9),
     ];
     for (name, call, most) in functions {
         for _ in 0..3 {

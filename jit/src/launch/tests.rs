@@ -411,6 +411,9 @@ fn folding_gives_the_states_of_blocks() {
                         let mode = crate::wide::Mode::Fold { joins: &joins, block: reduction.block(), far };
                         let asm = crate::wide::encode_512(&states, mode).unwrap();
                         let asks = asm.iter().any(|i| i.code() == iced_x86::Code::Prefetcht0_m8);
+                        let multiplies =
+                            |i: &iced_x86::Instruction| format!("{:?}", i.mnemonic()).starts_with("Vptestnm");
+                        assert_eq!(asm.iter().any(multiplies), divides, "{op} {dtype}");
                         assert!(asm.len() > 20 && asks == (far && class == Class::Contiguous));
                     }
                 }

@@ -96,7 +96,6 @@ struct Writer<'a> {
     others: Vec<usize>,
     fixups: Vec<(usize, Label)>,
     stubs: Vec<Stub>,
-    divisions: Vec<Division>,
     calls: bool,
     /// The label of the common part of calls.
     thunk: Option<usize>,
@@ -106,20 +105,20 @@ struct Writer<'a> {
     tail_table: u32,
 }
 
-/// A masked call that waits to be written.
+/// Code out of line that waits to be written.
 struct Stub {
     inst: Inst,
-    call: Call,
+    what: Aside,
     start: usize,
     back: usize,
 }
 
-/// A division that waits to be written.
-struct Division {
-    inst: Inst,
-    size: u8,
-    start: usize,
-    back: usize,
+/// What code out of line does.
+#[derive(Clone, Copy)]
+enum Aside {
+    Call(Call),
+    /// A division of lanes of so many bytes.
+    Divide(u8),
 }
 
 const RSP: Register = Register::RSP;
@@ -183,7 +182,6 @@ pub(super) fn encode(
         others: Vec::new(),
         fixups: Vec::new(),
         stubs: Vec::new(),
-        divisions: Vec::new(),
         calls,
         thunk: None,
         frame,
@@ -308,9 +306,6 @@ impl Writer<'_> {
             self.blocks[block] = self.at;
             let next = order.get(n + 1).copied();
             self.block(Block::new(block), next, &saved, done)?;
-        }
-        for division in std::mem::take(&mut self.divisions) {
-            self.division(division)?;
         }
         for stub in std::mem::take(&mut self.stubs) {
             self.stub(stub)?;

@@ -156,11 +156,11 @@ pairs! {
     PCMPUB INVALID EVEX_Vpcmpub_kr_k1_zmm_zmmm512_imm8 0;
     PCMPUW INVALID EVEX_Vpcmpuw_kr_k1_zmm_zmmm512_imm8 0;
     PCMPUD INVALID EVEX_Vpcmpud_kr_k1_zmm_zmmm512b32_imm8 4;
+    PCMPUQ INVALID EVEX_Vpcmpuq_kr_k1_zmm_zmmm512b64_imm8 8;
     TESTMD INVALID EVEX_Vptestmd_kr_k1_zmm_zmmm512b32 4;
     TESTMQ INVALID EVEX_Vptestmq_kr_k1_zmm_zmmm512b64 8;
     TESTNMD INVALID EVEX_Vptestnmd_kr_k1_zmm_zmmm512b32 4;
     TESTNMQ INVALID EVEX_Vptestnmq_kr_k1_zmm_zmmm512b64 8;
-    PCMPUQ INVALID EVEX_Vpcmpuq_kr_k1_zmm_zmmm512b64_imm8 8;
     // choices: 256-bit ones by the top bits of a vector, 512-bit ones by a mask register
     BLENDVPD VEX_Vblendvpd_ymm_ymm_ymmm256_ymm EVEX_Vblendmpd_zmm_k1z_zmm_zmmm512b64 8;
     BLENDVPS VEX_Vblendvps_ymm_ymm_ymmm256_ymm EVEX_Vblendmps_zmm_k1z_zmm_zmmm512b32 4;

@@ -122,7 +122,7 @@ impl Plan {
             let mut divisors: Vec<ValueId> =
                 kernel.insts.iter().enumerate().filter(divides).map(|(_, i)| i.args[1]).collect();
             divisors.retain(|d| plan.invariant[d.0 as usize] && has_reciprocal(&kernel.insts[d.0 as usize]));
-            divisors.sort_unstable_by_key(|d| d.0);
+            divisors.sort_unstable();
             divisors.dedup();
             plan.reciprocals = divisors;
         }

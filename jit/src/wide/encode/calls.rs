@@ -1,7 +1,8 @@
-//! Calls out of the code, which are rarely made, and their common part.
+//! What is done out of line: calls, which are rarely made, their common part, and divisions.
 
 use super::super::mach::Call;
-use super::{ARGUMENTS, Division, Failure, Label, NOT_EQUAL, RSP, Stub, T1, Writer, gpr};
+use super::super::pairs::{DIVPD, DIVPS};
+use super::{ARGUMENTS, Aside, Failure, Label, NOT_EQUAL, RSP, Stub, T1, Writer, gpr};
 use iced_x86::{Code, Instruction, MemoryOperand, Register};
 use regalloc2::{Allocation, Inst};
 
@@ -69,54 +70,55 @@ impl Writer<'_> {
             let code = if call.lanes <= 8 { Code::VEX_Kortestb_kr_kr } else { Code::VEX_Kortestw_kr_kr };
             self.rr(code, mask, mask)?;
         }
-        let (start, back) = (self.label(), self.label());
-        self.branch(NOT_EQUAL, Label::Other(start));
-        self.bind(back);
-        self.stubs.push(Stub { inst, call, start, back });
+        self.aside(inst, Aside::Call(call));
         Ok(())
     }
 
     pub(super) fn divide_if(&mut self, size: u8, inst: Inst) -> Result<(), Failure> {
         let allocs = self.output.inst_allocs(inst);
         let (small, nan) = (self.register(allocs[4])?, self.register(allocs[5])?);
-        let code = if size == 8 { Code::VEX_Kortestb_kr_kr } else { Code::VEX_Kortestw_kr_kr };
-        self.rr(code, small, nan)?;
-        let (start, back) = (self.label(), self.label());
-        self.branch(NOT_EQUAL, Label::Other(start));
-        self.bind(back);
-        self.divisions.push(Division { inst, size, start, back });
+        self.rr(if size == 8 { Code::VEX_Kortestb_kr_kr } else { Code::VEX_Kortestw_kr_kr }, small, nan)?;
+        self.aside(inst, Aside::Divide(size));
         Ok(())
     }
 
-    pub(super) fn division(&mut self, Division { inst, size, start, back }: Division) -> Result<(), Failure> {
+    /// Goes out of line if the last comparison says so, and comes back.
+    fn aside(&mut self, inst: Inst, what: Aside) {
+        let (start, back) = (self.label(), self.label());
+        self.branch(NOT_EQUAL, Label::Other(start));
+        self.bind(back);
+        self.stubs.push(Stub { inst, what, start, back });
+    }
+
+    pub(super) fn stub(&mut self, Stub { inst, what, start, back }: Stub) -> Result<(), Failure> {
         self.bind(start);
-        let allocs = self.output.inst_allocs(inst);
-        let (result, x, y) = (self.register(allocs[0])?, self.register(allocs[2])?, self.register(allocs[3])?);
-        let code = if size == 8 {
-            Code::EVEX_Vdivpd_zmm_k1z_zmm_zmmm512b64_er
-        } else {
-            Code::EVEX_Vdivps_zmm_k1z_zmm_zmmm512b32_er
-        };
-        let i = Instruction::with3(code, result, x, y).map_err(|e| e.to_string())?;
-        self.put(&i)?;
+        match what {
+            Aside::Call(call) => self.called(inst, call)?,
+            Aside::Divide(size) => self.divided(inst, size)?,
+        }
         self.jump(Label::Other(back));
         Ok(())
     }
 
-    pub(super) fn stub(&mut self, stub: Stub) -> Result<(), Failure> {
-        self.bind(stub.start);
+    fn divided(&mut self, inst: Inst, size: u8) -> Result<(), Failure> {
+        let allocs = self.output.inst_allocs(inst);
+        let (result, x, y) = (self.register(allocs[0])?, self.register(allocs[2])?, self.register(allocs[3])?);
+        let pair = if size == 8 { DIVPD } else { DIVPS };
+        let i = Instruction::with3(pair.evex, result, x, y).map_err(|e| e.to_string())?;
+        self.put(&i)
+    }
+
+    fn called(&mut self, inst: Inst, call: Call) -> Result<(), Failure> {
         // `[result, b, m, a, …]` to `b, a, …, m`, which is how functions take it.
-        let allocs = self.output.inst_allocs(stub.inst);
+        let allocs = self.output.inst_allocs(inst);
         let last = allocs.len() - 2;
         self.store_argument(0, allocs[0], 0)?;
         for k in 1..last {
             self.store_argument(k, allocs[k + 2], 0)?;
         }
-        self.store_argument(last, allocs[2], stub.call.mask_size)?;
-        self.enter_call(stub.call)?;
-        self.load_result(stub.inst)?;
-        self.jump(Label::Other(stub.back));
-        Ok(())
+        self.store_argument(last, allocs[2], call.mask_size)?;
+        self.enter_call(call)?;
+        self.load_result(inst)
     }
 
     /// The common part of calls: saves every register, calls what the frame says, restores.
