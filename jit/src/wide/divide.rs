@@ -79,7 +79,7 @@ impl Selector<'_> {
     }
 
     /// The first lane in all.
-    fn all_lanes(&mut self, one: VReg, size: usize) -> VReg {
+    pub(super) fn all_lanes(&mut self, one: VReg, size: usize) -> VReg {
         let pair = if size == 8 { BROADCASTQ_X } else { BROADCASTD_X };
         self.push(Enc::new(self.code(pair)), VEC, &[one])
     }

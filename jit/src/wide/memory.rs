@@ -353,7 +353,7 @@ impl Selector<'_> {
             return self.push(Enc::new(Code::EVEX_Vpbroadcastq_zmm_k1z_r64), VEC, &[a]);
         }
         let low = self.push(Enc::new(Code::VEX_Vmovq_xmm_rm64), VEC, &[a]);
-        self.push(Enc::new(BROADCASTQ_X.vex), VEC, &[low])
+        self.all_lanes(low, 8)
     }
 
     /// The coordinates of an index operand: its first value in the row and multiples of its stride.
