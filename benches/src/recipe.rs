@@ -40,7 +40,7 @@ impl Recipe {
         let mut recipe = Recipe { inputs: inputs.len(), calls: Vec::new() };
         let mut made: Vec<Expr> = inputs.to_vec();
         recipe.add(result, &mut made)?;
-        let again = recipe.build(inputs)?;
+        let again = recipe.build(inputs.iter().cloned())?;
         if again.fingerprint() != result.fingerprint() {
             return Err("the calls of a formula build something else".to_owned());
         }
@@ -65,10 +65,10 @@ impl Recipe {
     }
 
     /// The expression, built anew.
-    pub(crate) fn build(&self, inputs: &[Expr]) -> Result<Expr, String> {
-        assert_eq!(inputs.len(), self.inputs, "inputs of another recipe");
+    pub(crate) fn build(&self, inputs: impl Iterator<Item = Expr>) -> Result<Expr, String> {
         let mut made: Vec<Expr> = Vec::with_capacity(self.inputs + self.calls.len());
-        made.extend_from_slice(inputs);
+        made.extend(inputs);
+        assert_eq!(made.len(), self.inputs, "inputs of another recipe");
         for call in &self.calls {
             let result = match (&call.made, call.operands.as_slice()) {
                 (Op::Map(op), operands) => match *operands {

@@ -43,8 +43,7 @@ impl Subject {
 
     /// The expression, built anew by the calls that a program makes.
     pub(crate) fn build(&self) -> Result<Expr, String> {
-        let arrays: Vec<Expr> = self.inputs.iter().cloned().map(data).collect();
-        self.recipe.build(&arrays)
+        self.recipe.build(self.inputs.iter().cloned().map(data))
     }
 
     /// The expression, built and computed anew.

@@ -6,14 +6,14 @@
 //!   what captures the expression casts and stretches them ([`Expr::operand_dtype`]). A literal costs no more nodes;
 //! - a node is either pending, with its operands, or done, with its value and without operands; a constant stays a
 //!   constant;
-//! - a literal is a node that is its handle: none is allocated, and none is counted;
+//! - literals are equal if their values are, whichever nodes they are: threads keep some of them;
 //! - dropping a chain of nodes of any depth takes constant stack.
 
 use crate::error::{Error, ErrorKind, OperandNote};
 use crate::ops::{MapOp, ReduceOp, Rule, ScanOp};
 use crate::shape::Axes;
 use crate::{DType, Kind, Op, Scalar, Shape, ShapeError, View, Weak};
-use smallvec::smallvec;
+use smallvec::SmallVec;
 use std::borrow::Borrow;
 use std::borrow::Cow;
 use std::panic::Location;
@@ -71,7 +71,7 @@ impl Expr {
         if let Op::Const(value) = self.op() {
             return Expr::full(value.cast(dtype), self.shape().clone());
         }
-        Expr::node(Op::Cast, dtype, self.shape().clone(), smallvec![self.clone()], here())
+        Expr::node(Op::Cast, dtype, self.shape().clone(), &[self], here())
     }
 
     /// A view of the node.
@@ -94,7 +94,7 @@ impl Expr {
             return Ok(Expr::full(*value, view.shape().clone()));
         }
         let shape = view.shape().clone();
-        Ok(Expr::node(Op::View(Box::new(view)), self.dtype(), shape, smallvec![self.clone()], here()))
+        Ok(Expr::node(Op::View(Box::new(view)), self.dtype(), shape, &[self], here()))
     }
 
     /// The node stretched to `shape`.
@@ -128,7 +128,7 @@ impl Expr {
         match self.op() {
             Op::Const(value) => Ok(Expr::full(*value, shape)),
             Op::Iota => Ok(Expr::iota(shape)),
-            _ => Ok(Expr::node(Op::Reshape, self.dtype(), shape, smallvec![self.clone()], here())),
+            _ => Ok(Expr::node(Op::Reshape, self.dtype(), shape, &[self], here())),
         }
     }
 
@@ -196,23 +196,28 @@ impl Expr {
         };
         // Where all are constants, nothing else says what they are cast to.
         let cast_constants = choices.iter().all(|e| e.is_constant());
-        let mut nodes = Operands::new();
-        for (i, &e) in operands.iter().enumerate() {
-            let condition = row.rule == Rule::Select && i == 0;
-            let dtype = if condition { DType::Bool } else { compute };
-            let as_it_is = if e.is_constant() {
-                condition || !cast_constants
+        let operand_dtype = |i: usize| if row.rule == Rule::Select && i == 0 { DType::Bool } else { compute };
+        let as_it_is = |(i, e): (usize, &&Expr)| {
+            if e.is_constant() {
+                (row.rule == Rule::Select && i == 0) || !cast_constants
             } else {
-                e.dtype() == dtype && e.weak().is_none() && *e.shape() == *shape
-            };
-            nodes.push(if as_it_is { e.clone() } else { e.cast(dtype).broadcast_to(&shape)? });
-        }
+                e.dtype() == operand_dtype(i) && e.weak().is_none() && *e.shape() == *shape
+            }
+        };
         let weak = operands.iter().all(|e| e.weak().is_some()).then(|| match result.kind() {
             Kind::Bool => Weak::Bool,
             Kind::Float => Weak::Float,
             _ => Weak::Int,
         });
-        Ok(Expr::weak_node(Op::Map(op), result, weak, shape.into_owned(), nodes, at))
+        if operands.iter().enumerate().all(as_it_is) {
+            return Ok(Expr::weak_node(Op::Map(op), result, weak, shape.into_owned(), operands, at));
+        }
+        let mut nodes: SmallVec<[Expr; 3]> = SmallVec::new();
+        for (i, &e) in operands.iter().enumerate() {
+            nodes.push(if as_it_is((i, &e)) { e.clone() } else { e.cast(operand_dtype(i)).broadcast_to(&shape)? });
+        }
+        let operands: SmallVec<[&Expr; 3]> = nodes.iter().collect();
+        Ok(Expr::weak_node(Op::Map(op), result, weak, shape.into_owned(), &operands, at))
     }
 
     /// The dtype that operands meet in: arrays promote among themselves, then literals give way.
@@ -259,7 +264,7 @@ impl Expr {
         }
         let operand = self.cast(op.operand_dtype(self.dtype()));
         let dtype = op.result_dtype(operand.dtype());
-        Ok(Expr::node(Op::Reduce(op, axes), dtype, shape, smallvec![operand], here()))
+        Ok(Expr::node(Op::Reduce(op, axes), dtype, shape, &[&operand], here()))
     }
 
     /// A scan along `axis`.
@@ -272,7 +277,7 @@ impl Expr {
         let axis = self.shape().axis(axis).map_err(|e| Expr::error_at(e, op.name(), &[self], at))?;
         let operand = self.cast(op.operand_dtype(self.dtype()));
         let (dtype, shape) = (operand.dtype(), operand.shape().clone());
-        Ok(Expr::node(Op::Scan(op, axis as u8), dtype, shape, smallvec![operand], here()))
+        Ok(Expr::node(Op::Scan(op, axis as u8), dtype, shape, &[&operand], here()))
     }
 
     /// The product of two stacks of matrices; leading axes broadcast.
@@ -295,7 +300,7 @@ impl Expr {
         let left = self.cast(dtype).broadcast_to(&full(am)?)?;
         let right = other.cast(dtype).broadcast_to(&full(bm)?)?;
         let out = full(&[am[0], bm[1]])?;
-        Ok(Expr::node(Op::Matmul, dtype, out, smallvec![left, right], here()))
+        Ok(Expr::node(Op::Matmul, dtype, out, &[&left, &right], here()))
     }
 }
 

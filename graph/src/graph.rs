@@ -5,7 +5,7 @@
 //! - operands of a [`Op::Map`] have the node's shape and the dtype its rule computes in;
 //! - dtype and shape of every node follow from its op and operands.
 
-use crate::expr::{Expr, Value};
+use crate::expr::{Expr, Operands, Value};
 use crate::pattern::{Pattern, PatternNode};
 use crate::{DType, Op, Shape};
 use petgraph::Direction;
@@ -266,7 +266,7 @@ impl Capture {
         let mut seen: FxHashMap<usize, u32> = FxHashMap::default();
         let parameters = own.len() as u32;
         let mut capture = Capture { nodes: Vec::new(), roots: Vec::new(), leaves: Vec::new(), stray: None };
-        let mut stack: Vec<(Expr, Option<SmallVec<[Expr; 3]>>)> = Vec::new();
+        let mut stack: Vec<(Expr, Option<Operands>)> = Vec::new();
         for root in roots {
             stack.push((root.clone(), None));
             while let Some((expr, operands)) = stack.pop() {

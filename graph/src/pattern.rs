@@ -12,6 +12,9 @@ use std::sync::Arc;
 /// Up to so many leaves are told apart from one another: all pairs are compared.
 const TOLD_APART: usize = 8;
 
+/// Expressions of up to this depth are looked through by recursion.
+const SHALLOW: u32 = 100;
+
 /// The structure of captured expressions: ops, dtypes, shapes, edges, leaves, roots. Made by
 /// [`Capture::pattern`](crate::Capture::pattern).
 pub struct Pattern {
@@ -37,31 +40,41 @@ impl Pattern {
         if roots.len() != self.roots.len() {
             return None;
         }
-        let mut found: SmallVec<[Option<Expr>; 16]> = self.nodes.iter().map(|_| None).collect();
-        let mut leaves: SmallVec<[Option<Value>; 8]> = (0..self.leaves).map(|_| None).collect();
+        let leaves = if roots.iter().all(|root| root.depth() <= SHALLOW) {
+            let mut walk = Walk {
+                pattern: self,
+                met: SmallVec::from_elem(0, self.nodes.len()),
+                leaves: SmallVec::from_elem(None, self.leaves),
+            };
+            roots.iter().zip(&self.roots).try_for_each(|(root, &i)| walk.meet(root, i))?;
+            walk.leaves
+        } else {
+            self.leaves_of_deep(roots)?
+        };
+        let leaves: SmallVec<[Value; 8]> = leaves.into_iter().collect::<Option<_>>()?;
+        let twice = |(i, value): (usize, &Value)| leaves[..i].iter().any(|other| Arc::ptr_eq(other, value));
+        (leaves.len() > TOLD_APART || !leaves.iter().enumerate().any(twice)).then_some(leaves)
+    }
+
+    /// The same without recursion, at the price of a handle on each node.
+    fn leaves_of_deep(&self, roots: &[Expr]) -> Option<SmallVec<[Option<Value>; 8]>> {
+        let mut found: Vec<Option<Expr>> = vec![None; self.nodes.len()];
+        let mut leaves = SmallVec::from_elem(None, self.leaves);
         for (root, &i) in roots.iter().zip(&self.roots) {
             meet(&mut found[i as usize], root)?;
         }
         // Users come after their operands: when a node's turn comes, all that use it have been seen.
         for (i, node) in self.nodes.iter().enumerate().rev() {
             let expr = found[i].take()?;
-            if expr.dtype() != node.dtype || expr.shape() != &node.shape {
-                return None;
-            }
-            expr.with_operands_or_value(|state| match (state, &node.op) {
-                (Err(value), Op::Input(n)) => {
-                    leaves[*n as usize] = Some(value.clone());
+            node.hold_against(&expr, |below| match below {
+                Below::Leaf(n, value) => {
+                    leaves[n as usize] = Some(value.clone());
                     Some(())
                 }
-                (Ok(operands), op) if expr.op() == op && operands.len() == node.operands.len() => {
-                    operands.iter().zip(&node.operands).try_for_each(|(o, &j)| meet(&mut found[j as usize], o))
-                }
-                _ => None,
+                Below::Operand(j, operand) => meet(&mut found[j as usize], operand),
             })?;
         }
-        let leaves: SmallVec<[Value; 8]> = leaves.into_iter().collect::<Option<_>>()?;
-        let twice = |(i, value): (usize, &Value)| leaves[..i].iter().any(|other| Arc::ptr_eq(other, value));
-        (leaves.len() > TOLD_APART || !leaves.iter().enumerate().any(twice)).then_some(leaves)
+        Some(leaves)
     }
 
     /// The number of nodes.
@@ -72,6 +85,58 @@ impl Pattern {
     /// Whether there are no nodes.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
+    }
+}
+
+/// What is found below a node, and its number.
+enum Below<'e> {
+    Leaf(u32, &'e Value),
+    Operand(u32, &'e Expr),
+}
+
+impl PatternNode {
+    /// Whether this is what `expr` is, and `below` has nothing against what is below it.
+    #[inline]
+    fn hold_against(&self, expr: &Expr, mut below: impl FnMut(Below<'_>) -> Option<()>) -> Option<()> {
+        if expr.dtype() != self.dtype || expr.shape() != &self.shape {
+            return None;
+        }
+        expr.with_operands_or_value(|state| match (state, &self.op) {
+            (Err(value), &Op::Input(n)) => below(Below::Leaf(n, value)),
+            (Ok(operands), op) if expr.op() == op && operands.len() == self.operands.len() => {
+                operands.iter().zip(&self.operands).try_for_each(|(o, &j)| below(Below::Operand(j, o)))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// A walk through expressions along a pattern. Nodes are looked into from within their users, which hold them.
+struct Walk<'p> {
+    pattern: &'p Pattern,
+    /// Where in memory each node of the pattern has been met; 0 if not yet.
+    met: SmallVec<[usize; 32]>,
+    leaves: SmallVec<[Option<Value>; 8]>,
+}
+
+impl Walk<'_> {
+    /// Whether `expr`, with all below it, is node `i` of the pattern: where that has been met, the same must be met again.
+    fn meet(&mut self, expr: &Expr, i: u32) -> Option<()> {
+        // A literal is equal to another if its op is.
+        if let Some(address) = expr.address() {
+            let met = &mut self.met[i as usize];
+            if *met != 0 {
+                return (*met == address).then_some(());
+            }
+            *met = address;
+        }
+        self.pattern.nodes[i as usize].hold_against(expr, |below| match below {
+            Below::Leaf(n, value) => {
+                self.leaves[n as usize] = Some(value.clone());
+                Some(())
+            }
+            Below::Operand(j, operand) => self.meet(operand, j),
+        })
     }
 }
 

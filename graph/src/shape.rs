@@ -20,28 +20,66 @@ pub const MAX_RANK: usize = 32;
 /// assert_eq!(s.broadcast(&Shape::new(&[4, 1, 3])?)?.to_string(), "[4, 2, 3]");
 /// # Ok::<(), lazuli_graph::ShapeError>(())
 /// ```
-#[derive(Eq, Default)]
-pub struct Shape(SmallVec<[usize; 4]>);
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Shape(Extents);
 
-impl PartialEq for Shape {
+/// Few extents are a value without a tail to follow: shapes are copied and compared with every operation.
+#[derive(Clone, PartialEq, Eq)]
+enum Extents {
+    /// How many, and these; the rest is zero.
+    Few(Rank, [usize; FEW]),
+    Many(Box<[usize]>),
+}
+
+/// The number of few extents, in as many bytes as an extent has: what is copied soon after it was written is read in
+/// pieces of that size.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+enum Rank {
+    Zero,
+    One,
+    Two,
+    Three,
+    Four,
+}
+
+/// The most extents that are held in place.
+const FEW: usize = 4;
+
+impl Default for Extents {
+    fn default() -> Extents {
+        Extents::Few(Rank::Zero, [0; FEW])
+    }
+}
+
+impl Extents {
     #[inline]
-    fn eq(&self, other: &Shape) -> bool {
-        // Extent by extent: the few there are are compared before a call of `memcmp` has begun.
-        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(a, b)| a == b)
+    fn new(extents: &[usize]) -> Extents {
+        match *extents {
+            [] => Extents::Few(Rank::Zero, [0; FEW]),
+            [a] => Extents::Few(Rank::One, [a, 0, 0, 0]),
+            [a, b] => Extents::Few(Rank::Two, [a, b, 0, 0]),
+            [a, b, c] => Extents::Few(Rank::Three, [a, b, c, 0]),
+            [a, b, c, d] => Extents::Few(Rank::Four, [a, b, c, d]),
+            _ => Extents::Many(extents.into()),
+        }
+    }
+}
+
+impl Deref for Extents {
+    type Target = [usize];
+    #[inline]
+    fn deref(&self) -> &[usize] {
+        match self {
+            Extents::Few(rank, few) => &few[..*rank as usize],
+            Extents::Many(many) => many,
+        }
     }
 }
 
 impl Hash for Shape {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
-    }
-}
-
-impl Clone for Shape {
-    #[inline]
-    fn clone(&self) -> Shape {
-        // A copy of memory; the derived clone would go extent by extent.
-        Shape(SmallVec::from_slice(&self.0))
+        self.0.deref().hash(state);
     }
 }
 
@@ -81,10 +119,10 @@ pub enum ShapeError {
     },
 }
 
-/// The shape of a 0-d array.
-pub(crate) static SCALAR: Shape = Shape(SmallVec::new_const());
-
 impl Shape {
+    /// The shape of a 0-d array.
+    pub(crate) const SCALAR: Shape = Shape(Extents::Few(Rank::Zero, [0; FEW]));
+
     /// Checks `extents` and makes a shape of them.
     ///
     /// # Errors
@@ -100,7 +138,7 @@ impl Shape {
                 .filter(|&b| b <= isize::MAX as usize)
                 .ok_or_else(|| ShapeError::Overflow(extents.to_vec()))?;
         }
-        Ok(Shape(SmallVec::from_slice(extents)))
+        Ok(Shape(Extents::new(extents)))
     }
 
     /// The shape of a 0-d array.
@@ -109,6 +147,7 @@ impl Shape {
     }
 
     /// The number of axes.
+    #[inline]
     pub fn rank(&self) -> usize {
         self.0.len()
     }
@@ -122,7 +161,7 @@ impl Shape {
     pub fn contiguous_strides(&self) -> SmallVec<[isize; 4]> {
         let mut strides = SmallVec::from_elem(0, self.rank());
         let mut step = 1isize;
-        for (s, &n) in strides.iter_mut().zip(&self.0).rev() {
+        for (s, &n) in strides.iter_mut().zip(self.iter()).rev() {
             *s = step;
             step *= n.max(1) as isize;
         }
@@ -187,12 +226,14 @@ impl Shape {
 
     /// The shape left when `axes` are reduced away.
     pub fn without(&self, axes: Axes) -> Shape {
-        Shape(self.0.iter().enumerate().filter(|(i, _)| !axes.contains(*i)).map(|(_, &n)| n).collect())
+        let left = self.iter().enumerate().filter(|(i, _)| !axes.contains(*i)).map(|(_, &n)| n);
+        Shape(Extents::new(&left.collect::<SmallVec<[usize; FEW]>>()))
     }
 }
 
 impl Deref for Shape {
     type Target = [usize];
+    #[inline]
     fn deref(&self) -> &[usize] {
         &self.0
     }

@@ -419,6 +419,14 @@ fn different_graphs_are_told_apart() {
         vec![x.scan(ScanOp::Cumprod, 1).unwrap()],
         vec![x.matmul(&x).unwrap()],
     ];
+    // The same at the end of long chains, which are not looked through by recursion.
+    let deepened = |root: &Expr| (0..150).fold(root.clone(), |e, _| map(MapOp::Abs, &[&e]));
+    let deep: Vec<Vec<Expr>> = roots.iter().map(|r| r.iter().map(deepened).collect()).collect();
+    for (i, a) in deep.iter().enumerate() {
+        for (j, b) in deep.iter().enumerate() {
+            assert_eq!(recognised(a, b).is_some(), i == j, "{i} and {j}, deep");
+        }
+    }
     for (i, a) in roots.iter().enumerate() {
         for (j, b) in roots.iter().enumerate() {
             assert_eq!(recognised(a, b).is_some(), i == j, "{i} and {j}");
@@ -443,6 +451,37 @@ fn shared_nodes_stay_shared() {
     let (twice, apart) = ([twice], [apart]);
     assert_eq!(recognised(&apart, &twice), Some(vec![0]));
     assert_eq!(recognised(&twice, &apart), None);
+}
+
+#[test]
+fn equal_literals_are_one_wherever_they_are_made() {
+    let x = leaf(0, DType::F64, &[3]);
+    let sum = |terms: &[Expr]| {
+        let scaled = |t: &Expr| Expr::map(MapOp::Multiply, &[x.clone(), t.clone()]).unwrap();
+        terms.iter().map(scaled).reduce(|a, b| Expr::map(MapOp::Add, &[a, b]).unwrap()).unwrap()
+    };
+    let one = float(0.5);
+    assert!(one.same(&float(0.5)) && !one.same(&float(0.25)) && !one.same(&int(1)));
+    let shared = [sum(&[one.clone(), one.clone()])];
+    // More of them than a thread keeps, and those of another thread.
+    (0..10_000).for_each(|i| drop(float(i as f64)));
+    let other = std::thread::spawn(|| float(0.5)).join().unwrap();
+    let apart = [sum(&[other, float(0.5)])];
+    assert_eq!(recognised(&shared, &apart), Some(vec![0]));
+    assert_eq!(recognised(&apart, &shared), Some(vec![0]));
+    // A literal keeps no value, though others might have its node.
+    one.complete(Arc::new(1u8));
+    assert!(one.value().is_none() && float(0.5).value().is_none());
+}
+
+#[test]
+fn literals_know_where_they_stand() {
+    let places: Vec<_> =
+        (0..2).map(|_| [Expr::literal(Scalar::one(DType::F64)), Expr::literal(Scalar::one(DType::F64))]).collect();
+    for [a, b] in &places {
+        assert!(a.location().column() < b.location().column() && a.location().file().ends_with("expr.rs"));
+    }
+    assert_eq!(places[0][0].location(), places[1][0].location());
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Nodes: what an expression holds, who sees it, and how it goes.
 
-use crate::shape::SCALAR;
 use crate::{DType, Kind, Op, Scalar, Shape, Weak};
 use rustc_hash::FxHasher;
 use smallvec::SmallVec;
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{self, Mutex, MutexGuard, PoisonError};
@@ -15,26 +15,62 @@ use triomphe::{Arc, UniqueArc};
 /// The value of a computed node. The graph only carries it; the engine knows what it is.
 pub type Value = sync::Arc<dyn Any + Send + Sync>;
 
-/// Operands of a node.
-pub type Operands = SmallVec<[Expr; 3]>;
-
 /// A handle to a node; clones are the same node.
 #[derive(Clone)]
-pub struct Expr(Repr);
+pub struct Expr(Arc<Node>);
 
-enum Repr {
-    Node(Arc<Node>),
-    /// A literal of the host language, and where it stands.
-    Literal(Op, &'static Location<'static>),
+/// Operands of a node, held in place if there are no more than operations have.
+#[derive(Clone, Default)]
+pub enum Operands {
+    /// None.
+    #[default]
+    None,
+    /// One.
+    One([Expr; 1]),
+    /// Two.
+    Two([Expr; 2]),
+    /// Three.
+    Three([Expr; 3]),
+    /// More.
+    Many(Box<[Expr]>),
 }
 
-impl Clone for Repr {
-    #[inline]
-    fn clone(&self) -> Repr {
+impl Operands {
+    /// Handles on these.
+    #[inline(always)]
+    pub fn of(operands: &[&Expr]) -> Operands {
+        let of = |i: usize| operands[i].clone();
+        match operands.len() {
+            0 => Operands::None,
+            1 => Operands::One([of(0)]),
+            2 => Operands::Two([of(0), of(1)]),
+            3 => Operands::Three([of(0), of(1), of(2)]),
+            _ => Operands::Many(operands.iter().map(|&e| e.clone()).collect()),
+        }
+    }
+
+    fn into_vec(self) -> Vec<Expr> {
         match self {
-            Repr::Node(node) => Repr::Node(node.clone()),
-            // The derived clone would ask which of all ops it is.
-            Repr::Literal(op, at) => Repr::Literal(Op::Const(literal(op)), at),
+            Operands::None => Vec::new(),
+            Operands::One(all) => all.into(),
+            Operands::Two(all) => all.into(),
+            Operands::Three(all) => all.into(),
+            Operands::Many(all) => all.into(),
+        }
+    }
+}
+
+impl Deref for Operands {
+    type Target = [Expr];
+
+    #[inline]
+    fn deref(&self) -> &[Expr] {
+        match self {
+            Operands::None => &[],
+            Operands::One(all) => all,
+            Operands::Two(all) => all,
+            Operands::Three(all) => all,
+            Operands::Many(all) => all,
         }
     }
 }
@@ -110,15 +146,13 @@ impl Drop for Node {
         }
         let take = |node: &mut Node| match node.state.get_mut().unwrap_or_else(PoisonError::into_inner) {
             State::Pending(operands) => std::mem::take(operands),
-            State::Done(_) => Operands::new(),
+            State::Done(_) => Operands::None,
         };
-        let mut stack = take(self);
+        let mut stack = take(self).into_vec();
         while let Some(expr) = stack.pop() {
             // Of threads that let go of a node at the same time, one gets it here: none drops it from within.
-            if let Repr::Node(node) = expr.0
-                && let Some(node) = Arc::into_unique(node)
-            {
-                stack.append(&mut take(&mut UniqueArc::into_inner(node)));
+            if let Some(node) = Arc::into_unique(expr.0) {
+                stack.append(&mut take(&mut UniqueArc::into_inner(node)).into_vec());
             }
         }
     }
@@ -133,28 +167,39 @@ fn weak(dtype: DType) -> Weak {
     }
 }
 
+/// In how many places a thread keeps literals, and how many in each, so that a line that is run again makes no node for
+/// those in it.
+const PLACES: usize = 32;
+const EACH: usize = 4;
+
+thread_local! {
+    static KEPT: RefCell<[[Option<Expr>; EACH]; PLACES]> =
+        const { RefCell::new([const { [const { None }; EACH] }; PLACES]) };
+}
+
 impl Expr {
     #[inline]
-    pub(super) fn node(op: Op, dtype: DType, shape: Shape, operands: Operands, at: &'static Location<'static>) -> Expr {
+    pub(super) fn node(op: Op, dtype: DType, shape: Shape, operands: &[&Expr], at: &'static Location<'static>) -> Expr {
         Expr::weak_node(op, dtype, None, shape, operands, at)
     }
 
+    #[inline]
     pub(super) fn weak_node(
         op: Op,
         dtype: DType,
         weak: Option<Weak>,
         shape: Shape,
-        operands: Operands,
+        operands: &[&Expr],
         at: &'static Location<'static>,
     ) -> Expr {
         let mut hasher = hasher(dtype, &shape);
         op.hash(&mut hasher);
         let mut depth = 0;
-        for operand in &operands {
+        for operand in operands {
             depth = depth.max(operand.depth() + 1);
             hasher.write_u64(operand.fingerprint());
         }
-        Expr(Repr::Node(Arc::new(Node {
+        let mut node = UniqueArc::new(Node {
             op,
             dtype,
             weak,
@@ -162,14 +207,19 @@ impl Expr {
             fingerprint: AtomicU64::new(hasher.finish()),
             shape,
             at,
-            state: Mutex::new(State::Pending(operands)),
-        })))
+            state: Mutex::new(State::Pending(Operands::None)),
+        });
+        // Written where they stay: what is moved as soon as it is written is waited for.
+        if let State::Pending(pending) = node.state.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            *pending = Operands::of(operands);
+        }
+        Expr(node.shareable())
     }
 
     /// A leaf that already has its value.
     #[track_caller]
     pub fn data(value: Value, dtype: DType, shape: Shape) -> Expr {
-        Expr(Repr::Node(Arc::new(Node {
+        Expr(Arc::new(Node {
             op: DATA,
             dtype,
             weak: None,
@@ -178,149 +228,137 @@ impl Expr {
             shape,
             at: here(),
             state: Mutex::new(State::Done(value)),
-        })))
+        }))
     }
 
     /// Parameter `index` of a function.
     #[track_caller]
     pub fn parameter(index: u32, dtype: DType, shape: Shape) -> Expr {
-        Expr::node(Op::Input(index), dtype, shape, Operands::new(), here())
+        Expr::node(Op::Input(index), dtype, shape, &[], here())
     }
 
     /// `value` at every position of `shape`.
     #[track_caller]
     pub fn full(value: Scalar, shape: Shape) -> Expr {
-        Expr::node(Op::Const(value), value.dtype(), shape, Operands::new(), here())
+        Expr::node(Op::Const(value), value.dtype(), shape, &[], here())
     }
 
     /// A literal of the host language: 0-d, and its dtype gives way to that of the arrays it meets.
     #[track_caller]
     pub fn literal(value: Scalar) -> Expr {
-        Expr(Repr::Literal(Op::Const(value), here()))
+        let (op, at) = (Op::Const(value), here());
+        let make = || Expr::weak_node(op.clone(), value.dtype(), Some(weak(value.dtype())), Shape::SCALAR, &[], at);
+        let kept = KEPT.try_with(|kept| {
+            let hash = (value.bits() ^ std::ptr::from_ref(at).addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let place = &mut kept.borrow_mut()[(hash >> 32) as usize % PLACES];
+            let known = place.iter().flatten().find(|known| known.0.op == op && std::ptr::eq(known.0.at, at));
+            known.cloned().unwrap_or_else(|| {
+                place.rotate_right(1);
+                place[0].insert(make()).clone()
+            })
+        });
+        // A thread that is ending keeps nothing any more.
+        kept.unwrap_or_else(|_| make())
     }
 
     /// The `int64` positions in C order of an array of `shape`.
     #[track_caller]
     pub fn iota(shape: Shape) -> Expr {
-        Expr::node(Op::Iota, DType::I64, shape, Operands::new(), here())
+        Expr::node(Op::Iota, DType::I64, shape, &[], here())
     }
 
     /// The dtype.
     pub fn dtype(&self) -> DType {
-        match &self.0 {
-            Repr::Node(node) => node.dtype,
-            Repr::Literal(op, _) => literal(op).dtype(),
-        }
+        self.0.dtype
     }
 
     /// The kind of literal this is, if it is one or made of literals alone.
     pub fn weak(&self) -> Option<Weak> {
-        match &self.0 {
-            Repr::Node(node) => node.weak,
-            Repr::Literal(op, _) => Some(weak(literal(op).dtype())),
-        }
+        self.0.weak
     }
 
     /// The shape.
     pub fn shape(&self) -> &Shape {
-        match &self.0 {
-            Repr::Node(node) => &node.shape,
-            Repr::Literal(..) => &SCALAR,
-        }
+        &self.0.shape
     }
 
     /// The operation.
     pub fn op(&self) -> &Op {
-        match &self.0 {
-            Repr::Node(node) => &node.op,
-            Repr::Literal(op, _) => op,
-        }
+        &self.0.op
     }
 
     /// Whether this is one value at every position, and was made as that.
     pub(crate) fn is_constant(&self) -> bool {
-        matches!(self.op(), Op::Const(_))
+        matches!(self.0.op, Op::Const(_))
+    }
+
+    /// Whether this is a literal.
+    fn is_literal(&self) -> bool {
+        self.0.weak.is_some() && self.is_constant()
     }
 
     /// Where in the caller's source the node was made.
     pub fn location(&self) -> &'static Location<'static> {
-        match &self.0 {
-            Repr::Node(node) => node.at,
-            Repr::Literal(_, at) => at,
-        }
+        self.0.at
     }
 
     /// The longest way down to a leaf, as it was when the node was made; 0 once it has been computed.
     pub fn depth(&self) -> u32 {
-        match &self.0 {
-            Repr::Node(node) => node.depth.load(Ordering::Relaxed),
-            Repr::Literal(..) => 0,
-        }
+        self.0.depth.load(Ordering::Relaxed)
     }
 
     /// A hash of the whole structure below: ops, dtypes, shapes, values of constants. Made with the node; that of a
     /// computed node is that of any leaf of its dtype and shape. Equal structures have the same fingerprint, and
     /// different ones as good as never; see [`crate::Pattern`].
     pub fn fingerprint(&self) -> u64 {
-        match &self.0 {
-            Repr::Node(node) => node.fingerprint.load(Ordering::Relaxed),
-            Repr::Literal(op, _) => {
-                let mut hasher = hasher(literal(op).dtype(), &SCALAR);
-                op.hash(&mut hasher);
-                hasher.finish()
-            }
-        }
+        self.0.fingerprint.load(Ordering::Relaxed)
     }
 
     /// Whether both are the same node; of literals, whether they are equal.
     pub fn same(&self, other: &Expr) -> bool {
-        match (&self.0, &other.0) {
-            (Repr::Node(a), Repr::Node(b)) => Arc::ptr_eq(a, b),
-            (Repr::Literal(a, _), Repr::Literal(b, _)) => a == b,
-            _ => false,
-        }
+        Arc::ptr_eq(&self.0, &other.0) || (self.is_literal() && other.is_literal() && self.0.op == other.0.op)
     }
 
-    /// An address that is the node's own as long as the node lives; none of a literal, which has no node.
+    /// An address that is the node's own as long as the node lives; none of a literal, which is equal to others.
     pub(crate) fn address(&self) -> Option<usize> {
-        match &self.0 {
-            Repr::Node(node) => Some(node.heap_ptr().addr()),
-            Repr::Literal(..) => None,
-        }
+        (!self.is_literal()).then(|| self.0.heap_ptr().addr())
     }
 
     /// The value, if the node has been computed.
     pub fn value(&self) -> Option<Value> {
-        match &self.0 {
-            Repr::Node(node) => match &*node.state() {
-                State::Done(value) => Some(value.clone()),
-                State::Pending(_) => None,
-            },
-            Repr::Literal(..) => None,
+        match &*self.0.state() {
+            State::Done(value) => Some(value.clone()),
+            State::Pending(_) => None,
         }
     }
 
     /// Calls `f` with the operands or the value. It must not look into this node again.
     pub(crate) fn with_operands_or_value<R>(&self, f: impl FnOnce(Result<&[Expr], &Value>) -> R) -> R {
-        match &self.0 {
-            Repr::Node(node) if !self.is_constant() => match &*node.state() {
-                State::Done(value) => f(Err(value)),
-                State::Pending(operands) => f(Ok(operands)),
-            },
+        if self.is_constant() {
             // Computed or not: there is nothing to be gained from its value.
-            _ => f(Ok(&[])),
+            return f(Ok(&[]));
+        }
+        match &*self.0.state() {
+            State::Done(value) => f(Err(value)),
+            State::Pending(operands) => f(Ok(operands)),
         }
     }
 
     /// The operands (none once the node has been computed, and those of a constant) or the value, which a constant
     /// does not show here.
     pub fn operands_or_value(&self) -> Result<Operands, Value> {
-        self.with_operands_or_value(|state| state.map(Operands::from).map_err(Value::clone))
+        self.with_operands_or_value(|state| match state {
+            Ok(operands) => Ok(Operands::of(&operands.iter().collect::<SmallVec<[&Expr; 3]>>())),
+            Err(value) => Err(value.clone()),
+        })
     }
 
     /// Keeps the computed value and lets go of the operands. A value that is already there stays; a literal keeps none.
     pub fn complete(&self, value: Value) {
-        let Repr::Node(node) = &self.0 else { return };
+        let node = &self.0;
+        if self.is_literal() {
+            return;
+        }
         let operands = {
             let mut state = node.state();
             match &mut *state {
@@ -338,13 +376,5 @@ impl Expr {
         };
         // Outside the lock: this may drop a whole graph.
         drop(operands);
-    }
-}
-
-/// The value of a literal's op.
-fn literal(op: &Op) -> Scalar {
-    match op {
-        Op::Const(value) => *value,
-        _ => unreachable!("literals are constants"),
     }
 }
