@@ -14,6 +14,15 @@ const MAX_UNROLL: usize = 4;
 const SHORT: usize = 24;
 const LONG: usize = 700;
 
+/// The same, where there are registers for [four such chains](FOUR_CHAINS).
+const LONGEST: usize = 1000;
+
+/// Operations one after another, from which on a round has four vectors, where there are so many registers: what waits for a
+/// chain fills the scheduler, long before the CPU has looked ahead over as many instructions as it could. Memory for half
+/// of what is alive costs less than waiting.
+const FOUR_CHAINS: usize = 14;
+const MANY_REGISTERS: usize = 24;
+
 /// Operations one after another, from which on two vectors are too few: what the CPU looks ahead over then ends within
 /// the chain.
 const DEEP: usize = 32;
@@ -152,13 +161,20 @@ impl Plan {
                 return plan;
             }
         }
+        let depth = plan.depth(kernel);
+        let spare = plan.divisions(kernel) * DIVISION <= work;
         let fits = |unroll: &usize| {
             let lanes = single * unroll;
             let pressure = plan.pressure(kernel, &spans, lanes, width);
+            let chains = registers >= MANY_REGISTERS
+                && depth >= FOUR_CHAINS
+                && work * unroll <= LONGEST
+                && pressure <= 2 * registers
+                && (spare || !divides_slowly);
             match unroll {
+                4 if chains => true,
                 3 => {
-                    let spare = plan.divisions(kernel) * DIVISION <= work;
-                    plan.depth(kernel) >= DEEP
+                    depth >= DEEP
                         && 3 * work <= THREE
                         && pressure <= registers * 3 / 2
                         && plan.even(kernel, width / single)

@@ -43,6 +43,9 @@ impl Lanes {
     }
 }
 
+/// Vectors of a round from which on a constant is loaded to a register, and not by each of their instructions.
+const SHARED: usize = 4;
+
 /// The constants of a function.
 #[derive(Default)]
 pub(super) struct Pool {
@@ -217,6 +220,10 @@ impl<'a> Selector<'a> {
                 let known = self.hoisted.contains_key(&(bits, of)) || self.loaded.iter().any(|(c, _)| *c == (bits, of));
                 // Zeros and ones are made faster than they are loaded.
                 if known || bits == 0 || (!self.evex && bits == ones(of)) {
+                    return None;
+                }
+                // So many instructions load it once for all of them.
+                if self.evex && self.count(size) >= SHARED {
                     return None;
                 }
                 if self.evex && pair.element != 0 {
