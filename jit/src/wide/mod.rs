@@ -10,6 +10,7 @@
 //! | file | what it decides |
 //! |---|---|
 //! | `plan` | lanes of a round, constants in registers |
+//! | `schedule` | the order of a long program |
 //! | `nest` | the loops over rows and elements |
 //! | `select` | the lanes of values, constants, one round of the lane program |
 //! | `memory`, `integer`, `fma`, `divide`, `masks`, `convert`, `call`, `composed` | the primitives that are more than one instruction |
@@ -39,6 +40,7 @@ mod memory;
 mod nest;
 mod pairs;
 mod plan;
+mod schedule;
 mod select;
 
 use crate::code::CodeError;
@@ -167,6 +169,10 @@ impl Drop for Compiled {
 fn assemble(kernel: &Kernel, evex: bool, divides_slowly: bool, mode: Mode<'_>) -> Result<encode::Encoded, String> {
     let (width, registers) = if evex { (64, 32) } else { (32, 16) };
     let kernel = &*if evex { Cow::Borrowed(kernel) } else { expand(kernel) };
+    let kernel = &*match mode {
+        Mode::Plain | Mode::Around => plan::ordered(kernel, width, registers),
+        Mode::Draft | Mode::Fold { .. } => Cow::Borrowed(kernel),
+    };
     let (plan, taken) = match mode {
         Mode::Plain | Mode::Around => (plan::Plan::new(kernel, width, registers, divides_slowly), 0),
         Mode::Draft => (plan::Plan::draft(kernel, width, registers, divides_slowly), 0),

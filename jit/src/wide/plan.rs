@@ -3,8 +3,10 @@
 
 use super::divide::has_reciprocal;
 use super::fold::accumulators;
+use super::schedule;
 use crate::flow::{invariant, sizes, spans, uses};
 use crate::kernel::{Class, Inst, Kernel, Prim, Role, Ty, ValueId};
+use std::borrow::Cow;
 
 /// The most vectors of the widest lanes in one round, but for [chains](CHAIN_UNROLL).
 const MAX_UNROLL: usize = 4;
@@ -22,6 +24,12 @@ const LONGEST: usize = 1000;
 /// of what is alive costs less than waiting.
 const FOUR_CHAINS: usize = 14;
 const MANY_REGISTERS: usize = 24;
+
+/// The least vector operations of a program that is [put in another order](schedule::reorder); and how many times as long as
+/// its longest chain a program is, if that makes as many independent chains of it as there are to be: it then has two
+/// vectors in a round.
+const ORDERED: usize = 64;
+const CHAINS_OF_ITS_OWN: usize = 5;
 
 /// Operations one after another, from which on two vectors are too few: what the CPU looks ahead over then ends within
 /// the chain.
@@ -69,6 +77,16 @@ impl Rounds {
     fn of(single: usize, unroll: usize) -> Rounds {
         Rounds { lanes: single * unroll, single, last: single * unroll }
     }
+}
+
+/// A program in the order in which rounds of several vectors compute it.
+pub(super) fn ordered(kernel: &Kernel, width: usize, registers: usize) -> Cow<'_, Kernel> {
+    let plan = Plan::undecided(kernel, false);
+    if plan.work(kernel, plan.single(kernel, width), width) < ORDERED {
+        return Cow::Borrowed(kernel);
+    }
+    let few = registers < MANY_REGISTERS || plan.has_chains(kernel);
+    Cow::Owned(schedule::reorder(kernel, if few { 2 } else { 4 }, registers))
 }
 
 /// Decisions about one kernel.
@@ -168,8 +186,9 @@ impl Plan {
             let pressure = plan.pressure(kernel, &spans, lanes, width);
             let chains = registers >= MANY_REGISTERS
                 && depth >= FOUR_CHAINS
+                && !plan.has_chains(kernel)
                 && work * unroll <= LONGEST
-                && pressure <= 2 * registers
+                && pressure <= if work < ORDERED { 2 * registers } else { 3 * registers }
                 && (spare || !divides_slowly);
             match unroll {
                 4 if chains => true,
@@ -180,6 +199,7 @@ impl Plan {
                         && plan.even(kernel, width / single)
                         && spare
                 }
+                2 if work >= ORDERED => work <= LONG && pressure <= 2 * registers,
                 2 if work > SHORT => work <= LONG && pressure <= registers + 2,
                 _ => work * unroll <= 2 * SHORT && pressure < registers,
             }
@@ -235,6 +255,12 @@ impl Plan {
             depth[v] = 1 + inst.args().iter().map(|a| depth[a.0 as usize]).max().unwrap_or(0);
         }
         depth.into_iter().max().unwrap_or(0)
+    }
+
+    /// Whether a long program is several chains that do not depend on one another.
+    fn has_chains(&self, kernel: &Kernel) -> bool {
+        let moving = (0..kernel.insts.len()).filter(|v| self.moves(*v)).count();
+        moving >= ORDERED && moving >= CHAINS_OF_ITS_OWN * self.depth(kernel)
     }
 
     /// Whether a value is a division that goes without the divider.

@@ -28,3 +28,14 @@ proptest! {
         check(&kernel, &compile_all(&kernel), shape);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// So long that they are put in another order.
+    #[test]
+    fn long_kernels(kernel in kernels(250), shape in shapes()) {
+        let kernel = hide_nans(&kernel);
+        check(&kernel, &compile_all(&kernel), shape);
+    }
+}
