@@ -81,6 +81,8 @@ pub struct Layout {
     pub(crate) extents: SmallVec<[usize; 4]>,
     pub(super) elements: usize,
     pub(crate) operands: SmallVec<[Bound; 4]>,
+    /// A slab without extents and addresses.
+    strides: Slab,
     /// The slab of the whole iteration space but for the addresses, where one slab is enough.
     pub(super) whole: Option<Slab>,
     /// The columns of a tile, if the two innermost loops are run in tiles.
@@ -139,10 +141,22 @@ impl Layout {
 
     /// A layout of operands that have been checked.
     pub(crate) fn of(extents: &[usize], operands: SmallVec<[Bound; 4]>) -> Layout {
+        let mut strides = Slab::new(operands.len());
+        for (i, o) in operands.iter().enumerate() {
+            let size = o.operand.dtype.size() as isize;
+            let (s0, s1) = match *o.strides.as_slice() {
+                _ if o.home == Home::Scratch => (size, 0),
+                [] => (size, 0),
+                [s0] => (s0, 0),
+                [.., s1, s0] => (s0, s1),
+            };
+            strides.set_operand(i, 0, s0, s1);
+        }
         Layout {
             extents: SmallVec::from_slice(extents),
             elements: extents.iter().product(),
             operands,
+            strides,
             whole: None,
             tile: None,
         }
@@ -188,18 +202,13 @@ impl Layout {
     }
 
     /// A slab of `rows` rows of `columns` elements along the two innermost loops, without addresses.
+    #[inline]
     pub(super) fn slab(&self, columns: usize, rows: usize) -> Slab {
-        let mut slab = Slab::new(self.operands.len());
+        let mut slab = self.strides.clone();
         slab.set_extents(columns, rows);
-        for (i, o) in self.operands.iter().enumerate() {
-            let size = o.operand.dtype.size() as isize;
-            let (s0, s1) = match *o.strides.as_slice() {
-                _ if o.home == Home::Scratch => (size, columns as isize * size),
-                [] => (size, 0),
-                [s0] => (s0, 0),
-                [.., s1, s0] => (s0, s1),
-            };
-            slab.set_operand(i, 0, s0, s1);
+        for (i, o) in self.operands.iter().enumerate().filter(|(_, o)| o.home == Home::Scratch) {
+            let size = o.operand.dtype.size();
+            slab.set_operand(i, 0, size as isize, (columns * size) as isize);
         }
         slab
     }
