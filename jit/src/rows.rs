@@ -124,6 +124,8 @@ enum Bytes {
 
 struct Stage {
     accesses: launch::Layout,
+    /// What indices begin at; 0 of what has an address.
+    bases: SmallVec<[u64; 8]>,
     /// Elements of a row.
     width: usize,
     /// The memory of operands: operand, memory.
@@ -325,8 +327,10 @@ impl RowLayout {
             if code.folds() && !(stage.folds && stage.sinks.iter().all(suits)) {
                 return Err(LaunchError::Operand { operand: 0, what: "rows are not those that the code reduces" });
             }
-            let mut bases: SmallVec<[u64; 8]> =
-                operands.iter().map(|o| if o.home == Home::Index { o.offset as u64 } else { 0 }).collect();
+            // Written where they stay.
+            let (layout, bases) = (&stage.accesses, SmallVec::from_slice(&stage.bases));
+            launches.push(Launch { code, layout, bases, far: false, memory: PhantomData });
+            let Some(Launch { bases, .. }) = launches.last_mut() else { continue };
             for &(operand, m) in &stage.accessed {
                 let o = &operands[operand];
                 bases[operand] = match found[m] {
@@ -341,8 +345,6 @@ impl RowLayout {
                     Bytes::Scratch(_) => 0,
                 };
             }
-            let layout = &stage.accesses;
-            launches.push(Launch { code, layout, bases, far: false, memory: PhantomData });
         }
         if launches.len() != self.stages.len() {
             return Err(LaunchError::Count { expected: self.stages.len(), given: launches.len() });
@@ -477,7 +479,8 @@ fn look_at(
         let states = room.take(count * sink.reduction.state_size())?;
         bound.push(Sink { sink, states, copied: copied(kernel, &extents, rows, operand) });
     }
-    Ok(Stage { accesses: launch::Layout::of(&extents, operands), width, accessed, tiles, sinks: bound, folds })
+    let bases = operands.iter().map(|o| if o.home == Home::Index { o.offset as u64 } else { 0 }).collect();
+    Ok(Stage { accesses: launch::Layout::of(&extents, operands), bases, width, accessed, tiles, sinks: bound, folds })
 }
 
 /// Elements of a block: no more than a tile holds.

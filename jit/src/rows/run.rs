@@ -30,11 +30,12 @@ impl RowPart<'_> {
         assert!(needed == 0 || aligned, "scratch memory is not aligned");
         let scratch = scratch.as_mut_ptr() as u64;
         // Own copies, whose scratch operands follow the rows.
-        let mut launches: SmallVec<[Launch<'_>; 6]> = all
-            .launches
-            .iter()
-            .map(|l| Launch { code: l.code, layout: l.layout, bases: l.bases.clone(), far: l.far, memory: PhantomData })
-            .collect();
+        let mut launches: SmallVec<[Launch<'_>; 6]> = SmallVec::new();
+        for l in &all.launches {
+            // A copy of memory; a clone would go base by base.
+            let bases = SmallVec::from_slice(&l.bases);
+            launches.push(Launch { code: l.code, layout: l.layout, bases, far: l.far, memory: PhantomData });
+        }
         for start in self.range.clone().step_by(chunk) {
             let rows = start..(start + chunk).min(self.range.end);
             for (stage, launch) in stages.iter().zip(&mut launches) {
