@@ -12,9 +12,6 @@ use std::sync::Arc;
 /// Up to so many leaves are told apart from one another: all pairs are compared.
 const TOLD_APART: usize = 8;
 
-/// Expressions of up to this depth are looked through by recursion.
-const SHALLOW: u32 = 100;
-
 /// The structure of captured expressions: ops, dtypes, shapes, edges, leaves, roots. Made by
 /// [`Capture::pattern`](crate::Capture::pattern).
 pub struct Pattern {
@@ -40,7 +37,7 @@ impl Pattern {
         if roots.len() != self.roots.len() {
             return None;
         }
-        let leaves = if roots.iter().all(|root| root.depth() <= SHALLOW) {
+        let leaves = if roots.iter().all(|root| root.depth() <= Expr::SHALLOW) {
             let mut walk = Walk {
                 pattern: self,
                 met: SmallVec::from_elem(0, self.nodes.len()),
@@ -111,7 +108,9 @@ impl PatternNode {
     }
 }
 
-/// A walk through expressions along a pattern. Nodes are looked into from within their users, which hold them.
+/// A walk through expressions along a pattern. Nodes are looked into from within their users, which hold them meanwhile.
+/// Afterwards another thread may compute a user, and so let go of a node whose address is known here; but all that is still to
+/// be met was there when the walk began, so nothing of it has that address.
 struct Walk<'p> {
     pattern: &'p Pattern,
     /// Where in memory each node of the pattern has been met; 0 if not yet.

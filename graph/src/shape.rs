@@ -20,7 +20,7 @@ pub const MAX_RANK: usize = 32;
 /// assert_eq!(s.broadcast(&Shape::new(&[4, 1, 3])?)?.to_string(), "[4, 2, 3]");
 /// # Ok::<(), lazuli_graph::ShapeError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Shape(Extents);
 
 /// Few extents are a value without a tail to follow: shapes are copied and compared with every operation.
@@ -46,9 +46,9 @@ enum Rank {
 /// The most extents that are held in place.
 const FEW: usize = 4;
 
-impl Default for Extents {
-    fn default() -> Extents {
-        Extents::Few(Rank::Zero, [0; FEW])
+impl Default for Shape {
+    fn default() -> Shape {
+        Shape::SCALAR
     }
 }
 
@@ -56,7 +56,7 @@ impl Extents {
     #[inline]
     fn new(extents: &[usize]) -> Extents {
         match *extents {
-            [] => Extents::Few(Rank::Zero, [0; FEW]),
+            [] => Shape::SCALAR.0,
             [a] => Extents::Few(Rank::One, [a, 0, 0, 0]),
             [a, b] => Extents::Few(Rank::Two, [a, b, 0, 0]),
             [a, b, c] => Extents::Few(Rank::Three, [a, b, c, 0]),
@@ -143,7 +143,7 @@ impl Shape {
 
     /// The shape of a 0-d array.
     pub fn scalar() -> Shape {
-        Shape::default()
+        Shape::SCALAR
     }
 
     /// The number of axes.

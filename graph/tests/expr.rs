@@ -454,15 +454,43 @@ fn shared_nodes_stay_shared() {
 }
 
 #[test]
+fn a_ladder_is_recognised_in_linear_time() {
+    let double = |e: Expr| Expr::map(MapOp::Add, &[e.clone(), e]).unwrap();
+    let ladder = |n: u8| [(0..90).fold(leaf(n, DType::F64, &[3]), |e, _| double(e))];
+    assert_eq!(recognised(&ladder(1), &ladder(2)), Some(vec![2]));
+}
+
+#[test]
+fn what_is_recognised_may_be_computed_meanwhile() {
+    let map = |op, e: &Expr| Expr::map(op, std::slice::from_ref(e)).unwrap();
+    let pattern = {
+        let root = map(MapOp::Sin, &map(MapOp::Exp, &leaf(0, DType::F64, &[3])));
+        Capture::new(&[root], &[]).pattern()
+    };
+    for round in 0..if cfg!(miri) { 5 } else { 300 } {
+        let below = map(MapOp::Exp, &leaf(round as u8, DType::F64, &[3]));
+        let roots = [map(MapOp::Sin, &below)];
+        let leaves = std::thread::scope(|s| {
+            s.spawn(|| below.complete(Arc::new(255u8)));
+            pattern.leaves(&roots)
+        });
+        // Before or after, but nothing between.
+        let found = leaves.map(|l| l.iter().map(|v| *v.downcast_ref::<u8>().unwrap()).collect::<Vec<_>>());
+        assert!(found.is_none() || found == Some(vec![round as u8]), "{found:?}");
+        assert!(pattern.leaves(&roots).is_none());
+    }
+}
+
+#[test]
 fn equal_literals_are_one_wherever_they_are_made() {
     let x = leaf(0, DType::F64, &[3]);
     let sum = |terms: &[Expr]| {
         let scaled = |t: &Expr| Expr::map(MapOp::Multiply, &[x.clone(), t.clone()]).unwrap();
         terms.iter().map(scaled).reduce(|a, b| Expr::map(MapOp::Add, &[a, b]).unwrap()).unwrap()
     };
-    let one = float(0.5);
-    assert!(one.same(&float(0.5)) && !one.same(&float(0.25)) && !one.same(&int(1)));
-    let shared = [sum(&[one.clone(), one.clone()])];
+    let half = float(0.5);
+    assert!(half.same(&float(0.5)) && !half.same(&float(0.25)) && !float(1.0).same(&int(1)));
+    let shared = [sum(&[half.clone(), half.clone()])];
     // More of them than a thread keeps, and those of another thread.
     (0..10_000).for_each(|i| drop(float(i as f64)));
     let other = std::thread::spawn(|| float(0.5)).join().unwrap();
@@ -470,8 +498,8 @@ fn equal_literals_are_one_wherever_they_are_made() {
     assert_eq!(recognised(&shared, &apart), Some(vec![0]));
     assert_eq!(recognised(&apart, &shared), Some(vec![0]));
     // A literal keeps no value, though others might have its node.
-    one.complete(Arc::new(1u8));
-    assert!(one.value().is_none() && float(0.5).value().is_none());
+    half.complete(Arc::new(1u8));
+    assert!(half.value().is_none() && float(0.5).value().is_none());
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use crate::{DType, Kind, Op, Scalar, Shape, Weak};
 use rustc_hash::FxHasher;
-use smallvec::SmallVec;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::panic::Location;
@@ -19,43 +19,43 @@ pub type Value = sync::Arc<dyn Any + Send + Sync>;
 #[derive(Clone)]
 pub struct Expr(Arc<Node>);
 
-/// Operands of a node, held in place if there are no more than operations have.
+/// Operands of a node. Dereferences to `[Expr]`.
 #[derive(Clone, Default)]
-pub enum Operands {
-    /// None.
+pub struct Operands(Few);
+
+/// Operands are held in place if there are no more than operations have.
+#[derive(Clone, Default)]
+enum Few {
     #[default]
     None,
-    /// One.
     One([Expr; 1]),
-    /// Two.
     Two([Expr; 2]),
-    /// Three.
     Three([Expr; 3]),
-    /// More.
     Many(Box<[Expr]>),
 }
 
 impl Operands {
     /// Handles on these.
     #[inline(always)]
-    pub fn of(operands: &[&Expr]) -> Operands {
+    fn of(operands: &[&Expr]) -> Operands {
         let of = |i: usize| operands[i].clone();
-        match operands.len() {
-            0 => Operands::None,
-            1 => Operands::One([of(0)]),
-            2 => Operands::Two([of(0), of(1)]),
-            3 => Operands::Three([of(0), of(1), of(2)]),
-            _ => Operands::Many(operands.iter().map(|&e| e.clone()).collect()),
-        }
+        Operands(match operands.len() {
+            0 => Few::None,
+            1 => Few::One([of(0)]),
+            2 => Few::Two([of(0), of(1)]),
+            3 => Few::Three([of(0), of(1), of(2)]),
+            _ => Few::Many(operands.iter().map(|&e| e.clone()).collect()),
+        })
     }
 
-    fn into_vec(self) -> Vec<Expr> {
-        match self {
-            Operands::None => Vec::new(),
-            Operands::One(all) => all.into(),
-            Operands::Two(all) => all.into(),
-            Operands::Three(all) => all.into(),
-            Operands::Many(all) => all.into(),
+    /// Moves them to the end of a list.
+    fn move_to(self, list: &mut Vec<Expr>) {
+        match self.0 {
+            Few::None => (),
+            Few::One(all) => list.extend(all),
+            Few::Two(all) => list.extend(all),
+            Few::Three(all) => list.extend(all),
+            Few::Many(all) => list.extend(all),
         }
     }
 }
@@ -65,13 +65,19 @@ impl Deref for Operands {
 
     #[inline]
     fn deref(&self) -> &[Expr] {
-        match self {
-            Operands::None => &[],
-            Operands::One(all) => all,
-            Operands::Two(all) => all,
-            Operands::Three(all) => all,
-            Operands::Many(all) => all,
+        match &self.0 {
+            Few::None => &[],
+            Few::One(all) => all,
+            Few::Two(all) => all,
+            Few::Three(all) => all,
+            Few::Many(all) => all,
         }
+    }
+}
+
+impl fmt::Debug for Operands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -129,9 +135,6 @@ fn hasher(dtype: DType, shape: &Shape) -> FxHasher {
     hasher
 }
 
-/// Chains up to this depth are dropped node by node from within; deeper ones would take the stack.
-const SHALLOW: u32 = 100;
-
 impl Node {
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic cannot leave the state half changed: it is replaced in one move.
@@ -141,18 +144,19 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if *self.depth.get_mut() <= SHALLOW {
+        if *self.depth.get_mut() <= Expr::SHALLOW {
             return;
         }
         let take = |node: &mut Node| match node.state.get_mut().unwrap_or_else(PoisonError::into_inner) {
             State::Pending(operands) => std::mem::take(operands),
-            State::Done(_) => Operands::None,
+            State::Done(_) => Operands::default(),
         };
-        let mut stack = take(self).into_vec();
+        let mut stack = Vec::new();
+        take(self).move_to(&mut stack);
         while let Some(expr) = stack.pop() {
             // Of threads that let go of a node at the same time, one gets it here: none drops it from within.
             if let Some(node) = Arc::into_unique(expr.0) {
-                stack.append(&mut take(&mut UniqueArc::into_inner(node)).into_vec());
+                take(&mut UniqueArc::into_inner(node)).move_to(&mut stack);
             }
         }
     }
@@ -178,6 +182,9 @@ thread_local! {
 }
 
 impl Expr {
+    /// Chains up to this depth are dropped, and recognised, node by node from within; deeper ones would take the stack.
+    pub(crate) const SHALLOW: u32 = 100;
+
     #[inline]
     pub(super) fn node(op: Op, dtype: DType, shape: Shape, operands: &[&Expr], at: &'static Location<'static>) -> Expr {
         Expr::weak_node(op, dtype, None, shape, operands, at)
@@ -207,7 +214,7 @@ impl Expr {
             fingerprint: AtomicU64::new(hasher.finish()),
             shape,
             at,
-            state: Mutex::new(State::Pending(Operands::None)),
+            state: Mutex::new(State::Pending(Operands::default())),
         });
         // Written where they stay: what is moved as soon as it is written is waited for.
         if let State::Pending(pending) = node.state.get_mut().unwrap_or_else(PoisonError::into_inner) {
@@ -333,10 +340,10 @@ impl Expr {
     }
 
     /// Calls `f` with the operands or the value. It must not look into this node again.
-    pub(crate) fn with_operands_or_value<R>(&self, f: impl FnOnce(Result<&[Expr], &Value>) -> R) -> R {
+    pub(crate) fn with_operands_or_value<R>(&self, f: impl FnOnce(Result<&Operands, &Value>) -> R) -> R {
         if self.is_constant() {
             // Computed or not: there is nothing to be gained from its value.
-            return f(Ok(&[]));
+            return f(Ok(&Operands(Few::None)));
         }
         match &*self.0.state() {
             State::Done(value) => f(Err(value)),
@@ -347,10 +354,7 @@ impl Expr {
     /// The operands (none once the node has been computed, and those of a constant) or the value, which a constant
     /// does not show here.
     pub fn operands_or_value(&self) -> Result<Operands, Value> {
-        self.with_operands_or_value(|state| match state {
-            Ok(operands) => Ok(Operands::of(&operands.iter().collect::<SmallVec<[&Expr; 3]>>())),
-            Err(value) => Err(value.clone()),
-        })
+        self.with_operands_or_value(|state| state.cloned().map_err(Value::clone))
     }
 
     /// Keeps the computed value and lets go of the operands. A value that is already there stays; a literal keeps none.

@@ -47,16 +47,16 @@ impl Selector<'_> {
             dies.swap(0, 1);
         }
         let new = |pair: Pair, s: &Self| Enc::new(s.code(pair)).tied();
-        if loose(c) {
-            if let Some((mem, base, broadcast)) = self.memory(c, size, f213) {
-                let (a, b) = (self.reg(a), self.reg(b));
-                let (a, b) = if dies[1] && !dies[0] { (b, a) } else { (a, b) };
-                let mut enc = new(f213, self).mem(2, mem);
-                enc.broadcast = broadcast;
-                let args: SmallVec<[VReg; 4]> = [a, b].into_iter().chain(base).collect();
-                return self.push(enc, VEC, &args);
-            }
-        } else if loose(b)
+        let addend = if loose(c) { self.memory(c, size, f213) } else { None };
+        if let Some((mem, base, broadcast)) = addend {
+            let (a, b) = (self.reg(a), self.reg(b));
+            let (a, b) = if dies[1] && !dies[0] { (b, a) } else { (a, b) };
+            let mut enc = new(f213, self).mem(2, mem);
+            enc.broadcast = broadcast;
+            let args: SmallVec<[VReg; 4]> = [a, b].into_iter().chain(base).collect();
+            return self.push(enc, VEC, &args);
+        }
+        if loose(b)
             && let Some((mem, base, broadcast)) = self.memory(b, size, f231)
         {
             let (a, c) = (self.reg(a), self.reg(c));

@@ -1,8 +1,8 @@
 //! The backend for the wide vectors of x86-64: 256 bits with AVX2 and FMA, 512 bits with AVX-512.
 //!
 //! ```text
-//! Kernel -> Plan -> machine instructions -> registers -> bytes -> the memory of a Cranelift module
-//!           plan    nest, select, …         regalloc2    encode
+//! Kernel -> Kernel -> Plan -> machine instructions -> registers -> bytes -> the memory of a Cranelift module
+//!           schedule  plan    nest, select, …         regalloc2    encode
 //! ```
 //! Cranelift's x64 backend has vectors of 128 bits at most; what it does for `clif` is done here for wider ones. It
 //! still owns the memory of the code.
@@ -170,7 +170,7 @@ fn assemble(kernel: &Kernel, evex: bool, divides_slowly: bool, mode: Mode<'_>) -
     let (width, registers) = if evex { (64, 32) } else { (32, 16) };
     let kernel = &*if evex { Cow::Borrowed(kernel) } else { expand(kernel) };
     let kernel = &*match mode {
-        Mode::Plain | Mode::Around => plan::ordered(kernel, width, registers),
+        Mode::Plain | Mode::Around => plan::ordered(kernel, width, registers, divides_slowly),
         Mode::Draft | Mode::Fold { .. } => Cow::Borrowed(kernel),
     };
     let (plan, taken) = match mode {

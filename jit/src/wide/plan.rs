@@ -16,23 +16,20 @@ const MAX_UNROLL: usize = 4;
 const SHORT: usize = 24;
 const LONG: usize = 700;
 
-/// The same, where there are registers for [four such chains](FOUR_CHAINS).
-const LONGEST: usize = 1000;
-
-/// Operations one after another, from which on a round has four vectors, where there are so many registers: what waits for a
-/// chain fills the scheduler, long before the CPU has looked ahead over as many instructions as it could. Memory for half
-/// of what is alive costs less than waiting.
+/// Operations one after another, from which on a round has four vectors, if it then has no more than so many operations and
+/// there are so many registers: what waits for a chain fills the scheduler, long before the CPU has looked ahead over as many
+/// instructions as it could. Memory for what has no register costs less than waiting.
 const FOUR_CHAINS: usize = 14;
+const FOUR: usize = 1000;
 const MANY_REGISTERS: usize = 24;
 
-/// The least vector operations of a program that is [put in another order](schedule::reorder); and how many times as long as
-/// its longest chain a program is, if that makes as many independent chains of it as there are to be: it then has two
-/// vectors in a round.
+/// The least work of a program that is [put in another order](schedule::reorder); and how many times as many operations as
+/// its longest chain such a program has, if it is chains enough by itself: it then has two vectors in a round.
 const ORDERED: usize = 64;
 const CHAINS_OF_ITS_OWN: usize = 5;
 
-/// Operations one after another, from which on two vectors are too few: what the CPU looks ahead over then ends within
-/// the chain.
+/// Operations one after another, from which on two vectors are too few, where four do not fit: what the CPU looks ahead over
+/// then ends within the chain.
 const DEEP: usize = 32;
 
 /// The most vector operations of a round of three of those: to give registers to more takes too long.
@@ -80,13 +77,15 @@ impl Rounds {
 }
 
 /// A program in the order in which rounds of several vectors compute it.
-pub(super) fn ordered(kernel: &Kernel, width: usize, registers: usize) -> Cow<'_, Kernel> {
-    let plan = Plan::undecided(kernel, false);
-    if plan.work(kernel, plan.single(kernel, width), width) < ORDERED {
+pub(super) fn ordered(kernel: &Kernel, width: usize, registers: usize, divides_slowly: bool) -> Cow<'_, Kernel> {
+    let plan = Plan::undecided(kernel, divides_slowly);
+    let single = plan.single(kernel, width);
+    let work = plan.work(kernel, single, width);
+    if work < ORDERED {
         return Cow::Borrowed(kernel);
     }
-    let few = registers < MANY_REGISTERS || plan.has_chains(kernel);
-    Cow::Owned(schedule::reorder(kernel, if few { 2 } else { 4 }, registers))
+    let vectors = plan.wanted(kernel, work, width / single, registers, divides_slowly);
+    Cow::Owned(schedule::reorder(kernel, vectors, registers))
 }
 
 /// Decisions about one kernel.
@@ -179,28 +178,15 @@ impl Plan {
                 return plan;
             }
         }
-        let depth = plan.depth(kernel);
-        let spare = plan.divisions(kernel) * DIVISION <= work;
+        let wanted = plan.wanted(kernel, work, width / single, registers, divides_slowly);
         let fits = |unroll: &usize| {
             let lanes = single * unroll;
             let pressure = plan.pressure(kernel, &spans, lanes, width);
-            let chains = registers >= MANY_REGISTERS
-                && depth >= FOUR_CHAINS
-                && !plan.has_chains(kernel)
-                && work * unroll <= LONGEST
-                && pressure <= if work < ORDERED { 2 * registers } else { 3 * registers }
-                && (spare || !divides_slowly);
             match unroll {
-                4 if chains => true,
-                3 => {
-                    depth >= DEEP
-                        && 3 * work <= THREE
-                        && pressure <= registers * 3 / 2
-                        && plan.even(kernel, width / single)
-                        && spare
-                }
-                2 if work >= ORDERED => work <= LONG && pressure <= 2 * registers,
-                2 if work > SHORT => work <= LONG && pressure <= registers + 2,
+                4 if wanted == 4 => pressure <= if work < ORDERED { 2 * registers } else { 3 * registers },
+                3 => wanted == 3 && pressure <= registers * 3 / 2,
+                2 if work >= ORDERED => wanted > 1 && pressure <= 2 * registers,
+                2 if work > SHORT => wanted > 1 && pressure <= registers + 2,
                 _ => work * unroll <= 2 * SHORT && pressure < registers,
             }
         };
@@ -257,10 +243,22 @@ impl Plan {
         depth.into_iter().max().unwrap_or(0)
     }
 
-    /// Whether a long program is several chains that do not depend on one another.
-    fn has_chains(&self, kernel: &Kernel) -> bool {
+    /// How many vectors of lanes of `size` bytes a round of a program is to have for the sake of independent chains.
+    fn wanted(&self, kernel: &Kernel, work: usize, size: usize, registers: usize, divides_slowly: bool) -> usize {
+        let depth = self.depth(kernel);
+        let spare = self.divisions(kernel) * DIVISION <= work;
         let moving = (0..kernel.insts.len()).filter(|v| self.moves(*v)).count();
-        moving >= ORDERED && moving >= CHAINS_OF_ITS_OWN * self.depth(kernel)
+        let has_chains = work >= ORDERED && moving >= CHAINS_OF_ITS_OWN * depth;
+        let four = depth >= FOUR_CHAINS && 4 * work <= FOUR && !has_chains && (spare || !divides_slowly);
+        if registers >= MANY_REGISTERS && four {
+            4
+        } else if depth >= DEEP && 3 * work <= THREE && self.even(kernel, size) && spare {
+            3
+        } else if work <= LONG {
+            2
+        } else {
+            1
+        }
     }
 
     /// Whether a value is a division that goes without the divider.
@@ -346,7 +344,8 @@ impl Plan {
         let mut change = vec![0isize; spans.len() + 2];
         for (v, &(from, to)) in spans.iter().enumerate() {
             // What is loaded for one use is an operand in memory.
-            let folds = kernel.insts[v].prim == Prim::Load && self.uses[v] == 1;
+            let folds =
+                kernel.insts[v].prim == Prim::Load && self.uses[v] == 1 && !self.strided(kernel, &kernel.insts[v]);
             if self.uses[v] > 0 && !self.folded[v] && !folds {
                 let n = if self.invariant[v] { 0 } else { vectors(self.size[v], lanes, width) as isize };
                 change[from] += n;
@@ -387,4 +386,47 @@ fn fold(kernel: &Kernel, uses: &mut [u32]) -> Vec<bool> {
         }
     }
     folded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::Builder;
+    use crate::{Precision, math};
+    use lazuli_graph::DType;
+
+    type Function = fn(&mut Builder, ValueId, Precision) -> ValueId;
+
+    /// The sum of functions of one input.
+    fn sum(functions: &[Function]) -> Kernel {
+        let mut b = Builder::new();
+        let input = b.operand(Role::Input, DType::F64, Class::Contiguous);
+        let output = b.operand(Role::Output, DType::F64, Class::Contiguous);
+        let x = b.load(input);
+        let values: Vec<ValueId> = functions.iter().map(|f| f(&mut b, x, Precision::Standard)).collect();
+        let all = values.into_iter().reduce(|a, c| b.fadd(a, c)).unwrap();
+        b.store(output, all);
+        b.finish()
+    }
+
+    /// Vectors of a round, and whether the program is put in another order, with 32 registers and with 16.
+    fn decided(functions: &[Function]) -> [(usize, bool); 2] {
+        let kernel = sum(functions);
+        [(64, 32), (32, 16)].map(|(width, registers)| {
+            let ordered = ordered(&kernel, width, registers, false);
+            let rounds = Plan::new(&ordered, width, registers, false).rounds;
+            (rounds.lanes / rounds.single, matches!(ordered, Cow::Owned(_)))
+        })
+    }
+
+    #[test]
+    fn independent_chains_come_from_several_vectors_or_from_the_program() {
+        // One chain; several one after another; several side by side; more than registers are given to in time.
+        assert_eq!(decided(&[math::exp])[0], (4, false));
+        let exps: Function = |b, x, p| (0..4).fold(x, |y, _| math::exp(b, y, p));
+        assert_eq!(decided(&[exps])[0], (4, true));
+        assert_eq!(decided(&[math::sin, math::cos, math::tanh, math::exp])[0], (2, true));
+        let sines: Function = |b, x, p| (0..16).fold(x, |y, _| math::sin(b, y, p));
+        assert_eq!(decided(&[sines]), [(1, true); 2]);
+    }
 }
