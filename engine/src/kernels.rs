@@ -17,7 +17,7 @@ const CAPACITY: usize = 512;
 const COMPILE_AT: u64 = 50_000;
 /// What a long kernel's draft costs to run, in picoseconds, until it is compiled for good: what is lost by then is about what
 /// that takes.
-const FINISH_AT: u64 = 4_000_000_000;
+const FINISH_AT: u64 = 2_000_000_000;
 
 /// A kernel and its code, made when it is first needed.
 pub struct CachedKernel {

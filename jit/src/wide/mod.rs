@@ -62,7 +62,7 @@ use std::sync::Mutex;
 pub(crate) enum Mode<'a> {
     /// They are stored.
     Plain,
-    /// They are stored, by code that is made in 0.2 to 0.4 of the time and takes up to a third longer to run.
+    /// They are stored, by code that is made in 0.15 to 0.3 of the time and takes about twice as long to run.
     Draft,
     /// They are stored around the caches: rows of all outputs begin at the same lane of a vector, and who runs the code sees
     /// to the fence.
