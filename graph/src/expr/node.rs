@@ -1,11 +1,11 @@
 //! Nodes: what an expression holds, who sees it, and how it goes.
 
 use crate::{DType, Kind, Op, Scalar, Shape, Weak};
-use rustc_hash::FxHasher;
+use rustc_hash::{FxBuildHasher, FxHasher};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::Deref;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -256,8 +256,8 @@ impl Expr {
         let (op, at) = (Op::Const(value), here());
         let make = || Expr::weak_node(op.clone(), value.dtype(), Some(weak(value.dtype())), Shape::SCALAR, &[], at);
         let kept = KEPT.try_with(|kept| {
-            let hash = (value.bits() ^ std::ptr::from_ref(at).addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let place = &mut kept.borrow_mut()[(hash >> 32) as usize % PLACES];
+            let hash = FxBuildHasher.hash_one((value.bits(), std::ptr::from_ref(at)));
+            let place = &mut kept.borrow_mut()[hash as usize % PLACES];
             let known = place.iter().flatten().find(|known| known.0.op == op && std::ptr::eq(known.0.at, at));
             known.cloned().unwrap_or_else(|| {
                 place.rotate_right(1);

@@ -429,4 +429,14 @@ mod tests {
         let sines: Function = |b, x, p| (0..16).fold(x, |y, _| math::sin(b, y, p));
         assert_eq!(decided(&[sines]), [(1, true); 2]);
     }
+
+    /// Rounds of four vectors load a constant once; the loops of single ones have it in memory.
+    #[test]
+    fn four_vectors_share_their_constants() {
+        let code = super::super::encode_512(&sum(&[math::exp]), super::super::Mode::Plain).unwrap();
+        let fma = |i: &&iced_x86::Instruction| format!("{:?}", i.mnemonic()).starts_with("Vfmadd");
+        let all = code.iter().filter(fma).count();
+        let in_memory = code.iter().filter(fma).filter(|i| i.is_broadcast()).count();
+        assert!(in_memory > 0 && in_memory <= all / 3, "{in_memory} of {all}");
+    }
 }

@@ -44,17 +44,18 @@ pub(super) fn reorder(kernel: &Kernel, vectors: usize, registers: usize) -> Kern
     let (live, dead): (Vec<usize>, Vec<usize>) = (0..count).partition(|&v| used[v] > 0);
     let (mut order, moving): (Vec<usize>, Vec<usize>) = live.into_iter().partition(|&v| same[v]);
     let (mut loads, mut left): (Vec<usize>, Vec<usize>) = moving.into_iter().partition(|&v| at_use(v));
+    let significands: Vec<usize> =
+        left.iter().copied().filter(|&v| kernel.insts[v].prim == Prim::FSignificand).collect();
     // Of what is left, the arguments that are left, too, each once; and who has each as such.
     let mut args: Vec<SmallVec<[usize; 3]>> = vec![SmallVec::new(); count];
     let mut users: Vec<SmallVec<[usize; 4]>> = vec![SmallVec::new(); count];
     for &v in &left {
         let inst = &kernel.insts[v];
         // An exponent is made of what its significand has found out, if that comes before it.
-        let significand = |&s: &usize| {
-            let other = &kernel.insts[s];
-            inst.prim == Prim::FExponent && other.prim == Prim::FSignificand && other.args[0] == inst.args[0]
-        };
-        let before = left.iter().copied().take_while(|&s| s < v).find(significand);
+        let before = significands
+            .iter()
+            .copied()
+            .find(|&s| s < v && inst.prim == Prim::FExponent && kernel.insts[s].args[0] == inst.args[0]);
         for a in inst.args().iter().map(|a| a.0 as usize).chain(before) {
             if !same[a] && !at_use(a) && !args[v].contains(&a) {
                 args[v].push(a);
