@@ -196,10 +196,11 @@ impl Expr {
         };
         // Where all are constants, nothing else says what they are cast to.
         let cast_constants = choices.iter().all(|e| e.is_constant());
-        let operand_dtype = |i: usize| if row.rule == Rule::Select && i == 0 { DType::Bool } else { compute };
+        let condition = |i: usize| row.rule == Rule::Select && i == 0;
+        let operand_dtype = |i: usize| if condition(i) { DType::Bool } else { compute };
         let as_it_is = |(i, e): (usize, &&Expr)| {
             if e.is_constant() {
-                (row.rule == Rule::Select && i == 0) || !cast_constants
+                condition(i) || !cast_constants
             } else {
                 e.dtype() == operand_dtype(i) && e.weak().is_none() && *e.shape() == *shape
             }
