@@ -85,7 +85,8 @@ pub fn human(bytes: u64) -> String {
 }
 
 impl Explanation {
-    fn step(&self, f: &mut fmt::Formatter<'_>, number: &str, step: &Step) -> fmt::Result {
+    /// `own`: a kernel's machine code is shown.
+    fn step(&self, f: &mut fmt::Formatter<'_>, number: &str, step: &Step, own: bool) -> fmt::Result {
         let graph = &self.plan.graph;
         match step {
             Step::Map { run, in_place } => {
@@ -95,7 +96,7 @@ impl Explanation {
                     run.extents.as_slice(),
                     self.threads()
                 )?;
-                self.run(f, run)?;
+                self.run(f, run, own)?;
                 for (output, input) in in_place.iter().enumerate() {
                     if let Some(input) = input {
                         writeln!(
@@ -117,12 +118,12 @@ impl Explanation {
                     writeln!(f, "  results {rows:?} by {tail:?}; each over {across:?} rows")?;
                 }
                 writeln!(f, "  {} results from {} scratch tiles", sinks.len(), self.scratches(run))?;
-                self.run(f, run)
+                self.run(f, run, own)
             }
             Step::Scan { run, .. } => {
                 let names: Vec<&str> = run.nodes.iter().map(|n| graph.node(*n).op.name()).collect();
                 writeln!(f, "step {number}: {} over {:?}", names.join(", "), run.extents.as_slice())?;
-                self.run(f, run)
+                self.run(f, run, own)
             }
             Step::Rows(rows) => {
                 writeln!(
@@ -137,7 +138,20 @@ impl Explanation {
                     let what = if rows.is_temporary(*slot) { "only while its rows are in the cache" } else { "stored" };
                     writeln!(f, "  buffer {slot}: {row} bytes a row, {what}")?;
                 }
-                rows.steps.iter().enumerate().try_for_each(|(i, step)| self.step(f, &format!("{number}.{i}"), step))
+                let compiles = matches!(self.config.backend, BackendChoice::Wide | BackendChoice::Auto);
+                let whole = rows.whole().filter(|_| compiles);
+                match whole {
+                    Some(Ok(_)) => writeln!(f, "  one code does all steps, each a row behind the one before it")?,
+                    Some(Err(why)) => writeln!(f, "  each step has its own code: {why}")?,
+                    None => {}
+                }
+                if let (Some(Ok(code)), true) = (whole, self.level >= Level::Asm) {
+                    let (target, size) = (self.config.target.name(), code.code_size());
+                    indented(f, &format!("machine code for {target} by wide, of all steps, {size} bytes"), &code.asm())?;
+                }
+                let own = !matches!(whole, Some(Ok(_)));
+                let mut steps = rows.steps.iter().enumerate();
+                steps.try_for_each(|(i, step)| self.step(f, &format!("{number}.{i}"), step, own))
             }
             Step::Matmul { left, right, dtype, node, .. } => {
                 writeln!(f, "step {number}: library call matmul {dtype} {} by {} for {node}", left.1, right.1)
@@ -153,7 +167,7 @@ impl Explanation {
         run.accesses.iter().filter(|a| a.source == Source::Scratch).count()
     }
 
-    fn run(&self, f: &mut fmt::Formatter<'_>, run: &Launchable) -> fmt::Result {
+    fn run(&self, f: &mut fmt::Formatter<'_>, run: &Launchable, own: bool) -> fmt::Result {
         let kernel = run.kernel.kernel();
         for (i, (a, o)) in run.accesses.iter().zip(&kernel.operands).enumerate() {
             let role = format!("{:?}", o.role).to_lowercase();
@@ -185,7 +199,7 @@ impl Explanation {
                 Err(e) => writeln!(f, "  no clif: {e}")?,
             }
         }
-        if self.level >= Level::Asm {
+        if own && self.level >= Level::Asm {
             self.machine_code(f, run)?;
         }
         Ok(())
@@ -285,6 +299,6 @@ impl fmt::Display for Explanation {
             self.config.backend,
             self.config.target.name()
         )?;
-        self.plan.steps.iter().enumerate().try_for_each(|(i, step)| self.step(f, &i.to_string(), step))
+        self.plan.steps.iter().enumerate().try_for_each(|(i, step)| self.step(f, &i.to_string(), step, true))
     }
 }

@@ -4,7 +4,7 @@ use crate::config::{BackendChoice, Config};
 use crate::cost;
 use crate::error::Result;
 use lazuli_graph::ReduceOp;
-use lazuli_jit::{Backend, Code, Kernel, Reduction, Target};
+use lazuli_jit::{Backend, Code, Kernel, Reduction, RowCode, RowProgram, Target};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,13 +57,7 @@ static CLOCK: AtomicU64 = AtomicU64::new(0);
 pub fn lookup(kernel: Kernel, folds: Folds, target: &'static Target, weight: u32) -> Arc<CachedKernel> {
     let mut kernels = KERNELS.lock().unwrap_or_else(PoisonError::into_inner);
     let now = CLOCK.fetch_add(1, Ordering::Relaxed);
-    if kernels.len() >= CAPACITY {
-        // The older half goes; plans that still use a kernel keep it alive.
-        let mut times: Vec<u64> = kernels.values().map(|k| k.used.load(Ordering::Relaxed)).collect();
-        let middle = times.len() / 2;
-        let median = *times.select_nth_unstable(middle).1;
-        kernels.retain(|_, k| k.used.load(Ordering::Relaxed) > median);
-    }
+    make_room(&mut kernels, |k| &k.used);
     let ops = folds.reductions.iter().map(Reduction::op).collect();
     let key = (kernel, ops, folds.fixed.clone(), target.name());
     let cached = kernels.entry(key).or_insert_with_key(|(kernel, ..)| {
@@ -86,6 +80,66 @@ pub fn lookup(kernel: Kernel, folds: Folds, target: &'static Target, weight: u32
     cached.clone()
 }
 
+/// Code of all steps of a run of rows, made when it is first needed.
+pub struct CachedRows {
+    program: RowProgram,
+    target: &'static Target,
+    code: OnceLock<std::result::Result<RowCode, String>>,
+    /// Work done before it was compiled.
+    work: AtomicU64,
+    used: AtomicU64,
+}
+
+static ROWS: LazyLock<Mutex<FxHashMap<(RowProgram, &'static str), Arc<CachedRows>>>> = LazyLock::new(Mutex::default);
+
+/// The cached code of `program`.
+pub fn lookup_rows(program: &RowProgram, target: &'static Target) -> Arc<CachedRows> {
+    let mut rows = ROWS.lock().unwrap_or_else(PoisonError::into_inner);
+    make_room(&mut rows, |r| &r.used);
+    let cached = rows.entry((program.clone(), target.name())).or_insert_with(|| {
+        let program = program.clone();
+        let (code, work, used) = (OnceLock::new(), AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(CachedRows { program, target, code, work, used })
+    });
+    cached.used.store(CLOCK.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+    cached.clone()
+}
+
+impl CachedRows {
+    /// The code, or why there is none.
+    pub fn code(&self) -> std::result::Result<&RowCode, &str> {
+        let compile = || match Backend::Wide.why_not(self.target) {
+            Some(why) => Err(why),
+            None => RowCode::compile(&self.program, self.target).map_err(|e| e.to_string()),
+        };
+        self.code.get_or_init(compile).as_ref().map_err(String::as_str)
+    }
+
+    /// The code to run, which is compiled if steps of so much work (elements times cost units), and of what was done before, are
+    /// worth it.
+    pub fn worth(&self, config: &Config, work: u64) -> Option<&RowCode> {
+        match config.backend {
+            BackendChoice::Interp | BackendChoice::Clif => None,
+            BackendChoice::Auto if self.code.get().is_none() && self.done(work) < COMPILE_AT => None,
+            BackendChoice::Auto | BackendChoice::Wide => self.code().ok(),
+        }
+    }
+
+    fn done(&self, work: u64) -> u64 {
+        self.work.fetch_add(work, Ordering::Relaxed).saturating_add(work)
+    }
+}
+
+/// Drops the older half of a cache that is full; plans that still use an entry keep it alive.
+fn make_room<K: std::hash::Hash + Eq, V>(cache: &mut FxHashMap<K, Arc<V>>, used: impl Fn(&V) -> &AtomicU64) {
+    if cache.len() >= CAPACITY {
+        let mut times: Vec<u64> = cache.values().map(|v| used(v).load(Ordering::Relaxed)).collect();
+        let middle = times.len() / 2;
+        let median = *times.select_nth_unstable(middle).1;
+        cache.retain(|_, v| used(v).load(Ordering::Relaxed) > median);
+    }
+}
+
 /// How many kernels are cached.
 pub fn cached() -> usize {
     KERNELS.lock().unwrap_or_else(PoisonError::into_inner).len()
@@ -94,6 +148,7 @@ pub fn cached() -> usize {
 /// Forgets every kernel.
 pub fn clear() {
     KERNELS.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    ROWS.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
 impl CachedKernel {

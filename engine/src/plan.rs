@@ -271,7 +271,7 @@ impl Plan {
         };
         for step in &mut steps {
             if let Step::Rows(rows) = step {
-                rows.look_at()?;
+                rows.look_at(config.target)?;
             }
         }
         let mut plan = Plan {

@@ -9,11 +9,15 @@
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::exec::Run;
+use crate::kernels::{CachedRows, lookup_rows};
 use crate::plan::{Access, Launchable, Slot, SlotInfo, Source, Step};
-use lazuli_jit::{Code, Role, RowBinding, RowLayout, RowMemory, RowPlace, RowSink, RowSource, RowStage, row_local};
+use lazuli_jit::{
+    Code, Role, RowBinding, RowCode, RowLayout, RowMemory, RowPlace, RowSink, RowSource, RowStage, Target, row_local,
+};
 use lazuli_runtime::{Buffer, cpu};
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// The most runs that are looked at together: chains that do not depend on one another may be interleaved.
 const OPEN: usize = 4;
@@ -41,6 +45,8 @@ pub struct RowRun {
     sources: Vec<Slot>,
     /// The steps, checked.
     layout: Option<RowLayout>,
+    /// Code that does all steps, where there may be such.
+    whole: Option<Arc<CachedRows>>,
 }
 
 /// Steps that share rows but do not fit the cache.
@@ -233,8 +239,17 @@ impl Former<'_> {
         // As much as the cache takes, but so that every thread gets some.
         let (least, most) = ((LEAST / row).max(1), (cache / SHARE / row).max(1));
         let chunk = rows.div_ceil(4 * cpu::cores()).clamp(least.min(most), most).min(MOST_ROWS).min(rows);
-        let (sources, layout) = (Vec::new(), None);
-        self.out.push(Step::Rows(RowRun { rows, chunk, steps: open.steps, written, temporaries, sources, layout }));
+        let (sources, layout, whole) = (Vec::new(), None, None);
+        self.out.push(Step::Rows(RowRun {
+            rows,
+            chunk,
+            steps: open.steps,
+            written,
+            temporaries,
+            sources,
+            layout,
+            whole,
+        }));
     }
 }
 
@@ -290,7 +305,7 @@ impl RowRun {
     }
 
     /// Looks at the steps once, for any number of runs.
-    pub(crate) fn look_at(&mut self) -> Result<()> {
+    pub(crate) fn look_at(&mut self, target: &'static Target) -> Result<()> {
         let mut numbers: FxHashMap<Slot, usize> = FxHashMap::default();
         let mut places = Vec::new();
         for &(slot, row) in &self.written {
@@ -323,8 +338,15 @@ impl RowRun {
             };
             stages.push(RowStage { kernel: run.kernel.kernel(), extents: run.extents.clone(), bindings, sinks });
         }
-        self.layout = Some(RowLayout::new(self.rows, self.chunk, places, stages)?);
+        let layout = RowLayout::new(self.rows, self.chunk, places, stages)?;
+        self.whole = layout.program().map(|program| lookup_rows(program, target));
+        self.layout = Some(layout);
         Ok(())
+    }
+
+    /// The code that does all steps, if steps like these may have such code, or why there is none.
+    pub(crate) fn whole(&self) -> Option<std::result::Result<&RowCode, &str>> {
+        self.whole.as_ref().map(|w| w.code())
     }
 
     /// Runs all steps. `read` gives an input's bytes and where it starts; `outs` are the buffers of the slots that
@@ -346,12 +368,16 @@ impl RowRun {
                 RowMemory::Read(bytes, start)
             }
         });
-        let mut codes: SmallVec<[&Code; 8]> = SmallVec::new();
-        for step in &self.steps {
-            let Some(run) = step.run() else { continue };
-            codes.push(run.code(config)?);
-        }
-        let mut rows = layout.bind(codes, memories)?;
+        let runs = || self.steps.iter().filter_map(Step::run);
+        let work = |r: &Launchable| (r.layout.elements() as u64).saturating_mul(r.kernel.weight().into());
+        let worth = |w: &'m CachedRows| w.worth(config, runs().map(work).fold(0, u64::saturating_add));
+        let mut rows = match self.whole.as_deref().and_then(worth) {
+            Some(code) => layout.bind_whole(code, memories)?,
+            None => {
+                let codes: SmallVec<[&Code; 8]> = runs().map(|run| run.code(config)).collect::<Result<_>>()?;
+                layout.bind(codes, memories)?
+            }
+        };
         if matches!(self.steps.last(), Some(Step::Map { run, .. }) if run.far) {
             rows.around_caches();
         }

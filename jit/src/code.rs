@@ -3,7 +3,7 @@
 use crate::asm;
 use crate::clif;
 use crate::interp::Interp;
-use crate::kernel::{Kernel, KernelError, Slab};
+use crate::kernel::{Kernel, KernelError, Role, Slab};
 use crate::reduce::{self, Columns, Join, Reduction};
 use crate::target::Target;
 #[cfg(target_arch = "x86_64")]
@@ -165,6 +165,19 @@ impl Form {
             Form::Wide(compiled) => unsafe { compiled.run(slab.words()) },
         }
     }
+}
+
+/// Whether row by row all outputs, of which there are the size of an element, the address and the distance of rows, begin
+/// at the same lane of a vector of so many bytes.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn begin_alike(vector: u64, outputs: impl Iterator<Item = (usize, u64, u64)>) -> bool {
+    let mut begins = outputs.map(|(size, base, step)| (size as u64, base % vector, step % vector));
+    let Some(first) = begins.next() else { return false };
+    let (size, base, step) = first;
+    let aligned = |(_, base, step): (u64, u64, u64)| base == 0 && step == 0;
+    base.is_multiple_of(size)
+        && step.is_multiple_of(size)
+        && if aligned(first) { begins.all(aligned) } else { begins.all(|other| other == first) }
 }
 
 /// Orders what was written around the caches before what this thread writes next.
@@ -366,21 +379,13 @@ impl Code {
     /// Whether row by row all outputs begin at the same lane of a vector.
     #[cfg(target_arch = "x86_64")]
     fn suits_around(&self, slab: &Slab) -> bool {
-        use crate::kernel::Role;
         let vector = u64::from(self.target.vector_bits()) / 8;
         let outputs = self.kernel.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output);
-        let mut begins = outputs.map(|(i, o)| {
-            let ((base, _, s1), size) = (slab.operand(i), o.dtype.size() as u64);
-            let step = if slab.n1() == 1 { 0 } else { s1 as u64 % vector };
-            (size, base % vector, step)
+        let begins = outputs.map(|(i, o)| {
+            let (base, _, s1) = slab.operand(i);
+            (o.dtype.size(), base, if slab.n1() == 1 { 0 } else { s1 as u64 })
         });
-        let Some(first) = begins.next() else { return false };
-        let (size, base, step) = first;
-        let aligned = |(_, base, step): (u64, u64, u64)| base == 0 && step == 0;
-        self.backend() == Backend::Wide
-            && base.is_multiple_of(size)
-            && step.is_multiple_of(size)
-            && if aligned(first) { begins.all(aligned) } else { begins.all(|other| other == first) }
+        self.backend() == Backend::Wide && begin_alike(vector, begins)
     }
 
     #[cfg(not(target_arch = "x86_64"))]

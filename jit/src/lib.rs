@@ -41,7 +41,10 @@ pub use launch::{Accessed, Home, LINE, Launch, LaunchError, Layout, Memory, Part
 pub use precision::{Precision, UnknownPrecision};
 pub use reduce::{Reduction, Tree};
 pub use routine::Routine;
-pub use rows::{RowBinding, RowLayout, RowMemory, RowPart, RowPlace, RowSink, RowSource, RowStage, Rows, row_local};
+pub use rows::{
+    RowBinding, RowCode, RowLayout, RowMemory, RowPart, RowPlace, RowProgram, RowSink, RowSource, RowStage, Rows,
+    row_local,
+};
 pub use scan::Scan;
 pub use target::{Target, TargetError, TargetInfo};
 pub use text::TextError;

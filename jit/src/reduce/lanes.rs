@@ -15,6 +15,8 @@ pub(crate) struct Join {
     pub(crate) prim: Prim,
     /// The bits of the state that changes no other.
     pub(crate) identity: u64,
+    /// The state is the key of a float, by which floats are ordered.
+    pub(crate) key: bool,
 }
 
 /// The kernel whose outputs are the states of single elements, with how they are combined, one for each store.
@@ -112,7 +114,7 @@ fn state(b: &mut Builder, reduction: &Reduction, x: ValueId) -> Option<(ValueId,
     if reduction.exact || (dtype.size() < 4 && !dtype.is_float()) {
         return None;
     }
-    let join = |prim, identity| Join { prim, identity };
+    let join = |prim, identity| Join { prim, identity, key: false };
     Some(match op {
         R::Sum | R::Prod if dtype.is_float() => {
             let state = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
@@ -143,7 +145,7 @@ fn state(b: &mut Builder, reduction: &Reduction, x: ValueId) -> Option<(ValueId,
             let end = b.int(ty, end);
             let ones = u64::MAX >> (64 - size);
             let identity = if op == R::Min { infinity } else { !infinity & ones };
-            (b.select(nan, end, ordered), state, join(prim, identity))
+            (b.select(nan, end, ordered), state, Join { key: true, ..join(prim, identity) })
         }
         R::Min | R::Max => {
             let signed = matches!(dtype, DType::I32 | DType::I64);

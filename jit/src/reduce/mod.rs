@@ -86,6 +86,20 @@ pub struct Reduction {
     reducer: &'static dyn Reducer,
 }
 
+impl PartialEq for Reduction {
+    fn eq(&self, other: &Reduction) -> bool {
+        (self.op, self.dtype, self.exact) == (other.op, other.dtype, other.exact)
+    }
+}
+
+impl Eq for Reduction {}
+
+impl std::hash::Hash for Reduction {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.op, self.dtype, self.exact).hash(state);
+    }
+}
+
 impl std::fmt::Debug for Reduction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Reduction { op, dtype, exact, .. } = self;

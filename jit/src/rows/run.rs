@@ -1,6 +1,7 @@
 //! Running the stages over some of the rows.
 
 use super::{ALIGN, Bytes, RowLayout, Rows, Sink, Stage, TILE, block};
+use crate::code::fence;
 use crate::launch::Launch;
 use crate::reduce::Reduction;
 use lazuli_graph::ReduceOp;
@@ -29,6 +30,19 @@ impl RowPart<'_> {
         let aligned = (scratch.as_ptr() as usize).is_multiple_of(ALIGN);
         assert!(needed == 0 || aligned, "scratch memory is not aligned");
         let scratch = scratch.as_mut_ptr() as u64;
+        if let Some(whole) = &all.whole {
+            let mut chunks = self.range.clone().step_by(chunk).map(|start| start..(start + chunk).min(self.range.end));
+            let told = chunks.try_for_each(|rows| {
+                let n = rows.len();
+                // SAFETY: parts have disjoint rows and run once; only this thread uses its scratch.
+                unsafe { whole.run(rows, scratch) };
+                done(n)
+            });
+            if whole.far {
+                fence();
+            }
+            return told;
+        }
         // Own copies, whose scratch operands follow the rows.
         let mut launches: SmallVec<[Launch<'_>; 6]> = SmallVec::new();
         for l in &all.launches {

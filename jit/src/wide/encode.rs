@@ -8,8 +8,8 @@
 //! | register | holds |
 //! |---|---|
 //! | `rdi` | the slab |
-//! | `rax` | the element counter of the row |
-//! | `rdx` | in the loops of whole rounds the last counter at which one is left; in the tail the elements left |
+//! | `rax` | the element counter of the row; the left state of a pair |
+//! | `rdx` | how far the states of a pair are apart; in the loops of whole rounds the last counter at which one is left; in the tail the elements left |
 //! | `r10`, `r11` | nothing from one instruction to the next |
 //! | `rsp` | the frame |
 //! | the last vectors | accumulators, where rows are reduced ([`super::fold`]) |
@@ -19,7 +19,7 @@
 //! | 0, 8 | the number of the row; the stack pointer to go back to |
 //! | 16, 24, 32 | of a call: function, routine, lanes |
 //! | 40 | where the block of the row ends that is reduced; how many lanes the tail does first, while it does them |
-//! | 48 | the number of the next state |
+//! | 48 | the number of the next state; then how many there are |
 //! | 64 … | of a call: argument vectors, then every register |
 //! | then | spilled values |
 
@@ -88,6 +88,7 @@ enum Label {
 struct Writer<'a> {
     body: &'a Body,
     output: &'a Output,
+    /// Those of the current block.
     rounds: Rounds,
     evex: bool,
     encoder: Encoder,
@@ -152,13 +153,7 @@ fn gpr(n: usize) -> Register {
 
 /// Encodes `body` with the registers that `output` gives it. `pool` are the constants; at `tail_table` in them, one
 /// vector of ones is followed by one of zeros.
-pub(super) fn encode(
-    body: &Body,
-    output: &Output,
-    rounds: Rounds,
-    pool: &[u8],
-    tail_table: u32,
-) -> Result<Encoded, Failure> {
+pub(super) fn encode(body: &Body, output: &Output, pool: &[u8], tail_table: u32) -> Result<Encoded, Failure> {
     let evex = body.width == 64;
     let calls = body.insts.iter().any(|i| matches!(i.kind, Kind::CallIf(_) | Kind::Call(_)));
     let saves = ARGUMENTS + MAX_ARGUMENTS * body.width;
@@ -174,7 +169,7 @@ pub(super) fn encode(
     let mut w = Writer {
         body,
         output,
-        rounds,
+        rounds: Rounds::default(),
         evex,
         encoder,
         at: entry,
@@ -336,6 +331,7 @@ impl Writer<'_> {
 
     fn block(&mut self, block: Block, next: Option<usize>, saved: &[usize], done: usize) -> Result<(), Failure> {
         let (body, output) = (self.body, self.output);
+        self.rounds = body.rounds(block.index());
         for step in output.block_insts_and_edits(body, block) {
             match step {
                 InstOrEdit::Edit(Edit::Move { from, to }) => self.copy(*from, *to)?,
@@ -565,6 +561,7 @@ const EQUAL: u8 = 4;
 const NOT_EQUAL: u8 = 5;
 const BELOW_EQUAL: u8 = 6;
 const ABOVE: u8 = 7;
+const LESS: u8 = 12;
 
 fn immediate_kind(code: Code, operand: u32) -> OpKind {
     use iced_x86::OpCodeOperandKind as K;

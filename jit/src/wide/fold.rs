@@ -10,7 +10,7 @@ use super::encode::STATE;
 use super::mach::{Enc, GPR, Index, Masking, Mem, VEC};
 use super::memory::newer;
 use super::pairs::*;
-use super::select::{Lanes, Selector, Src};
+use super::select::{Lanes, Selector, Src, ones};
 use crate::kernel::{Inst, Prim, Ty, ValueId};
 use crate::reduce::Join;
 use iced_x86::Code;
@@ -109,12 +109,71 @@ impl Selector<'_> {
                 all = self.join(join, ty, all, upper);
                 bytes /= 2;
             }
-            let code = if ty.size() == 8 { Code::VEX_Vmovq_xmmm64_xmm } else { Code::VEX_Vmovd_rm32_xmm };
-            let code = if self.evex { newer(code) } else { code };
-            let base = self.bases[self.kernel.stores[output].operand as usize];
+            let base = self.states(output);
             let mem = Mem::At { index: Index::Operand, scale: ty.size() as u8, disp: 0 };
-            self.push_store(Enc::new(code).mem(0, mem), &[all, base, number]);
+            self.store_state(ty, mem, &[all, base, number]);
         }
+        self.forget_loaded();
+    }
+
+    /// Combines two states of each output: the left one, of which the counter has the number, is what both become.
+    pub(super) fn fold_pair(&mut self) {
+        for output in 0..self.folds.len() {
+            let (join, ty) = (self.folds[output], self.state(output));
+            let scale = ty.size() as u8;
+            let left = self.states(output);
+            let right = self.body.vreg(GPR);
+            let apart = Operand::fixed_nonallocatable(PReg::new(2, GPR));
+            let lea = Enc::new(Code::Lea_r64_m).mem(1, Mem::At { index: Index::Operand, scale, disp: 0 });
+            self.put(lea, &[Operand::reg_def(right), Operand::reg_use(left), apart]);
+            let mem = Mem::At { index: Index::Counter, scale, disp: 0 };
+            let [a, b] = [left, right].map(|base| self.load_state(ty, mem, base));
+            let both = self.join(join, ty, a, b);
+            self.store_state(ty, mem, &[both, left]);
+        }
+        self.forget_loaded();
+    }
+
+    /// Makes the result of the first state of each output, and stores it.
+    pub(super) fn fold_result(&mut self) {
+        for output in 0..self.folds.len() {
+            let (join, ty) = (self.folds[output], self.state(output));
+            let mem = Mem::At { index: Index::No, scale: 1, disp: 0 };
+            let base = self.states(output);
+            let mut state = self.load_state(ty, mem, base);
+            if join.key {
+                state = self.unkey(ty, state);
+            }
+            let result = self.bases[self.kernel.stores[output].operand as usize];
+            self.store_state(ty, mem, &[state, result]);
+        }
+        self.forget_loaded();
+    }
+
+    /// The float with this key.
+    fn unkey(&mut self, ty: Ty, key: VReg) -> VReg {
+        let size = ty.size() as u8;
+        let bits = u64::from(size) * 8;
+        let inst = |prim| Inst { prim, ty, args: [ValueId(0); 3], imm: 0 };
+        let key = Lanes { size, same: true, vectors: smallvec![Src::Reg(key)] };
+        let (shift, rest) = (self.splat(size, bits - 1), self.splat(size, ones(size) >> 1));
+        let sign = self.integer(&inst(Prim::ShrS), &[key.clone(), shift]);
+        let flips = self.integer(&inst(Prim::And), &[sign, rest]);
+        let float = self.integer(&inst(Prim::Xor), &[key, flips]);
+        self.reg(float.at(0))
+    }
+
+    fn load_state(&mut self, ty: Ty, mem: Mem, base: VReg) -> VReg {
+        let code = if ty.size() == 8 { Code::VEX_Vmovq_xmm_xmmm64 } else { Code::VEX_Vmovd_xmm_rm32 };
+        let code = if self.evex { newer(code) } else { code };
+        self.push(Enc::new(code).mem(1, mem), VEC, &[base])
+    }
+
+    /// Stores a state; `operands` are that, the base and perhaps an index.
+    fn store_state(&mut self, ty: Ty, mem: Mem, operands: &[VReg]) {
+        let code = if ty.size() == 8 { Code::VEX_Vmovq_xmmm64_xmm } else { Code::VEX_Vmovd_rm32_xmm };
+        let code = if self.evex { newer(code) } else { code };
+        self.push_store(Enc::new(code).mem(0, mem), operands);
     }
 
     /// What an accumulator holds.

@@ -4,6 +4,7 @@
 //! `[result] [the argument that the result replaces] [other arguments …] [mask register] [base] [index]`.
 //! Some general registers are never allocated; the encoder gives them fixed meanings ([`super::encode`]).
 
+use super::plan::Rounds;
 use iced_x86::Code;
 use regalloc2::{Block, Function, Inst, InstRange, Operand, PRegSet, RegClass, VReg};
 
@@ -150,8 +151,11 @@ pub(super) enum Kind {
     HeadDone,
     /// As [`Kind::EnterMain`], from where the counter stands.
     Resume,
-    /// The end of the preparation of a row that is reduced.
-    BeginRow,
+    /// The end of the preparation of a row that is reduced; `first`: its states begin anew.
+    BeginRow {
+        /// Whether the next state is the first.
+        first: bool,
+    },
     /// The beginning of a block of it: to the main loop if it has a round, else to the second successor.
     EnterBlock {
         /// Elements of a block, but for the last of a row.
@@ -161,6 +165,15 @@ pub(super) enum Kind {
     EnterBlockTail,
     /// The end of a block: to the next of the row, or to the second successor.
     NextBlock,
+    /// To the pairs of a row's states, the first two first, or if there is one to the second successor.
+    EnterTree,
+    /// To the next pair of the tree over them, or to the second successor.
+    NextPair,
+    /// To a stage for the row that is `behind` so many others, or to the second successor if there is no such row.
+    EnterStage {
+        /// How many rows.
+        behind: u8,
+    },
     /// On by one vector, within a round of the main loop.
     Step,
     /// The end of a round of the main loop: again, or to the second successor.
@@ -173,8 +186,11 @@ pub(super) enum Kind {
     EnterTail,
     /// The end of a round of the tail: again, or to the second successor; to the third, if the tail came first.
     NextTail,
-    /// To the next row, or to the second successor.
-    NextRow,
+    /// To the next row, or to the second successor; `more` rows than there are, for stages that are behind.
+    NextRow {
+        /// How many more.
+        more: u8,
+    },
     /// The end.
     Return,
 }
@@ -206,6 +222,7 @@ struct BlockInfo {
     predecessors: Vec<Block>,
     /// Off the straight way through the code.
     aside: bool,
+    rounds: Rounds,
 }
 
 /// A function of machine instructions.
@@ -217,6 +234,8 @@ pub(super) struct Body {
     vregs: usize,
     /// Bytes of a vector register.
     pub(super) width: usize,
+    /// Lanes of the loops that the current block is of.
+    pub(super) rounds: Rounds,
 }
 
 impl Body {
@@ -249,7 +268,7 @@ impl Body {
         self.push(kind, operands);
         let successors = successors.iter().map(|&b| Block::new(b)).collect();
         let range = (start, self.insts.len() as u32);
-        self.blocks.push(BlockInfo { range, successors, predecessors: Vec::new(), aside: false });
+        self.blocks.push(BlockInfo { range, successors, predecessors: Vec::new(), aside: false, rounds: self.rounds });
     }
 
     /// Ends the current block, which lies off the straight way through the code and goes on at `successor`.
@@ -258,6 +277,16 @@ impl Body {
         if let Some(block) = self.blocks.last_mut() {
             block.aside = true;
         }
+    }
+
+    /// Lanes of the loops that a block is of.
+    pub(super) fn rounds(&self, block: usize) -> Rounds {
+        self.blocks[block].rounds
+    }
+
+    /// Has a block that goes on at one other go on at `to`.
+    pub(super) fn lead(&mut self, block: usize, to: usize) {
+        self.blocks[block].successors = vec![Block::new(to)];
     }
 
     /// Whether a block lies off the straight way through the code.

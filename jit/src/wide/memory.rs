@@ -278,6 +278,7 @@ impl Selector<'_> {
         for v in 0..count {
             let vector = self.reg(lanes.at(v));
             let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: (v * self.width) as i32 };
+            let mem = if self.uniform { at(0) } else { mem };
             if self.tail {
                 let mask = self.tail_mask();
                 let code = masked_move(size, bytes).1;

@@ -77,6 +77,36 @@ pub(crate) enum Mode<'a> {
     },
 }
 
+/// What a stage of code does that takes rows through several ([`crate::RowCode`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Work<'a> {
+    /// It computes one element of each output a row.
+    Once,
+    /// It computes a row of elements.
+    Map,
+    /// It reduces the row, in blocks of so many elements, and makes results of the states.
+    Fold { joins: &'a [Join], block: usize },
+}
+
+/// A stage: a kernel, and what is done.
+pub(crate) struct Stage<'a> {
+    pub(crate) kernel: Cow<'a, Kernel>,
+    pub(crate) work: Work<'a>,
+    /// Inputs come from memory, and are asked for ahead of their use.
+    pub(crate) ahead: bool,
+    /// Outputs are stored around the caches, as [`Mode::Around`] says.
+    pub(crate) around: bool,
+}
+
+/// A stage with what is decided about it.
+struct Planned<'a> {
+    kernel: Cow<'a, Kernel>,
+    plan: plan::Plan,
+    work: Work<'a>,
+    ahead: bool,
+    around: bool,
+}
+
 /// Bytes that a draft may spill: its allocator never uses a place twice.
 const DRAFT_SPILLS: usize = 32 << 10;
 
@@ -115,8 +145,22 @@ impl Compiled {
             return Err(CodeError::Compiler(why));
         }
         let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
-        let code = assemble(kernel, target.vector_bits() == 512, target.divides_slowly(), mode)
-            .map_err(CodeError::Compiler)?;
+        let code = assemble(kernel, target.vector_bits() == 512, target.divides_slowly(), mode);
+        Compiled::of(isa, &code.map_err(CodeError::Compiler)?)
+    }
+
+    /// Compiles stages of kernels that have been verified. The words of a slab are those of each stage's operands, one stage
+    /// after another; of one that reduces with its states, one for each output, behind them.
+    pub(crate) fn stages(stages: &[Stage<'_>], target: &Target) -> Result<Compiled, CodeError> {
+        if let Some(why) = why_not(target) {
+            return Err(CodeError::Compiler(why));
+        }
+        let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
+        let code = assemble_stages(stages, target.vector_bits() == 512, target.divides_slowly());
+        Compiled::of(isa, &code.map_err(CodeError::Compiler)?)
+    }
+
+    fn of(isa: &OwnedTargetIsa, code: &encode::Encoded) -> Result<Compiled, CodeError> {
         let mut module = JITModule::new(JITBuilder::with_isa(isa.clone(), default_libcall_names()));
         match define(&mut module, isa, &code.bytes) {
             Ok(start) => {
@@ -190,19 +234,57 @@ fn assemble(kernel: &Kernel, evex: bool, divides_slowly: bool, mode: Mode<'_>) -
         }
         Mode::Fold { block, .. } => nest::build_fold(&mut selector, block),
     }
+    finish(selector, evex, taken, mode == Mode::Draft)
+}
+
+/// Makes the bytes of several stages, as [`assemble`] does.
+fn assemble_stages(stages: &[Stage<'_>], evex: bool, divides_slowly: bool) -> Result<encode::Encoded, String> {
+    let (width, registers) = if evex { (64, 32usize) } else { (32, 16) };
+    let states = |s: &Stage<'_>| if let Work::Fold { joins, .. } = s.work { joins.len() } else { 0 };
+    let taken = stages.iter().map(states).max().unwrap_or(0) * fold::accumulators(width);
+    let free = registers.checked_sub(taken).ok_or("states do not fit the registers")?;
+    let mut planned = Vec::with_capacity(stages.len());
+    for stage in stages {
+        let kernel = if evex { Cow::Borrowed(&*stage.kernel) } else { expand(&stage.kernel) };
+        let kernel = match stage.work {
+            Work::Map => Cow::Owned(plan::ordered(&kernel, width, free, divides_slowly).into_owned()),
+            Work::Once | Work::Fold { .. } => kernel,
+        };
+        let plan = match stage.work {
+            Work::Once => plan::Plan::once(&kernel, width),
+            Work::Map => plan::Plan::new(&kernel, width, free, divides_slowly),
+            Work::Fold { block, .. } => {
+                let plan = plan::Plan::fold(&kernel, width, free, divides_slowly);
+                let plan = plan.ok_or("states do not fit the registers")?;
+                if block == 0 || block % plan.rounds.lanes != 0 {
+                    return Err(format!("blocks of {block} elements are no rounds of {}", plan.rounds.lanes));
+                }
+                plan
+            }
+        };
+        planned.push(Planned { kernel, plan, work: stage.work, ahead: stage.ahead, around: stage.around });
+    }
+    let first = planned.first().ok_or("there are no stages")?;
+    let mut selector = select::Selector::new(&first.kernel, &first.plan, evex, Mode::Plain);
+    nest::build_stages(&mut selector, &planned);
+    finish(selector, evex, taken, false)
+}
+
+/// Gives registers to what was selected, and makes bytes of it; the last `taken` vector registers are taken.
+fn finish(selector: select::Selector<'_>, evex: bool, taken: usize, draft: bool) -> Result<encode::Encoded, String> {
     let select::Selector { body, pool, tail_table, .. } = selector;
     if body.insts.len() > MAX_INSTRUCTIONS {
         return Err(format!("{} instructions are more than registers are allocated for", body.insts.len()));
     }
     CONTEXT.with_borrow_mut(|context| {
-        let algorithm = if mode == Mode::Draft { Algorithm::Fastalloc } else { Algorithm::Ion };
+        let algorithm = if draft { Algorithm::Fastalloc } else { Algorithm::Ion };
         let options = RegallocOptions { validate_ssa: cfg!(debug_assertions), verbose_log: false, algorithm };
         let output = regalloc2::run_with_ctx(&body, &encode::environment(evex, taken), &options, context)
             .map_err(|e| format!("register allocation: {e:?}"))?;
-        if mode == Mode::Draft && output.num_spillslots * 8 > DRAFT_SPILLS {
+        if draft && output.num_spillslots * 8 > DRAFT_SPILLS {
             return Err(format!("a draft spills more than {DRAFT_SPILLS} bytes"));
         }
-        encode::encode(&body, output, plan.rounds, &pool.bytes, tail_table)
+        encode::encode(&body, output, &pool.bytes, tail_table)
     })
 }
 

@@ -15,6 +15,7 @@
 use super::mach::Kind;
 use super::plan::Rounds;
 use super::select::Selector;
+use super::{Planned, Work};
 
 const ROW: usize = 1;
 
@@ -23,15 +24,22 @@ const WHOLE: usize = 4;
 
 /// Selects instructions for the whole of a kernel.
 pub(super) fn build(s: &mut Selector<'_>) {
+    s.body.end_block(Kind::Jump, &[ROW]);
+    s.row(0);
+    let next = map(s, ROW);
+    end(s, next, 0);
+}
+
+/// The rounds of a row, whose preparation is in block `row`. Gives the block after them, which is open.
+fn map(s: &mut Selector<'_>, row: usize) -> usize {
     let Rounds { lanes, single, .. } = s.plan.rounds;
+    s.body.rounds = s.plan.rounds;
     let many = lanes / single >= WHOLE;
     // Where the main loop begins, and where the tail begins or is passed over.
-    let [head, no_head, resume] = [1, 2, 3].map(|n| ROW + n);
-    let first = if s.around { resume } else { ROW } + 1;
+    let [head, no_head, resume] = [1, 2, 3].map(|n| row + n);
+    let first = if s.around { resume } else { row } + 1;
     let rest = rest(first) + if many { 6 } else { 0 };
     let [entry, tail, again, done] = [1, 2, 3, 4].map(|n| rest + n);
-    s.body.end_block(Kind::Jump, &[ROW]);
-    s.row();
     if s.around {
         s.enter_head(head, no_head);
         s.body.end_aside(tail);
@@ -64,7 +72,7 @@ pub(super) fn build(s: &mut Selector<'_>) {
         s.body.end_block(Kind::HeadDone, &[resume]);
     }
     s.body.end_aside(next);
-    end(s, next);
+    next
 }
 
 /// The block where rounds cannot begin, if the main loop begins with block `first`.
@@ -102,32 +110,40 @@ fn main(s: &mut Selector<'_>, first: usize, fold: bool) {
     s.body.end_aside(rest(first));
 }
 
-/// The row's end, which is block `next`.
-fn end(s: &mut Selector<'_>, next: usize) {
-    s.body.end_block(Kind::NextRow, &[next + 1, next + 2]);
+/// The row's end, which is block `next`; `more` rows than there are.
+fn end(s: &mut Selector<'_>, next: usize, more: usize) {
+    s.body.end_block(Kind::NextRow { more: more as u8 }, &[next + 1, next + 2]);
     s.body.end_aside(ROW);
     s.body.end_block(Kind::Return, &[]);
     s.body.seal();
 }
 
-/// Selects instructions for the whole of a kernel whose rows are reduced: the tail has a block of code for each accumulator.
-/// A state is made of `length` elements, which are whole rounds.
+/// Selects instructions for the whole of a kernel whose rows are reduced. A state is made of `length` elements, which are
+/// whole rounds.
 pub(super) fn build_fold(s: &mut Selector<'_>, length: usize) {
-    const BLOCK: usize = ROW + 1;
-    const FIRST: usize = BLOCK + 1;
+    s.body.end_block(Kind::Jump, &[ROW]);
+    s.row(0);
+    let next = fold(s, ROW, length, false);
+    end(s, next, 0);
+}
+
+/// The reduction of a row, whose preparation is in block `row`: the tail has a block of code for each accumulator. Gives the
+/// block after it, which is open. `anew`: the states of each row take the same place.
+fn fold(s: &mut Selector<'_>, row: usize, length: usize, anew: bool) -> usize {
+    let block = row + 1;
+    let first = block + 1;
     let Rounds { lanes, single, .. } = s.plan.rounds;
+    s.body.rounds = s.plan.rounds;
     let vectors = lanes / single;
-    let rest = rest(FIRST);
+    let rest = rest(first);
     // Each block of the tail but the last has one beside it, from where it goes on if the row ends there.
     let tail = |t: usize| rest + 1 + 2 * t;
     let no_tail = tail(vectors - 1) + 1;
     let next = no_tail + 1;
-    s.body.end_block(Kind::Jump, &[ROW]);
-    s.row();
-    s.body.end_block(Kind::BeginRow, &[BLOCK]);
+    s.body.end_block(Kind::BeginRow { first: anew }, &[block]);
     s.fold_begin();
-    s.body.end_block(Kind::EnterBlock { length: length as u32 }, &[FIRST, no_main(FIRST)]);
-    main(s, FIRST, true);
+    s.body.end_block(Kind::EnterBlock { length: length as u32 }, &[first, no_main(first)]);
+    main(s, first, true);
     s.body.end_block(Kind::EnterBlockTail, &[tail(0), no_tail]);
     for t in 0..vectors {
         s.fold_from = t;
@@ -142,6 +158,50 @@ pub(super) fn build_fold(s: &mut Selector<'_>, length: usize) {
     s.body.end_aside(next);
     s.fold_end();
     s.body.end_block(Kind::NextBlock, &[next + 1, next + 2]);
-    s.body.end_aside(BLOCK);
-    end(s, next + 2);
+    s.body.end_aside(block);
+    next + 2
+}
+
+/// Selects instructions for several stages over the same rows. In one pass of the loop of rows, each stage has the row
+/// behind that of the stage before it: what it needs of that stage was made a pass ago, and the CPU works on all of them
+/// at once.
+pub(super) fn build_stages<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>]) {
+    s.body.end_block(Kind::Jump, &[ROW]);
+    let mut at = ROW;
+    for (behind, stage) in stages.iter().enumerate() {
+        s.turn_to(stage, behind == 0);
+        let [skip, row] = [1, 2].map(|n| at + n);
+        s.body.end_block(Kind::EnterStage { behind: behind as u8 }, &[row, skip]);
+        s.body.end_aside(skip);
+        s.row(behind);
+        let last = match stage.work {
+            Work::Once => {
+                s.once();
+                row
+            }
+            Work::Map => map(s, row),
+            Work::Fold { block, .. } => {
+                let last = fold(s, row, block, true);
+                tree(s, last)
+            }
+        };
+        at = last + 1;
+        s.body.end_block(Kind::Jump, &[at]);
+        s.body.lead(skip, at);
+    }
+    end(s, at, stages.len() - 1);
+}
+
+/// Combines the states of a row's blocks, from block `at` on, and stores the results. Gives the block after it, which is open.
+fn tree(s: &mut Selector<'_>, at: usize) -> usize {
+    let [entry, pair, again, done, none, next] = [1, 2, 3, 4, 5, 6].map(|n| at + n);
+    s.body.end_block(Kind::EnterTree, &[entry, none]);
+    s.body.end_block(Kind::Jump, &[pair]);
+    s.fold_pair();
+    s.body.end_block(Kind::NextPair, &[again, done]);
+    s.body.end_aside(pair);
+    s.body.end_block(Kind::Jump, &[next]);
+    s.body.end_aside(next);
+    s.fold_result();
+    next
 }

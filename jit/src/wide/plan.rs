@@ -58,7 +58,7 @@ const AHEAD: usize = 16 << 10;
 const PAGE: usize = 4096;
 
 /// Lanes of the two loops.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Rounds {
     /// Of a round of the main loop.
     pub(super) lanes: usize,
@@ -125,6 +125,13 @@ impl Plan {
         plan.ahead = plan.ahead(kernel, work);
         plan.hoist(kernel, registers, pressure);
         Some(plan)
+    }
+
+    /// Decides for a kernel that computes one element a row.
+    pub(super) fn once(kernel: &Kernel, width: usize) -> Plan {
+        let mut plan = Plan::undecided(kernel, false);
+        plan.rounds = Rounds::of(plan.single(kernel, width), 1);
+        plan
     }
 
     /// Decides for rounds of one vector.

@@ -3,10 +3,10 @@
 //! Vectors are always whole: what fills only part of one has anything in its other lanes, and nothing that traps or
 //! writes is ever done to them.
 
-use super::Mode;
 use super::mach::{Body, Enc, GPR, Index, Kind, MASK, Mem, VEC};
 use super::pairs::*;
 use super::plan::{Plan, vectors};
+use super::{Mode, Planned, Work};
 use crate::kernel::{Class, Inst, Kernel, Prim, Role, Ty, ValueId};
 use crate::reduce::Join;
 use iced_x86::Code;
@@ -123,6 +123,9 @@ pub(super) struct Selector<'a> {
     pub(super) folds: &'a [Join],
     /// The accumulator of the first vector of the round.
     pub(super) fold_from: usize,
+    /// Where the operands of the stage begin in the slab; behind those that follow are its states, if it is one of several.
+    first_operand: usize,
+    stages: bool,
 }
 
 impl<'a> Selector<'a> {
@@ -157,7 +160,41 @@ impl<'a> Selector<'a> {
             far: matches!(mode, Mode::Around | Mode::Fold { far: true, .. }),
             folds: if let Mode::Fold { joins, .. } = mode { joins } else { &[] },
             fold_from: 0,
+            first_operand: 0,
+            stages: false,
         }
+    }
+
+    /// Goes on with the next of several stages; `first` is whether it is the first.
+    pub(super) fn turn_to(&mut self, stage: &'a Planned<'a>, first: bool) {
+        if !first {
+            self.first_operand += self.kernel.operands.len() + self.folds.len();
+        }
+        (self.kernel, self.plan) = (&stage.kernel, &stage.plan);
+        (self.stages, self.far, self.around) = (true, stage.ahead, stage.around);
+        self.folds = if let Work::Fold { joins, .. } = stage.work { joins } else { &[] };
+        self.bases.clear();
+        self.strides.clear();
+        self.ramps.clear();
+        self.hoisted.clear();
+        self.fixed = vec![None; self.kernel.insts.len()];
+        self.values = vec![None; self.kernel.insts.len()];
+    }
+
+    /// Where the slab has the address of operand `k` of the stage.
+    pub(super) fn slab_word(&self, k: usize) -> i32 {
+        16 + 24 * (self.first_operand + k) as i32
+    }
+
+    /// Where states go: of output `output`, one after another.
+    pub(super) fn states(&mut self, output: usize) -> VReg {
+        if !self.stages {
+            return self.bases[self.kernel.stores[output].operand as usize];
+        }
+        let before = &self.kernel.operands[..self.kernel.stores[output].operand as usize];
+        let number = before.iter().filter(|o| o.role == Role::Output).count();
+        let at = self.slab_word(self.kernel.operands.len() + number);
+        self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at)), GPR, &[])
     }
 
     // Instructions.
@@ -377,10 +414,15 @@ impl<'a> Selector<'a> {
     // Rows and rounds.
 
     /// What is the same for a row: addresses, strides, constants in registers, values.
-    pub(super) fn row(&mut self) {
-        let number = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Frame(0)), GPR, &[]);
+    /// The row is the one that is `behind` so many others.
+    pub(super) fn row(&mut self, behind: usize) {
+        let mut number = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Frame(0)), GPR, &[]);
+        if behind > 0 {
+            let mem = Mem::At { index: Index::No, scale: 1, disp: -(behind as i32) };
+            number = self.push(Enc::new(Code::Lea_r64_m).mem(1, mem), GPR, &[number]);
+        }
         for (k, operand) in self.kernel.operands.iter().enumerate() {
-            let at = 16 + 24 * k as i32;
+            let at = self.slab_word(k);
             let step = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at + 16)), GPR, &[]);
             let offset = self.push(Enc::new(Code::Imul_r64_rm64).tied(), GPR, &[step, number]);
             let base = self.push(Enc::new(Code::Add_r64_rm64).tied().mem(1, Mem::Slab(at)), GPR, &[offset]);
@@ -413,6 +455,18 @@ impl<'a> Selector<'a> {
                 self.loaded.clear();
             }
         }
+        self.uniform = false;
+    }
+
+    /// Stores values that are the same for a row, an element each.
+    pub(super) fn once(&mut self) {
+        self.uniform = true;
+        for store in &self.kernel.stores {
+            let lanes = self.get(store.value);
+            let lanes = self.in_registers(lanes);
+            self.store(store.operand as usize, &lanes);
+        }
+        self.loaded.clear();
         self.uniform = false;
     }
 

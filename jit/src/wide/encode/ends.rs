@@ -1,7 +1,7 @@
 //! The ends of blocks: counters, limits, and where the code goes on.
 
 use super::super::mach::Kind;
-use super::{ABOVE, BELOW, BELOW_EQUAL, EQUAL, NOT_EQUAL};
+use super::{ABOVE, BELOW, BELOW_EQUAL, EQUAL, LESS, NOT_EQUAL};
 use super::{COUNTER, END, Failure, LIMIT, Label, RSP, SLAB, STATE, T0, Writer, gpr, through};
 use iced_x86::{Code, Instruction, MemoryOperand, Register};
 use regalloc2::{Block, Function, Inst};
@@ -56,8 +56,11 @@ impl Writer<'_> {
                 self.rm(Code::Mov_r64_rm64, LIMIT, SLAB, 0)?;
                 self.enter(lanes, target(1), successor(0), next)?;
             }
-            Kind::BeginRow => {
+            Kind::BeginRow { first } => {
                 self.rr(Code::Xor_r32_rm32, Register::EAX, Register::EAX)?;
+                if first {
+                    self.mr(Code::Mov_rm64_r64, RSP, STATE, COUNTER)?;
+                }
                 self.go(successor(0), next);
             }
             Kind::EnterBlock { length } => {
@@ -80,6 +83,35 @@ impl Writer<'_> {
                 // In the tail the counter need not have come to the end.
                 self.rm(Code::Mov_r64_rm64, T0, RSP, END)?;
                 self.rm(Code::Cmp_r64_rm64, T0, SLAB, 0)?;
+                self.choose(BELOW, target(0), successor(1), next);
+            }
+            Kind::EnterTree => {
+                self.rr(Code::Xor_r32_rm32, Register::EAX, Register::EAX)?;
+                self.ri(Code::Mov_r32_imm32, Register::EDX, 1)?;
+                self.rm(Code::Cmp_r64_rm64, LIMIT, RSP, STATE)?;
+                self.choose(BELOW, target(0), successor(1), next);
+            }
+            Kind::NextPair => {
+                let pair = MemoryOperand::with_base_index_scale(COUNTER, LIMIT, 2);
+                let i = Instruction::with2(Code::Lea_r64_m, COUNTER, pair).map_err(|e| e.to_string())?;
+                self.put(&i)?;
+                self.rm(Code::Mov_r64_rm64, T0, RSP, STATE)?;
+                self.rr(Code::Sub_r64_rm64, T0, LIMIT)?;
+                self.rr(Code::Cmp_r64_rm64, COUNTER, T0)?;
+                self.branch(BELOW, target(0));
+                // Twice as far apart.
+                self.rr(Code::Xor_r32_rm32, Register::EAX, Register::EAX)?;
+                self.rr(Code::Add_r64_rm64, LIMIT, LIMIT)?;
+                self.rm(Code::Cmp_r64_rm64, LIMIT, RSP, STATE)?;
+                self.choose(BELOW, target(0), successor(1), next);
+            }
+            Kind::EnterStage { behind } => {
+                self.rm(Code::Mov_r64_rm64, T0, RSP, 0)?;
+                if behind > 0 {
+                    self.ri(Code::Sub_rm64_imm8, T0, behind.into())?;
+                }
+                // Rows before the first have the largest numbers.
+                self.rm(Code::Cmp_r64_rm64, T0, SLAB, 8)?;
                 self.choose(BELOW, target(0), successor(1), next);
             }
             Kind::EnterWhole => {
@@ -107,12 +139,15 @@ impl Writer<'_> {
                     self.choose(ABOVE, target(0), successor(1), next);
                 }
             }
-            Kind::NextRow => {
+            Kind::NextRow { more } => {
                 self.rm(Code::Mov_r64_rm64, T0, RSP, 0)?;
                 self.ri(Code::Add_rm64_imm8, T0, 1)?;
                 self.mr(Code::Mov_rm64_r64, RSP, 0, T0)?;
+                if more > 0 {
+                    self.ri(Code::Sub_rm64_imm8, T0, more.into())?;
+                }
                 self.rm(Code::Cmp_r64_rm64, T0, SLAB, 8)?;
-                self.choose(BELOW, target(0), successor(1), next);
+                self.choose(LESS, target(0), successor(1), next);
             }
             _ => {
                 self.put(&Instruction::with(Code::VEX_Vzeroupper))?;
