@@ -147,7 +147,11 @@ impl Explanation {
                 }
                 if let (Some(Ok(code)), true) = (whole, self.level >= Level::Asm) {
                     let (target, size) = (self.config.target.name(), code.code_size());
-                    indented(f, &format!("machine code for {target} by wide, of all steps, {size} bytes"), &code.asm())?;
+                    indented(
+                        f,
+                        &format!("machine code for {target} by wide, of all steps, {size} bytes"),
+                        &code.asm(),
+                    )?;
                 }
                 let own = !matches!(whole, Some(Ok(_)));
                 let mut steps = rows.steps.iter().enumerate();

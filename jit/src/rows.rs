@@ -300,7 +300,7 @@ impl RowLayout {
             bound.push(looked);
             most = most.max(room.0);
         }
-        let whole = Whole::new(&given, &bound, &places, rows);
+        let whole = Whole::new(&given, &bound, &places, (rows, chunk));
         Ok(RowLayout { rows, chunk, places, offsets, stages: bound, scratch: most, whole })
     }
 
@@ -403,7 +403,10 @@ impl RowLayout {
 impl Rows<'_> {
     /// Bytes of scratch memory that a part needs.
     pub fn scratch(&self) -> usize {
-        self.layout.scratch
+        match (&self.whole, &self.layout.whole) {
+            (Some(_), Some(whole)) => whole.scratch,
+            _ => self.layout.scratch,
+        }
     }
 
     /// Has stages write around the caches ([`Launch::around_caches`]) what no stage reads, and those that reduce rows in

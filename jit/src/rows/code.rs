@@ -1,6 +1,6 @@
 //! One code for all stages: no call, and hardly an instruction, between a stage and the next.
 
-use super::RowStage;
+use super::{RowPlace, RowSource, RowStage};
 use crate::code::{CodeError, begin_alike};
 use crate::kernel::{Class, Kernel, Prim, Role};
 use crate::reduce::{Reduction, states};
@@ -13,6 +13,8 @@ use std::sync::OnceLock;
 
 /// The most stages: each is a row behind the one before it, and all their rows are to be in the first-level cache.
 const STAGES: usize = 12;
+/// For so many rows there is room in scratch memory, of which each takes the place of the one as many rows before.
+pub(super) const RING: usize = 16;
 /// The most instructions of a stage's lane program. Of longer ones a draft is made first, and calls cost them little.
 const LONG: usize = 100;
 
@@ -30,12 +32,16 @@ struct RowKernel {
     reductions: SmallVec<[Reduction; 2]>,
     /// There is one element a row.
     once: bool,
+    /// The operands that are in scratch memory.
+    scratch: SmallVec<[bool; 8]>,
 }
+
+const _: () = assert!(STAGES <= RING && RING.is_power_of_two());
 
 impl RowProgram {
     /// The program of stages that have been looked at, with their elements a row. `None` where no code can do all: no
     /// stage reduces, rows have several lengths, or a stage has operands or a program of another kind.
-    pub(super) fn new(stages: &[(RowStage<'_>, usize)]) -> Option<RowProgram> {
+    pub(super) fn new(stages: &[(RowStage<'_>, usize)], places: &[RowPlace]) -> Option<RowProgram> {
         let width = stages.iter().map(|s| s.1).max().filter(|&w| w > 1)?;
         let reduces = stages.iter().any(|(s, _)| !s.sinks.is_empty());
         if !reduces || !(2..=STAGES).contains(&stages.len()) {
@@ -61,8 +67,21 @@ impl RowProgram {
             let outputs = kernel.operands.iter().filter(|o| o.role == Role::Output).count();
             let by_tile = |tile: usize| stage.sinks.iter().find(|s| s.tile == tile).map(|s| s.reduction);
             let reductions: SmallVec<[Reduction; 2]> = (0..outputs).filter_map(by_tile).collect();
+            let mut tiles = 0..;
+            let mut results = || {
+                let tile = tiles.next();
+                stage.sinks.iter().find(|s| Some(s.tile) == tile).map(|s| s.memory)
+            };
+            let scratch = stage.bindings.iter().map(|b| match b.source {
+                RowSource::Memory(m) => Some(m),
+                RowSource::Tile => results(),
+                RowSource::Index => None,
+            });
+            let temporary =
+                |m: Option<usize>| m.is_some_and(|m| matches!(places.get(m), Some(RowPlace::Temporary { .. })));
+            let scratch = scratch.map(temporary).collect();
             let suits = stage.sinks.is_empty() || reductions.len() == outputs && outputs == stage.sinks.len();
-            (suits && reductions.iter().all(same)).then_some(RowKernel { kernel, reductions, once })
+            (suits && reductions.iter().all(same)).then_some(RowKernel { kernel, reductions, once, scratch })
         });
         Some(RowProgram { stages: stages.collect::<Option<_>>()? })
     }
@@ -121,7 +140,8 @@ impl RowCode {
         0
     }
 
-    /// Takes the rows of a slab, of which these are the words, through all stages. Its operands are those of each stage, one stage after another; behind
+    /// Takes the rows of a slab, of which these are the words, through all stages. Of what is in scratch memory there is room
+    /// for [`RING`] rows, or all. Its operands are those of each stage, one stage after another; behind
     /// those of one that reduces, there is memory for the states of a row's blocks, for each output. `far`: inputs are
     /// asked for ahead of their use, and the outputs of the last stage written around the caches, where they begin at the
     /// same lane of a vector.
@@ -192,7 +212,8 @@ fn compile(program: &RowProgram, target: &Target, far: bool) -> Result<wide::Com
             joins => wide::Work::Fold { joins, block },
         };
         let around = far && n == last && stage.stores();
-        stages.push(wide::Stage { kernel: Cow::Borrowed(kernel.as_ref()), work, ahead: far && n == 0, around });
+        let (kernel, ring) = (Cow::Borrowed(kernel.as_ref()), (&*stage.scratch, RING));
+        stages.push(wide::Stage { kernel, work, ring, ahead: far && n == 0, around });
     }
     wide::Compiled::stages(&stages, target)
 }

@@ -25,7 +25,8 @@ impl RowPart<'_> {
     /// If `scratch` is smaller than [`Rows::scratch`] says, or not aligned to 64 bytes.
     pub fn run<E>(self, scratch: &mut [u8], mut done: impl FnMut(usize) -> Result<(), E>) -> Result<(), E> {
         let all = self.rows;
-        let RowLayout { chunk, ref places, ref stages, scratch: needed, .. } = *all.layout;
+        let RowLayout { chunk, ref places, ref stages, .. } = *all.layout;
+        let needed = all.scratch();
         assert!(scratch.len() >= needed, "scratch memory is too small");
         let aligned = (scratch.as_ptr() as usize).is_multiple_of(ALIGN);
         assert!(needed == 0 || aligned, "scratch memory is not aligned");

@@ -1,7 +1,7 @@
 //! The memory of code that does all: the slab of a few rows for all stages.
 
-use super::code::{RowCode, RowProgram};
-use super::{Bytes, ReadFrom, RowLayout, RowPlace, RowSource, RowStage, Stage, split};
+use super::code::{RING, RowCode, RowProgram};
+use super::{Bytes, ReadFrom, Room, RowLayout, RowPlace, RowSink, RowSource, RowStage, Stage, block, split};
 use crate::kernel::Role;
 use crate::launch::{self, LaunchError};
 use smallvec::SmallVec;
@@ -13,6 +13,9 @@ pub(super) struct Whole {
     /// Of the slab, with strides and the length of rows.
     words: Vec<u64>,
     operands: Vec<Access>,
+    /// Where temporaries are in scratch memory, by the number of their place, and how much is needed.
+    temporaries: SmallVec<[usize; 8]>,
+    pub(super) scratch: usize,
 }
 
 /// What an operand of the slab accesses.
@@ -45,9 +48,15 @@ impl Whole {
         given: &[(RowStage<'_>, usize)],
         looked: &[Stage],
         places: &[RowPlace],
-        rows: usize,
+        (rows, chunk): (usize, usize),
     ) -> Option<Whole> {
-        let program = RowProgram::new(given)?;
+        let program = RowProgram::new(given, places)?;
+        let mut room = Room(0);
+        let temporary = |place: &RowPlace| match place {
+            RowPlace::Temporary { row } => room.take(chunk.min(RING) * row).ok(),
+            RowPlace::Read | RowPlace::Write { .. } => Some(0),
+        };
+        let temporaries: SmallVec<[usize; 8]> = places.iter().map(temporary).collect::<Option<_>>()?;
         let width = given.iter().map(|s| s.1).max()?;
         let mut operands: Vec<(Access, isize, isize)> = Vec::new();
         for (number, ((stage, elements), looked)) in given.iter().zip(looked).enumerate() {
@@ -73,10 +82,11 @@ impl Whole {
                     RowSource::Tile => {
                         let sink = looked.sinks.iter().find(|s| s.sink.tile == tile)?;
                         tile += 1;
-                        let memory = sink.sink.memory;
-                        states.push((Access::States(sink.states), 0, 0));
+                        let RowSink { memory, reduction, .. } = sink.sink;
+                        let (blocks, state) = (elements.div_ceil(block(&reduction)), reduction.state_size());
+                        states.push((Access::States(room.take(blocks * state).ok()?), 0, 0));
                         let row = places.get(memory)?.row()?;
-                        debug_assert!(operand.role == Role::Output && sink.sink.reduction.result_dtype().size() == row);
+                        debug_assert!(operand.role == Role::Output && reduction.result_dtype().size() == row);
                         (Access::Results { memory }, 0, row as isize)
                     }
                 });
@@ -85,7 +95,13 @@ impl Whole {
         }
         let mut words = vec![width as u64, 0];
         operands.iter().for_each(|&(_, s0, s1)| words.extend([0, s0 as u64, s1 as u64]));
-        Some(Whole { program, words, operands: operands.into_iter().map(|o| o.0).collect() })
+        Some(Whole {
+            program,
+            words,
+            temporaries,
+            scratch: room.0,
+            operands: operands.into_iter().map(|o| o.0).collect(),
+        })
     }
 
     /// With memory.
@@ -116,7 +132,7 @@ impl Whole {
             };
             match memories[memory] {
                 Bytes::Write(address) => set(i, address.wrapping_add(offset as u64)),
-                Bytes::Scratch(place) => scratch.push((i, place.wrapping_add(offset as usize))),
+                Bytes::Scratch(_) => scratch.push((i, self.temporaries[memory].wrapping_add(offset as usize))),
                 Bytes::Read => {
                     let what = "results in memory that is only read";
                     let (operand, bound) = bound.ok_or(LaunchError::Operand { operand: i, what })?;

@@ -529,9 +529,9 @@ impl Writer<'_> {
 
     fn tail_mask(&mut self, inst: Inst) -> Result<(), Failure> {
         let result = self.result(inst)?;
-        self.left()?;
+        // Fewer are left than 256, and of those that are more than a vector has nobody asks.
         self.ri(Code::Mov_rm64_imm32, T1, -1)?;
-        let i = Instruction::with3(Code::VEX_Bzhi_r64_rm64_r64, T1, T1, T0).map_err(|e| e.to_string())?;
+        let i = Instruction::with3(Code::VEX_Bzhi_r64_rm64_r64, T1, T1, LIMIT).map_err(|e| e.to_string())?;
         self.put(&i)?;
         self.rr(Code::VEX_Kmovq_kr_r64, result, T1)
     }
@@ -557,6 +557,7 @@ impl Writer<'_> {
 
 // The low digits of the opcodes of conditional jumps.
 const BELOW: u8 = 2;
+const NOT_BELOW: u8 = 3;
 const EQUAL: u8 = 4;
 const NOT_EQUAL: u8 = 5;
 const BELOW_EQUAL: u8 = 6;

@@ -54,11 +54,19 @@ impl Selector<'_> {
         let size = ty.size() as u8;
         for v in 0..self.count(size) {
             let mut src = lanes.at(v);
+            let accumulator = self.accumulator(output, first + v);
+            let pair = direct(join.prim, ty, self.evex);
+            if let (true, true, Some(pair)) = (self.tail, self.evex, pair) {
+                // What the tail does not have changes nothing.
+                let (value, mask) = (self.reg(src), self.tail_mask());
+                let enc = Enc::new(pair.evex).masked(Masking::Merge);
+                self.put(enc, &[accumulator, accumulator, Operand::reg_use(value), Operand::reg_use(mask)]);
+                continue;
+            }
             if self.tail {
                 src = Src::Reg(self.present(src, join.identity, size));
             }
-            let accumulator = self.accumulator(output, first + v);
-            if let Some(pair) = direct(join.prim, ty, self.evex) {
+            if let Some(pair) = pair {
                 let mut enc = Enc::new(self.code(pair));
                 let mut operands: SmallVec<[Operand; 4]> = smallvec![accumulator, accumulator];
                 match self.memory(src, size, pair) {
@@ -85,8 +93,7 @@ impl Selector<'_> {
         let number = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Frame(STATE)), GPR, &[]);
         for output in 0..self.folds.len() {
             let (join, ty) = (self.folds[output], self.state(output));
-            let mut vectors: SmallVec<[VReg; 4]> =
-                (0..accumulators(self.width)).map(|n| self.read(self.accumulator(output, n))).collect();
+            let mut vectors = self.halves(output, join, ty);
             while vectors.len() > 1 {
                 let half = vectors.len() / 2;
                 for n in 0..half {
@@ -174,6 +181,26 @@ impl Selector<'_> {
         let code = if ty.size() == 8 { Code::VEX_Vmovq_xmmm64_xmm } else { Code::VEX_Vmovd_rm32_xmm };
         let code = if self.evex { newer(code) } else { code };
         self.push_store(Enc::new(code).mem(0, mem), operands);
+    }
+
+    /// The accumulators of an output, each of the first half with one of the second.
+    fn halves(&mut self, output: usize, join: Join, ty: Ty) -> SmallVec<[VReg; 4]> {
+        let half = accumulators(self.width) / 2;
+        let pair = direct(join.prim, ty, self.evex);
+        let both = |n: usize| [n, n + half].map(|n| self.accumulator(output, n));
+        let pairs: SmallVec<[[Operand; 2]; 2]> = (0..half).map(both).collect();
+        let join = |[a, b]: [Operand; 2]| match pair {
+            Some(pair) => {
+                let joined = self.body.vreg(VEC);
+                self.put(Enc::new(self.code(pair)), &[Operand::reg_def(joined), a, b]);
+                joined
+            }
+            None => {
+                let (a, b) = (self.read(a), self.read(b));
+                self.join(join, ty, a, b)
+            }
+        };
+        pairs.into_iter().map(join).collect()
     }
 
     /// What an accumulator holds.

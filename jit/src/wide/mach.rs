@@ -165,8 +165,10 @@ pub(super) enum Kind {
     EnterBlockTail,
     /// The end of a block: to the next of the row, or to the second successor.
     NextBlock,
-    /// To the pairs of a row's states, the first two first, or if there is one to the second successor.
+    /// To the tree over a row's states, or if there is one to the second successor.
     EnterTree,
+    /// To the first two of them.
+    FirstPair,
     /// To the next pair of the tree over them, or to the second successor.
     NextPair,
     /// To a stage for the row that is `behind` so many others, or to the second successor if there is no such row.
@@ -274,6 +276,11 @@ impl Body {
     /// Ends the current block, which lies off the straight way through the code and goes on at `successor`.
     pub(super) fn end_aside(&mut self, successor: usize) {
         self.end_block(Kind::Jump, &[successor]);
+        self.put_aside();
+    }
+
+    /// Has the last block lie off the straight way through the code.
+    pub(super) fn put_aside(&mut self) {
         if let Some(block) = self.blocks.last_mut() {
             block.aside = true;
         }

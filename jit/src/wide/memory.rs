@@ -12,9 +12,10 @@ use crate::launch::LINE;
 use iced_x86::Code;
 use regalloc2::{Operand, VReg};
 use smallvec::{SmallVec, smallvec};
+use std::ops::Range;
 
 /// Through a pointer.
-fn at(disp: i32) -> Mem {
+pub(super) fn at(disp: i32) -> Mem {
     Mem::At { index: Index::No, scale: 1, disp }
 }
 
@@ -57,24 +58,28 @@ impl Selector<'_> {
         } else if self.tail {
             vectors.push(Src::Reg(self.load_tail(k, size, bytes)));
         } else {
+            // Single rounds of the main loop lie behind one another, where the counter does not go on between them.
+            let behind = if self.folds.is_empty() || self.plan.rounds.last == self.lanes { 0 } else { self.fold_from };
+            let from = behind * bytes;
             if self.far {
-                self.prefetch(k, size, count * bytes);
+                self.prefetch(k, size, from..from + count * bytes);
             }
-            let src = |v: usize| Src::Mem { operand: k as u32, disp: (v * self.width) as i32, bytes: bytes as u8 };
+            let disp = |v: usize| (from + v * self.width) as i32;
+            let src = |v: usize| Src::Mem { operand: k as u32, disp: disp(v), bytes: bytes as u8 };
             vectors.extend((0..count).map(src));
         }
         Lanes { size: size as u8, same: false, vectors }
     }
 
-    /// Asks for what a later round reads where this one reads `bytes` bytes of a contiguous operand. Nothing happens where
+    /// Asks for what a later round reads where this one reads these bytes of a contiguous operand, from the counter on. Nothing happens where
     /// there is no memory.
-    fn prefetch(&mut self, k: usize, size: usize, bytes: usize) {
+    fn prefetch(&mut self, k: usize, size: usize, bytes: Range<usize>) {
         let ahead = self.plan.ahead;
         if ahead == 0 {
             return;
         }
         let base = self.bases[k];
-        for disp in (0..bytes).step_by(LINE) {
+        for disp in bytes.step_by(LINE) {
             let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: (ahead + disp) as i32 };
             self.push_store(Enc::new(Code::Prefetcht0_m8).mem(0, mem), &[base]);
         }
@@ -191,7 +196,7 @@ impl Selector<'_> {
         }
     }
 
-    fn lea(&mut self, mem: Mem, operands: &[VReg]) -> VReg {
+    pub(super) fn lea(&mut self, mem: Mem, operands: &[VReg]) -> VReg {
         self.push(Enc::new(Code::Lea_r64_m).mem(1, mem), GPR, operands)
     }
 

@@ -92,6 +92,8 @@ pub(crate) enum Work<'a> {
 pub(crate) struct Stage<'a> {
     pub(crate) kernel: Cow<'a, Kernel>,
     pub(crate) work: Work<'a>,
+    /// Of which operands there is room for so many rows, of which each takes the place of the one as many rows before.
+    pub(crate) ring: (&'a [bool], usize),
     /// Inputs come from memory, and are asked for ahead of their use.
     pub(crate) ahead: bool,
     /// Outputs are stored around the caches, as [`Mode::Around`] says.
@@ -103,6 +105,7 @@ struct Planned<'a> {
     kernel: Cow<'a, Kernel>,
     plan: plan::Plan,
     work: Work<'a>,
+    ring: (&'a [bool], usize),
     ahead: bool,
     around: bool,
 }
@@ -262,7 +265,8 @@ fn assemble_stages(stages: &[Stage<'_>], evex: bool, divides_slowly: bool) -> Re
                 plan
             }
         };
-        planned.push(Planned { kernel, plan, work: stage.work, ahead: stage.ahead, around: stage.around });
+        let Stage { work, ring, ahead, around, .. } = *stage;
+        planned.push(Planned { kernel, plan, work, ring, ahead, around });
     }
     let first = planned.first().ok_or("there are no stages")?;
     let mut selector = select::Selector::new(&first.kernel, &first.plan, evex, Mode::Plain);

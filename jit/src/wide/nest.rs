@@ -94,7 +94,7 @@ fn main(s: &mut Selector<'_>, first: usize, fold: bool) {
     if fold {
         // A vector at a time: the CPU finds what is independent, and values take few registers.
         for t in 0..lanes / single {
-            if t > 0 {
+            if t > 0 && s.plan.rounds.last == single {
                 s.body.push(Kind::Step, &[]);
             }
             s.fold_from = t;
@@ -196,11 +196,13 @@ pub(super) fn build_stages<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>]) 
 fn tree(s: &mut Selector<'_>, at: usize) -> usize {
     let [entry, pair, again, done, none, next] = [1, 2, 3, 4, 5, 6].map(|n| at + n);
     s.body.end_block(Kind::EnterTree, &[entry, none]);
-    s.body.end_block(Kind::Jump, &[pair]);
+    s.body.end_block(Kind::FirstPair, &[pair]);
+    s.body.put_aside();
     s.fold_pair();
     s.body.end_block(Kind::NextPair, &[again, done]);
+    s.body.put_aside();
     s.body.end_aside(pair);
-    s.body.end_block(Kind::Jump, &[next]);
+    s.body.end_aside(next);
     s.body.end_aside(next);
     s.fold_result();
     next

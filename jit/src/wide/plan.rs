@@ -116,7 +116,11 @@ impl Plan {
         if kernel.stores.iter().any(|s| width / kernel.ty(s.value).size() != single) {
             return None;
         }
-        plan.rounds = Rounds { lanes: single * accumulators(width), single, last: single };
+        let moving = |v: &usize| plan.moves(*v);
+        let goes_on = |i: &Inst| i.prim == Prim::Index || (i.prim == Prim::Load && plan.strided(kernel, i));
+        let steps = (0..kernel.insts.len()).filter(moving).any(|v| goes_on(&kernel.insts[v]));
+        let lanes = single * accumulators(width);
+        plan.rounds = Rounds { lanes, single, last: if steps { single } else { lanes } };
         let pressure = plan.pressure(kernel, &spans(kernel, &plan.uses), single, width);
         let work = plan.work(kernel, single, width);
         if pressure > registers || work > FOLDED {

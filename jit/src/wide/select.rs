@@ -4,6 +4,7 @@
 //! writes is ever done to them.
 
 use super::mach::{Body, Enc, GPR, Index, Kind, MASK, Mem, VEC};
+use super::memory::at;
 use super::pairs::*;
 use super::plan::{Plan, vectors};
 use super::{Mode, Planned, Work};
@@ -126,6 +127,8 @@ pub(super) struct Selector<'a> {
     /// Where the operands of the stage begin in the slab; behind those that follow are its states, if it is one of several.
     first_operand: usize,
     stages: bool,
+    /// Operands that have room for so many rows.
+    ring: (&'a [bool], usize),
 }
 
 impl<'a> Selector<'a> {
@@ -162,6 +165,7 @@ impl<'a> Selector<'a> {
             fold_from: 0,
             first_operand: 0,
             stages: false,
+            ring: (&[], 1),
         }
     }
 
@@ -170,7 +174,7 @@ impl<'a> Selector<'a> {
         if !first {
             self.first_operand += self.kernel.operands.len() + self.folds.len();
         }
-        (self.kernel, self.plan) = (&stage.kernel, &stage.plan);
+        (self.kernel, self.plan, self.ring) = (&stage.kernel, &stage.plan, stage.ring);
         (self.stages, self.far, self.around) = (true, stage.ahead, stage.around);
         self.folds = if let Work::Fold { joins, .. } = stage.work { joins } else { &[] };
         self.bases.clear();
@@ -416,14 +420,17 @@ impl<'a> Selector<'a> {
     /// What is the same for a row: addresses, strides, constants in registers, values.
     /// The row is the one that is `behind` so many others.
     pub(super) fn row(&mut self, behind: usize) {
-        let mut number = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Frame(0)), GPR, &[]);
-        if behind > 0 {
-            let mem = Mem::At { index: Index::No, scale: 1, disp: -(behind as i32) };
-            number = self.push(Enc::new(Code::Lea_r64_m).mem(1, mem), GPR, &[number]);
-        }
+        let number = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Frame(0)), GPR, &[]);
+        let number = if behind > 0 { self.lea(at(-(behind as i32)), &[number]) } else { number };
+        let (ring, rows) = self.ring;
+        let place = ring.contains(&true).then(|| {
+            let and = Enc::new(Code::And_rm64_imm8).tied().imm(rows as u8 - 1);
+            self.push(and, GPR, &[number])
+        });
         for (k, operand) in self.kernel.operands.iter().enumerate() {
             let at = self.slab_word(k);
             let step = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at + 16)), GPR, &[]);
+            let number = place.filter(|_| ring.get(k) == Some(&true)).unwrap_or(number);
             let offset = self.push(Enc::new(Code::Imul_r64_rm64).tied(), GPR, &[step, number]);
             let base = self.push(Enc::new(Code::Add_r64_rm64).tied().mem(1, Mem::Slab(at)), GPR, &[offset]);
             self.bases.push(base);

@@ -1,7 +1,7 @@
 //! The ends of blocks: counters, limits, and where the code goes on.
 
 use super::super::mach::Kind;
-use super::{ABOVE, BELOW, BELOW_EQUAL, EQUAL, LESS, NOT_EQUAL};
+use super::{ABOVE, BELOW, BELOW_EQUAL, EQUAL, LESS, NOT_BELOW, NOT_EQUAL};
 use super::{COUNTER, END, Failure, LIMIT, Label, RSP, SLAB, STATE, T0, Writer, gpr, through};
 use iced_x86::{Code, Instruction, MemoryOperand, Register};
 use regalloc2::{Block, Function, Inst};
@@ -86,10 +86,13 @@ impl Writer<'_> {
                 self.choose(BELOW, target(0), successor(1), next);
             }
             Kind::EnterTree => {
+                self.mi(Code::Cmp_rm64_imm8, RSP, STATE, 1)?;
+                self.choose(NOT_EQUAL, target(0), successor(1), next);
+            }
+            Kind::FirstPair => {
                 self.rr(Code::Xor_r32_rm32, Register::EAX, Register::EAX)?;
                 self.ri(Code::Mov_r32_imm32, Register::EDX, 1)?;
-                self.rm(Code::Cmp_r64_rm64, LIMIT, RSP, STATE)?;
-                self.choose(BELOW, target(0), successor(1), next);
+                self.go(successor(0), next);
             }
             Kind::NextPair => {
                 let pair = MemoryOperand::with_base_index_scale(COUNTER, LIMIT, 2);
@@ -112,7 +115,7 @@ impl Writer<'_> {
                 }
                 // Rows before the first have the largest numbers.
                 self.rm(Code::Cmp_r64_rm64, T0, SLAB, 8)?;
-                self.choose(BELOW, target(0), successor(1), next);
+                self.choose(NOT_BELOW, target(1), successor(0), next);
             }
             Kind::EnterWhole => {
                 self.rm(Code::Mov_r64_rm64, LIMIT, SLAB, 0)?;
