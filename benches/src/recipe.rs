@@ -1,6 +1,6 @@
 //! The calls that build an expression, so that what is timed is building it and not reading a formula.
 
-use lazuli_graph::{DType, Expr, Op, Scalar, Shape};
+use lazuli_graph::{DType, Expr, MapOp, Op, Scalar, Shape};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
@@ -21,16 +21,53 @@ struct Call {
 enum Operand {
     /// An input or the result of a call.
     Made(usize),
+    /// The result of a call that nothing else needs, where Rust's operators and functions take it by value.
+    Last(usize),
     /// A literal of an elementwise operation, as a program has it in its text.
     Literal(Scalar),
 }
 
 impl Operand {
-    fn of(self, made: &[Expr]) -> Cow<'_, Expr> {
+    /// The input or result that it is, as others see it.
+    fn of(self, made: &[Option<Expr>]) -> &Expr {
         match self {
-            Operand::Made(i) => Cow::Borrowed(&made[i]),
-            Operand::Literal(value) => Cow::Owned(Expr::literal(value)),
+            Operand::Made(i) | Operand::Last(i) => made[i].as_ref().expect("nobody needs what was given away"),
+            Operand::Literal(_) => unreachable!("literals are given"),
         }
+    }
+
+    /// What is given by value.
+    #[inline(always)]
+    fn given(self, made: &mut [Option<Expr>]) -> Option<Expr> {
+        match self {
+            Operand::Last(i) => made[i].take(),
+            Operand::Literal(value) => Some(Expr::literal(value)),
+            Operand::Made(_) => None,
+        }
+    }
+
+    /// What was given, or else a reference.
+    #[inline(always)]
+    fn or(self, given: Option<Expr>, made: &[Option<Expr>]) -> Cow<'_, Expr> {
+        match given {
+            Some(expr) => Cow::Owned(expr),
+            None => Cow::Borrowed(self.of(made)),
+        }
+    }
+
+    /// Whether it is input or result `i`.
+    fn is(self, i: usize) -> bool {
+        matches!(self, Operand::Made(n) | Operand::Last(n) if n == i)
+    }
+}
+
+/// The first operand of an operation that Rust takes by value: operators and `where_` take all, methods those after `self`.
+fn by_value(op: MapOp) -> usize {
+    use MapOp::*;
+    match op {
+        Add | Subtract | Multiply | Divide | Remainder | BitwiseAnd | BitwiseOr | BitwiseXor | LeftShift
+        | RightShift | Negative | Invert | Where => 0,
+        _ => 1,
     }
 }
 
@@ -40,6 +77,7 @@ impl Recipe {
         let mut recipe = Recipe { inputs: inputs.len(), calls: Vec::new() };
         let mut made: Vec<Expr> = inputs.to_vec();
         recipe.add(result, &mut made)?;
+        recipe.give();
         let again = recipe.build(inputs.iter().cloned())?;
         if again.fingerprint() != result.fingerprint() {
             return Err("the calls of a formula build something else".to_owned());
@@ -64,17 +102,42 @@ impl Recipe {
         Ok(made.len() - 1)
     }
 
+    /// Has results given away where Rust takes by value what nothing else needs.
+    fn give(&mut self) {
+        for n in 0..self.calls.len() {
+            let Op::Map(op) = self.calls[n].made else { continue };
+            for k in by_value(op)..self.calls[n].operands.len() {
+                let Operand::Made(i) = self.calls[n].operands[k] else { continue };
+                let mut after =
+                    self.calls[n].operands[k + 1..].iter().chain(self.calls[n + 1..].iter().flat_map(|c| &c.operands));
+                let before = self.calls[n].operands[..k].iter().any(|o| o.is(i));
+                if i >= self.inputs && !before && !after.any(|o| o.is(i)) {
+                    self.calls[n].operands[k] = Operand::Last(i);
+                }
+            }
+        }
+    }
+
     /// The expression, built anew.
     pub(crate) fn build(&self, inputs: impl Iterator<Item = Expr>) -> Result<Expr, String> {
-        let mut made: Vec<Expr> = Vec::with_capacity(self.inputs + self.calls.len());
-        made.extend(inputs);
+        let mut made: Vec<Option<Expr>> = Vec::with_capacity(self.inputs + self.calls.len());
+        made.extend(inputs.map(Some));
         assert_eq!(made.len(), self.inputs, "inputs of another recipe");
         for call in &self.calls {
             let result = match (&call.made, call.operands.as_slice()) {
                 (Op::Map(op), operands) => match *operands {
-                    [a] => Expr::map(*op, &[&*a.of(&made)]),
-                    [a, b] => Expr::map(*op, &[&*a.of(&made), &*b.of(&made)]),
-                    [a, b, c] => Expr::map(*op, &[&*a.of(&made), &*b.of(&made), &*c.of(&made)]),
+                    [a] => {
+                        let x = a.given(&mut made);
+                        Expr::map_of(*op, [a.or(x, &made)])
+                    }
+                    [a, b] => {
+                        let (x, y) = (a.given(&mut made), b.given(&mut made));
+                        Expr::map_of(*op, [a.or(x, &made), b.or(y, &made)])
+                    }
+                    [a, b, c] => {
+                        let (x, y, z) = (a.given(&mut made), b.given(&mut made), c.given(&mut made));
+                        Expr::map_of(*op, [a.or(x, &made), b.or(y, &made), c.or(z, &made)])
+                    }
                     _ => return Err(format!("{op} has more operands than any")),
                 },
                 (Op::Const(value), _) => Ok(Expr::full(*value, call.shape.clone())),
@@ -84,11 +147,11 @@ impl Recipe {
                 (Op::Reshape, [x]) => x.of(&made).reshape(call.shape.clone()),
                 (Op::Reduce(op, axes), [x]) => x.of(&made).reduce(*op, *axes),
                 (Op::Scan(op, axis), [x]) => x.of(&made).scan(*op, i64::from(*axis)),
-                (Op::Matmul, [x, y]) => x.of(&made).matmul(&y.of(&made)),
+                (Op::Matmul, [x, y]) => x.of(&made).matmul(y.of(&made)),
                 (op, _) => return Err(format!("{} is no call", op.name())),
             };
-            made.push(result.map_err(|e| e.to_string())?);
+            made.push(Some(result.map_err(|e| e.to_string())?));
         }
-        made.pop().ok_or_else(|| "an empty recipe".to_owned())
+        made.pop().flatten().ok_or_else(|| "an empty recipe".to_owned())
     }
 }

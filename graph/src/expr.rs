@@ -22,7 +22,7 @@ mod node;
 
 use node::DATA;
 pub(crate) use node::here;
-pub use node::{Expr, Operands, Value, built_at};
+pub use node::{Expr, Operand, Operands, Value, built_at};
 
 impl Expr {
     /// The dtype that operand `i` of `operands` has in an [`Op::Map`] of `op`: that of the operands that are no
@@ -71,7 +71,7 @@ impl Expr {
         if let Op::Const(value) = self.op() {
             return Expr::full(value.cast(dtype), self.shape().clone());
         }
-        Expr::node(Op::Cast, dtype, self.shape().clone(), &[self], here())
+        Expr::node(Op::Cast, dtype, self.shape().clone(), [self], here())
     }
 
     /// A view of the node.
@@ -94,7 +94,7 @@ impl Expr {
             return Ok(Expr::full(*value, view.shape().clone()));
         }
         let shape = view.shape().clone();
-        Ok(Expr::node(Op::View(Box::new(view)), self.dtype(), shape, &[self], here()))
+        Ok(Expr::node(Op::View(Box::new(view)), self.dtype(), shape, [self], here()))
     }
 
     /// The node stretched to `shape`.
@@ -128,7 +128,7 @@ impl Expr {
         match self.op() {
             Op::Const(value) => Ok(Expr::full(*value, shape)),
             Op::Iota => Ok(Expr::iota(shape)),
-            _ => Ok(Expr::node(Op::Reshape, self.dtype(), shape, &[self], here())),
+            _ => Ok(Expr::node(Op::Reshape, self.dtype(), shape, [self], here())),
         }
     }
 
@@ -140,24 +140,48 @@ impl Expr {
     #[track_caller]
     pub fn map<E: Borrow<Expr>>(op: MapOp, operands: &[E]) -> Result<Expr, Error> {
         match operands {
-            [a] => Expr::map_of(op, &[a.borrow()]),
-            [a, b] => Expr::map_of(op, &[a.borrow(), b.borrow()]),
-            [a, b, c] => Expr::map_of(op, &[a.borrow(), b.borrow(), c.borrow()]),
-            _ => Expr::map_of(op, &operands.iter().map(E::borrow).collect::<Vec<_>>()),
+            [a] => Expr::map_of(op, [a.borrow()]),
+            [a, b] => Expr::map_of(op, [a.borrow(), b.borrow()]),
+            [a, b, c] => Expr::map_of(op, [a.borrow(), b.borrow(), c.borrow()]),
+            _ => Err(Expr::wrong_count(op, &operands.iter().map(E::borrow).collect::<Vec<_>>())),
         }
     }
 
+    /// [`Expr::map`] of operands that may become the new node's: an intermediate result that nobody else needs is moved,
+    /// not shared.
+    ///
+    /// # Errors
+    /// As [`Expr::map`].
     #[track_caller]
-    fn map_of(op: MapOp, operands: &[&Expr]) -> Result<Expr, Error> {
+    pub fn map_of<E: Operand, const N: usize>(op: MapOp, operands: [E; N]) -> Result<Expr, Error> {
+        match Expr::mapped(op, &operands.each_ref().map(Operand::look))? {
+            Mapped::Node { result, weak, shape, at } => {
+                Ok(Expr::weak_node(Op::Map(op), result, weak, shape, operands, at))
+            }
+            Mapped::Made(made) => Ok(made),
+        }
+    }
+
+    /// The error of operands that are too few or too many.
+    #[track_caller]
+    fn wrong_count(op: MapOp, operands: &[&Expr]) -> Error {
+        let row = op.row();
+        let text = format!("{} takes {} operands, got {}", row.name, row.arity, operands.len());
+        Expr::error(ErrorKind::Argument(text), row.name, operands)
+    }
+
+    /// What an operation makes of its operands.
+    #[track_caller]
+    #[inline(always)]
+    fn mapped(op: MapOp, operands: &[&Expr]) -> Result<Mapped, Error> {
         let (row, at) = (op.row(), here());
         let fail = |kind: ErrorKind| Expr::error_at(kind, row.name, operands, at);
         if operands.len() != row.arity as usize {
-            let text = format!("{} takes {} operands, got {}", row.name, row.arity, operands.len());
-            return Err(fail(ErrorKind::Argument(text)));
+            return Err(Expr::wrong_count(op, operands));
         }
         let choices = if row.rule == Rule::Select { &operands[1..] } else { operands };
         if let Some(e) = Expr::compare_mixed_signs(op, operands)? {
-            return Ok(e);
+            return Ok(Mapped::Made(e));
         }
         let mut promoted = Expr::promote(choices);
         if row.rule == Rule::Float && operands.iter().all(|e| e.weak().is_none() && !e.dtype().is_float()) {
@@ -211,14 +235,20 @@ impl Expr {
             _ => Weak::Int,
         });
         if operands.iter().enumerate().all(as_it_is) {
-            return Ok(Expr::weak_node(Op::Map(op), result, weak, shape.into_owned(), operands, at));
+            return Ok(Mapped::Node { result, weak, shape: shape.into_owned(), at });
         }
-        let mut nodes: SmallVec<[Expr; 3]> = SmallVec::new();
+        // Casts and views of them are made at the caller's place, as a closure's would not be.
+        let mut fit: SmallVec<[Expr; 3]> = SmallVec::new();
         for (i, &e) in operands.iter().enumerate() {
-            nodes.push(if as_it_is((i, &e)) { e.clone() } else { e.cast(operand_dtype(i)).broadcast_to(&shape)? });
+            fit.push(if as_it_is((i, &e)) { e.clone() } else { e.cast(operand_dtype(i)).broadcast_to(&shape)? });
         }
-        let operands: SmallVec<[&Expr; 3]> = nodes.iter().collect();
-        Ok(Expr::weak_node(Op::Map(op), result, weak, shape.into_owned(), &operands, at))
+        let (op, shape, mut fit) = (Op::Map(op), Shape::clone(&shape), fit.into_iter());
+        let mut next = || fit.next().expect("as many as the arity says");
+        Ok(Mapped::Made(match operands.len() {
+            1 => Expr::weak_node(op, result, weak, shape, [next()], at),
+            2 => Expr::weak_node(op, result, weak, shape, [next(), next()], at),
+            _ => Expr::weak_node(op, result, weak, shape, [next(), next(), next()], at),
+        }))
     }
 
     /// The dtype that operands meet in: arrays promote among themselves, then literals give way.
@@ -265,7 +295,7 @@ impl Expr {
         }
         let operand = self.cast(op.operand_dtype(self.dtype()));
         let dtype = op.result_dtype(operand.dtype());
-        Ok(Expr::node(Op::Reduce(op, axes), dtype, shape, &[&operand], here()))
+        Ok(Expr::node(Op::Reduce(op, axes), dtype, shape, [operand], here()))
     }
 
     /// A scan along `axis`.
@@ -278,7 +308,7 @@ impl Expr {
         let axis = self.shape().axis(axis).map_err(|e| Expr::error_at(e, op.name(), &[self], at))?;
         let operand = self.cast(op.operand_dtype(self.dtype()));
         let (dtype, shape) = (operand.dtype(), operand.shape().clone());
-        Ok(Expr::node(Op::Scan(op, axis as u8), dtype, shape, &[&operand], here()))
+        Ok(Expr::node(Op::Scan(op, axis as u8), dtype, shape, [operand], here()))
     }
 
     /// The product of two stacks of matrices; leading axes broadcast.
@@ -301,8 +331,16 @@ impl Expr {
         let left = self.cast(dtype).broadcast_to(&full(am)?)?;
         let right = other.cast(dtype).broadcast_to(&full(bm)?)?;
         let out = full(&[am[0], bm[1]])?;
-        Ok(Expr::node(Op::Matmul, dtype, out, &[&left, &right], here()))
+        Ok(Expr::node(Op::Matmul, dtype, out, [left, right], here()))
     }
+}
+
+/// What an elementwise operation makes.
+enum Mapped {
+    /// A node of the operands as they are.
+    Node { result: DType, weak: Option<Weak>, shape: Shape, at: &'static Location<'static> },
+    /// Something else.
+    Made(Expr),
 }
 
 /// Whether an integer scalar is in the range of an integer dtype.

@@ -26,7 +26,7 @@ mod view;
 
 pub use dtype::{DType, Kind, UnknownDType, Weak};
 pub use error::{Error, ErrorKind, OperandNote};
-pub use expr::{Expr, Operands, Value, built_at};
+pub use expr::{Expr, Operand, Operands, Value, built_at};
 pub use fuse::{FuseOptions, Fusion, Group, GroupKind, Home, MAX_WEIGHT, UNROLL, fuse, terms};
 pub use graph::{Capture, Graph, Node, NodeId};
 pub use op::Op;

@@ -3,6 +3,7 @@
 use lazuli_engine::{Config, Error, Explanation, Level, Result, config};
 use lazuli_graph::{DType, Expr, Scalar, Shape, built_at};
 use lazuli_runtime::{Element, Tensor};
+use std::borrow::Cow;
 use std::panic::Location;
 
 /// The longest chain of operations that is built without being computed: what a loop adds beyond is computed where
@@ -28,6 +29,9 @@ const MAX_DEPTH: u32 = 50_000;
 #[derive(Clone)]
 #[must_use = "an array computes nothing until it is asked to"]
 pub struct Array(std::result::Result<Expr, lazuli_graph::Error>);
+
+/// An array as an operand, or its error.
+pub(crate) type Side<'a> = std::result::Result<Cow<'a, Expr>, lazuli_graph::Error>;
 
 impl Array {
     /// The array of an expression.
@@ -84,6 +88,15 @@ impl Array {
     ) -> Array {
         let at = Location::caller();
         Array::new(self.inner().and_then(|a| built_at(at, || f(a, other.inner()?))))
+    }
+
+    /// The expression as an operand: this array goes on, or is used up.
+    pub(crate) fn shown(&self) -> Side<'_> {
+        self.inner().map(Cow::Borrowed)
+    }
+
+    pub(crate) fn given(self) -> Side<'static> {
+        self.0.map(Cow::Owned)
     }
 
     /// The shape.

@@ -2,6 +2,7 @@
 
 use crate::array::{Array, operand};
 use crate::axes::Over;
+use crate::operators::elementwise;
 use lazuli_graph::{Expr, MapOp, ReduceOp, ScanOp};
 
 macro_rules! method {
@@ -36,7 +37,7 @@ macro_rules! method {
         /// ```
         #[track_caller]
         pub fn $name(&self) -> Array {
-            self.with(|a| Expr::map(MapOp::$variant, std::slice::from_ref(a)))
+            self.with(|a| Expr::map_of(MapOp::$variant, [a]))
         }
     };
     ($variant:ident $name:ident 2 $doc:literal) => {
@@ -52,7 +53,7 @@ macro_rules! method {
         /// ```
         #[track_caller]
         pub fn $name(&self, other: impl Into<Array>) -> Array {
-            self.with2(&operand(other), |a, b| Expr::map(MapOp::$variant, &[a, b]))
+            elementwise(MapOp::$variant, [self.shown(), operand(other).given()])
         }
     };
 }
@@ -78,8 +79,7 @@ lazuli_graph::for_each_map_op!(methods);
 /// ```
 #[track_caller]
 pub fn where_(condition: impl Into<Array>, x: impl Into<Array>, y: impl Into<Array>) -> Array {
-    let (x, y) = (operand(x), operand(y));
-    operand(condition).with(|c| Expr::map(MapOp::Where, &[c, x.inner()?, y.inner()?]))
+    elementwise(MapOp::Where, [operand(condition).given(), operand(x).given(), operand(y).given()])
 }
 
 macro_rules! reductions {

@@ -1,12 +1,19 @@
 //! Rust's operators on arrays, references and numbers.
 
-use crate::array::{Array, operand};
-use lazuli_graph::{Expr, MapOp};
+use crate::array::{Array, Side, operand};
+use lazuli_graph::{Expr, MapOp, built_at};
 use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Rem, Shl, Shr, Sub};
+use std::panic::Location;
 
+/// An operation on operands that go on or are used up; the first error there is.
 #[track_caller]
-fn binary(op: MapOp, a: &Array, b: &Array) -> Array {
-    a.with2(b, |a, b| Expr::map(op, &[a, b]))
+pub(crate) fn elementwise<const N: usize>(op: MapOp, operands: [Side<'_>; N]) -> Array {
+    let at = Location::caller();
+    if let Some(Err(error)) = operands.iter().find(|o| o.is_err()) {
+        return Array::new(Err(error.clone()));
+    }
+    let operands = operands.map(|o| o.expect("errors have gone back"));
+    Array::new(built_at(at, || Expr::map_of(op, operands)))
 }
 
 macro_rules! binary_operators {
@@ -15,7 +22,7 @@ macro_rules! binary_operators {
             type Output = Array;
             #[track_caller]
             fn $method(self, other: T) -> Array {
-                binary(MapOp::$op, self, &operand(other))
+                elementwise(MapOp::$op, [self.shown(), operand(other).given()])
             }
         }
 
@@ -23,7 +30,7 @@ macro_rules! binary_operators {
             type Output = Array;
             #[track_caller]
             fn $method(self, other: T) -> Array {
-                binary(MapOp::$op, &self, &operand(other))
+                elementwise(MapOp::$op, [self.given(), operand(other).given()])
             }
         }
 
@@ -37,7 +44,7 @@ macro_rules! left_scalars {
             type Output = Array;
             #[track_caller]
             fn $method(self, other: &Array) -> Array {
-                binary(MapOp::$op, &operand(self), other)
+                elementwise(MapOp::$op, [operand(self).given(), other.shown()])
             }
         }
 
@@ -45,7 +52,7 @@ macro_rules! left_scalars {
             type Output = Array;
             #[track_caller]
             fn $method(self, other: Array) -> Array {
-                binary(MapOp::$op, &operand(self), &other)
+                elementwise(MapOp::$op, [operand(self).given(), other.given()])
             }
         }
     )*};
@@ -70,7 +77,7 @@ macro_rules! unary_operators {
             type Output = Array;
             #[track_caller]
             fn $method(self) -> Array {
-                self.with(|a| Expr::map(MapOp::$op, std::slice::from_ref(a)))
+                elementwise(MapOp::$op, [self.shown()])
             }
         }
 
@@ -78,7 +85,7 @@ macro_rules! unary_operators {
             type Output = Array;
             #[track_caller]
             fn $method(self) -> Array {
-                $trait::$method(&self)
+                elementwise(MapOp::$op, [self.given()])
             }
         }
     )*};

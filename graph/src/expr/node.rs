@@ -3,6 +3,7 @@
 use crate::{DType, Kind, Op, Scalar, Shape, Weak};
 use rustc_hash::{FxBuildHasher, FxHasher};
 use std::any::Any;
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
@@ -34,17 +35,63 @@ enum Few {
     Many(Box<[Expr]>),
 }
 
-impl Operands {
-    /// Handles on these.
+/// What an operation is given as an operand: an expression that nobody else needs, which becomes the node's, or a reference
+/// to one.
+pub trait Operand {
+    /// The expression.
+    fn look(&self) -> &Expr;
+    /// A handle on it.
+    fn give(self) -> Expr;
+}
+
+impl Operand for Expr {
     #[inline(always)]
-    fn of(operands: &[&Expr]) -> Operands {
-        let of = |i: usize| operands[i].clone();
-        Operands(match operands.len() {
+    fn look(&self) -> &Expr {
+        self
+    }
+
+    #[inline(always)]
+    fn give(self) -> Expr {
+        self
+    }
+}
+
+impl Operand for &Expr {
+    #[inline(always)]
+    fn look(&self) -> &Expr {
+        self
+    }
+
+    #[inline(always)]
+    fn give(self) -> Expr {
+        self.clone()
+    }
+}
+
+impl Operand for Cow<'_, Expr> {
+    #[inline(always)]
+    fn look(&self) -> &Expr {
+        self
+    }
+
+    #[inline(always)]
+    fn give(self) -> Expr {
+        self.into_owned()
+    }
+}
+
+impl Operands {
+    /// Operands that are given.
+    #[inline(always)]
+    fn of<E: Operand, const N: usize>(operands: [E; N]) -> Operands {
+        let mut given = operands.into_iter().map(E::give);
+        let mut next = || given.next().expect("as many as N says");
+        Operands(match N {
             0 => Few::None,
-            1 => Few::One([of(0)]),
-            2 => Few::Two([of(0), of(1)]),
-            3 => Few::Three([of(0), of(1), of(2)]),
-            _ => Few::Many(operands.iter().map(|&e| e.clone()).collect()),
+            1 => Few::One([next()]),
+            2 => Few::Two([next(), next()]),
+            3 => Few::Three([next(), next(), next()]),
+            _ => Few::Many(given.collect()),
         })
     }
 
@@ -185,24 +232,33 @@ impl Expr {
     /// Chains up to this depth are dropped, and recognised, node by node from within; deeper ones would take the stack.
     pub(crate) const SHALLOW: u32 = 100;
 
+    /// No operands.
+    const NONE: [Expr; 0] = [];
+
     #[inline]
-    pub(super) fn node(op: Op, dtype: DType, shape: Shape, operands: &[&Expr], at: &'static Location<'static>) -> Expr {
+    pub(super) fn node<const N: usize>(
+        op: Op,
+        dtype: DType,
+        shape: Shape,
+        operands: [impl Operand; N],
+        at: &'static Location<'static>,
+    ) -> Expr {
         Expr::weak_node(op, dtype, None, shape, operands, at)
     }
 
     #[inline]
-    pub(super) fn weak_node(
+    pub(super) fn weak_node<const N: usize>(
         op: Op,
         dtype: DType,
         weak: Option<Weak>,
         shape: Shape,
-        operands: &[&Expr],
+        operands: [impl Operand; N],
         at: &'static Location<'static>,
     ) -> Expr {
         let mut hasher = hasher(dtype, &shape);
         op.hash(&mut hasher);
         let mut depth = 0;
-        for operand in operands {
+        for operand in operands.each_ref().map(Operand::look) {
             depth = depth.max(operand.depth() + 1);
             hasher.write_u64(operand.fingerprint());
         }
@@ -241,20 +297,21 @@ impl Expr {
     /// Parameter `index` of a function.
     #[track_caller]
     pub fn parameter(index: u32, dtype: DType, shape: Shape) -> Expr {
-        Expr::node(Op::Input(index), dtype, shape, &[], here())
+        Expr::node(Op::Input(index), dtype, shape, Expr::NONE, here())
     }
 
     /// `value` at every position of `shape`.
     #[track_caller]
     pub fn full(value: Scalar, shape: Shape) -> Expr {
-        Expr::node(Op::Const(value), value.dtype(), shape, &[], here())
+        Expr::node(Op::Const(value), value.dtype(), shape, Expr::NONE, here())
     }
 
     /// A literal of the host language: 0-d, and its dtype gives way to that of the arrays it meets.
     #[track_caller]
     pub fn literal(value: Scalar) -> Expr {
         let (op, at) = (Op::Const(value), here());
-        let make = || Expr::weak_node(op.clone(), value.dtype(), Some(weak(value.dtype())), Shape::SCALAR, &[], at);
+        let make =
+            || Expr::weak_node(op.clone(), value.dtype(), Some(weak(value.dtype())), Shape::SCALAR, Expr::NONE, at);
         let kept = KEPT.try_with(|kept| {
             let hash = FxBuildHasher.hash_one((value.bits(), std::ptr::from_ref(at)));
             let place = &mut kept.borrow_mut()[hash as usize % PLACES];
@@ -271,7 +328,7 @@ impl Expr {
     /// The `int64` positions in C order of an array of `shape`.
     #[track_caller]
     pub fn iota(shape: Shape) -> Expr {
-        Expr::node(Op::Iota, DType::I64, shape, &[], here())
+        Expr::node(Op::Iota, DType::I64, shape, Expr::NONE, here())
     }
 
     /// The dtype.
