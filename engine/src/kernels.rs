@@ -106,6 +106,11 @@ pub fn lookup_rows(program: &RowProgram, target: &'static Target) -> Arc<CachedR
 }
 
 impl CachedRows {
+    /// What the code does.
+    pub fn program(&self) -> &RowProgram {
+        &self.program
+    }
+
     /// The code, or why there is none.
     pub fn code(&self) -> std::result::Result<&RowCode, &str> {
         let compile = || match Backend::Wide.why_not(self.target) {

@@ -12,7 +12,8 @@ use crate::exec::Run;
 use crate::kernels::{CachedRows, lookup_rows};
 use crate::plan::{Access, Launchable, Slot, SlotInfo, Source, Step};
 use lazuli_jit::{
-    Code, Role, RowBinding, RowCode, RowLayout, RowMemory, RowPlace, RowSink, RowSource, RowStage, Target, row_local,
+    Code, Role, RowBinding, RowCode, RowLayout, RowMemory, RowPlace, RowSink, RowSource, RowStage, RowWords, Target,
+    row_local,
 };
 use lazuli_runtime::{Buffer, cpu};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -47,6 +48,10 @@ pub struct RowRun {
     layout: Option<RowLayout>,
     /// Code that does all steps, where there may be such.
     whole: Option<Arc<CachedRows>>,
+    /// What all steps cost, in picoseconds and in the op table's units, and their elements.
+    picoseconds: u64,
+    units: u64,
+    elements: usize,
 }
 
 /// Steps that share rows but do not fit the cache.
@@ -239,16 +244,26 @@ impl Former<'_> {
         // As much as the cache takes, but so that every thread gets some.
         let (least, most) = ((LEAST / row).max(1), (cache / SHARE / row).max(1));
         let chunk = rows.div_ceil(4 * cpu::cores()).clamp(least.min(most), most).min(MOST_ROWS).min(rows);
-        let (sources, layout, whole) = (Vec::new(), None, None);
+        let runs = || open.steps.iter().filter_map(Step::run);
+        let units = |r: &Launchable| (elements(r) as u64).saturating_mul(r.kernel.weight().into());
+        let (picoseconds, units, elements) = (
+            runs().map(Launchable::work).fold(0, u64::saturating_add),
+            runs().map(units).fold(0, u64::saturating_add),
+            runs().map(elements).sum(),
+        );
+        let (sources, layout, whole, steps) = (Vec::new(), None, None, open.steps);
         self.out.push(Step::Rows(RowRun {
             rows,
             chunk,
-            steps: open.steps,
+            steps,
             written,
             temporaries,
             sources,
             layout,
             whole,
+            picoseconds,
+            units,
+            elements,
         }));
     }
 }
@@ -301,7 +316,7 @@ impl RowRun {
 
     /// What it costs to run, in picoseconds.
     pub(crate) fn work(&self) -> u64 {
-        self.steps.iter().filter_map(Step::run).map(Launchable::work).fold(0, u64::saturating_add)
+        self.picoseconds
     }
 
     /// Looks at the steps once, for any number of runs.
@@ -338,8 +353,11 @@ impl RowRun {
             };
             stages.push(RowStage { kernel: run.kernel.kernel(), extents: run.extents.clone(), bindings, sinks });
         }
-        let layout = RowLayout::new(self.rows, self.chunk, places, stages)?;
+        let mut layout = RowLayout::new(self.rows, self.chunk, places, stages)?;
         self.whole = layout.program().map(|program| lookup_rows(program, target));
+        if let Some(whole) = &self.whole {
+            layout.adopt(whole.program());
+        }
         self.layout = Some(layout);
         Ok(())
     }
@@ -368,26 +386,40 @@ impl RowRun {
                 RowMemory::Read(bytes, start)
             }
         });
-        let runs = || self.steps.iter().filter_map(Step::run);
-        let work = |r: &Launchable| (r.layout.elements() as u64).saturating_mul(r.kernel.weight().into());
-        let worth = |w: &'m CachedRows| w.worth(config, runs().map(work).fold(0, u64::saturating_add));
-        let mut rows = match self.whole.as_deref().and_then(worth) {
-            Some(code) => layout.bind_whole(code, memories)?,
-            None => {
-                let codes: SmallVec<[&Code; 8]> = runs().map(|run| run.code(config)).collect::<Result<_>>()?;
-                layout.bind(codes, memories)?
+        let far = matches!(self.steps.last(), Some(Step::Map { run, .. }) if run.far);
+        let threads = state.threads(self.picoseconds);
+        let count = if threads <= 1 { 1 } else { threads * 4 };
+        let per_row = self.elements / self.rows.max(1);
+        if let Some(code) = self.whole.as_deref().and_then(|whole| whole.worth(config, self.units)) {
+            let mut words = RowWords::default();
+            let mut rows = layout.bind_whole(code, &mut words, memories)?;
+            if far {
+                rows.around_caches();
             }
-        };
-        if matches!(self.steps.last(), Some(Step::Map { run, .. }) if run.far) {
+            let scratch = rows.scratch();
+            return state.each(threads, rows.parts(count), |part| {
+                let done = |rows| state.advance(rows * per_row);
+                let mut few = Few([0; 1024]);
+                match few.0.get_mut(..scratch) {
+                    Some(few) => part.run(few, done),
+                    None => part.run(Buffer::alloc(scratch)?.bytes_mut().unwrap_or_default(), done),
+                }
+            });
+        }
+        let runs = self.steps.iter().filter_map(Step::run);
+        let codes: SmallVec<[&Code; 8]> = runs.map(|run| run.code(config)).collect::<Result<_>>()?;
+        let mut rows = layout.bind(codes, memories)?;
+        if far {
             rows.around_caches();
         }
-        let per_row = self.steps.iter().filter_map(Step::run).map(elements).sum::<usize>() / self.rows.max(1);
-        let threads = state.threads(self.work());
         let scratch = rows.scratch();
-        let parts = rows.parts(if threads <= 1 { 1 } else { threads * 4 });
-        state.each(threads, parts, |part| {
+        state.each(threads, rows.parts(count), |part| {
             let mut buffer = Buffer::alloc(scratch)?;
             part.run(buffer.bytes_mut().unwrap_or_default(), |rows| state.advance(rows * per_row))
         })
     }
 }
+
+/// Scratch memory of a few rows.
+#[repr(align(64))]
+struct Few([u8; 1024]);

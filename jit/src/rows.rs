@@ -29,6 +29,7 @@ mod whole;
 pub use code::{RowCode, RowProgram};
 pub use run::RowPart;
 use whole::Whole;
+pub use whole::{RowWords, WholePart, WholeRows};
 
 /// Elements of a tile that a kernel fills and a reduction reads: small enough for the first-level cache.
 const TILE: usize = 2048;
@@ -126,19 +127,6 @@ enum Bytes {
     Scratch(usize),
 }
 
-/// Memory that is only read: its address, its length, and where offsets count from.
-struct ReadFrom(u64, usize, usize);
-
-impl ReadFrom {
-    /// The address of an operand's element at index zero, if all lie inside.
-    fn address(&self, operand: usize, bound: &Bound) -> Result<u64, LaunchError> {
-        let ReadFrom(address, length, start) = *self;
-        let what = "read outside its memory";
-        bound.inside(length, start).ok_or(LaunchError::Operand { operand, what })?;
-        Ok(address.wrapping_add(start as u64).wrapping_add(bound.offset as u64))
-    }
-}
-
 struct Stage {
     accesses: launch::Layout,
     /// What indices begin at; 0 of what has an address.
@@ -187,8 +175,6 @@ pub struct Rows<'m> {
     layout: &'m RowLayout,
     memories: SmallVec<[Bytes; 8]>,
     launches: Vec<Launch<'m>>,
-    /// In place of the launches: code that does all.
-    whole: Option<whole::Bound<'m>>,
 }
 
 /// Places in scratch memory are given one after another.
@@ -306,7 +292,7 @@ impl RowLayout {
 
     /// What one code for all stages has to do, where there may be such code: for [`RowLayout::bind_whole`].
     pub fn program(&self) -> Option<&RowProgram> {
-        self.whole.as_ref().map(|w| &w.program)
+        self.whole.as_ref().map(Whole::program)
     }
 
     /// Binds code of the kernels, one for each stage, and memory, one for each place.
@@ -319,7 +305,27 @@ impl RowLayout {
         codes: impl IntoIterator<Item = &'m Code>,
         memories: impl IntoIterator<Item = RowMemory<'m>>,
     ) -> Result<Rows<'m>, LaunchError> {
-        let (found, read) = self.memories(memories)?;
+        let mut found: SmallVec<[Bytes; 8]> = SmallVec::new();
+        // Of memory that is only read: its address, its length, and where offsets count from.
+        let mut read: SmallVec<[(u64, usize, usize); 8]> = SmallVec::new();
+        for (memory, (place, &offset)) in memories.into_iter().zip(self.places.iter().zip(&self.offsets)) {
+            let mut source = (0, 0, 0);
+            found.push(match (memory, place) {
+                (RowMemory::Read(bytes, start), RowPlace::Read) => {
+                    source = (bytes.as_ptr() as u64, bytes.len(), start);
+                    Bytes::Read
+                }
+                (RowMemory::Write(bytes), RowPlace::Write { row }) if bytes.len() >= self.rows * row => {
+                    Bytes::Write(bytes.as_mut_ptr() as u64)
+                }
+                (RowMemory::Nothing, RowPlace::Temporary { .. }) => Bytes::Scratch(offset),
+                _ => return Err(LaunchError::Extents),
+            });
+            read.push(source);
+        }
+        if found.len() != self.places.len() {
+            return Err(LaunchError::Count { expected: self.places.len(), given: found.len() });
+        }
         let mut launches: Vec<Launch<'m>> = Vec::with_capacity(self.stages.len());
         for (code, stage) in codes.into_iter().zip(&self.stages) {
             let given = &code.kernel().operands;
@@ -343,7 +349,12 @@ impl RowLayout {
             for &(operand, m) in &stage.accessed {
                 let o = &operands[operand];
                 bases[operand] = match found[m] {
-                    Bytes::Read => read[m].address(operand, o)?,
+                    Bytes::Read => {
+                        let (address, length, start) = read[m];
+                        let what = "read outside its memory";
+                        o.inside(length, start).ok_or(LaunchError::Operand { operand, what })?;
+                        address.wrapping_add(start as u64).wrapping_add(o.offset as u64)
+                    }
                     Bytes::Write(address) => address.wrapping_add(o.offset as u64),
                     // Follows the rows.
                     Bytes::Scratch(_) => 0,
@@ -353,60 +364,14 @@ impl RowLayout {
         if launches.len() != self.stages.len() {
             return Err(LaunchError::Count { expected: self.stages.len(), given: launches.len() });
         }
-        Ok(Rows { layout: self, memories: found, launches, whole: None })
-    }
-    /// Binds memory, one for each place, and code that does all. The bits are the same.
-    ///
-    /// # Errors
-    /// Code of another program; memory as for [`RowLayout::bind`].
-    pub fn bind_whole<'m>(
-        &'m self,
-        code: &'m RowCode,
-        memories: impl IntoIterator<Item = RowMemory<'m>>,
-    ) -> Result<Rows<'m>, LaunchError> {
-        let (found, read) = self.memories(memories)?;
-        let fail = LaunchError::Operand { operand: 0, what: "code of another program" };
-        let whole = self.whole.as_ref().filter(|w| w.program == *code.program()).ok_or(fail)?;
-        let whole = Some(whole.bind(self, code, &found, &read)?);
-        Ok(Rows { layout: self, memories: found, launches: Vec::new(), whole })
-    }
-
-    /// Where the memories are, and of those that are only read the details.
-    fn memories<'m>(
-        &self,
-        memories: impl IntoIterator<Item = RowMemory<'m>>,
-    ) -> Result<(SmallVec<[Bytes; 8]>, SmallVec<[ReadFrom; 8]>), LaunchError> {
-        let mut found: SmallVec<[Bytes; 8]> = SmallVec::new();
-        let mut read: SmallVec<[ReadFrom; 8]> = SmallVec::new();
-        for (memory, (place, &offset)) in memories.into_iter().zip(self.places.iter().zip(&self.offsets)) {
-            let mut source = ReadFrom(0, 0, 0);
-            found.push(match (memory, place) {
-                (RowMemory::Read(bytes, start), RowPlace::Read) => {
-                    source = ReadFrom(bytes.as_ptr() as u64, bytes.len(), start);
-                    Bytes::Read
-                }
-                (RowMemory::Write(bytes), RowPlace::Write { row }) if bytes.len() >= self.rows * row => {
-                    Bytes::Write(bytes.as_mut_ptr() as u64)
-                }
-                (RowMemory::Nothing, RowPlace::Temporary { .. }) => Bytes::Scratch(offset),
-                _ => return Err(LaunchError::Extents),
-            });
-            read.push(source);
-        }
-        if found.len() != self.places.len() {
-            return Err(LaunchError::Count { expected: self.places.len(), given: found.len() });
-        }
-        Ok((found, read))
+        Ok(Rows { layout: self, memories: found, launches })
     }
 }
 
 impl Rows<'_> {
     /// Bytes of scratch memory that a part needs.
     pub fn scratch(&self) -> usize {
-        match (&self.whole, &self.layout.whole) {
-            (Some(_), Some(whole)) => whole.scratch,
-            _ => self.layout.scratch,
-        }
+        self.layout.scratch
     }
 
     /// Has stages write around the caches ([`Launch::around_caches`]) what no stage reads, and those that reduce rows in
@@ -416,11 +381,8 @@ impl Rows<'_> {
         for (_, memory) in self.layout.stages.iter().flat_map(|s| s.accesses(Role::Input)) {
             read[memory] = true;
         }
-        let own = |(_, m): (usize, usize)| !read[m] && matches!(self.memories[m], Bytes::Write(_));
-        if let (Some(whole), Some(last)) = (&mut self.whole, self.layout.stages.last()) {
-            whole.far = last.accesses(Role::Output).all(own);
-        }
         for (stage, launch) in self.layout.stages.iter().zip(&mut self.launches) {
+            let own = |(_, m): (usize, usize)| !read[m] && matches!(self.memories[m], Bytes::Write(_));
             if stage.sinks.is_empty() && stage.accesses(Role::Output).all(own) {
                 launch.around_caches();
             } else if !stage.sinks.is_empty() {
@@ -447,7 +409,7 @@ fn look_at(
     room: &mut Room,
 ) -> Result<Stage, LaunchError> {
     let RowStage { kernel, extents, bindings, sinks } = stage;
-    fits(&extents)?;
+    fits(extents)?;
     let elements: usize = extents.iter().product();
     if rows == 0 || elements == 0 || !elements.is_multiple_of(rows) {
         return Err(LaunchError::Extents);
@@ -465,7 +427,7 @@ fn look_at(
     for (i, (binding, operand)) in bindings.iter().zip(&kernel.operands).enumerate() {
         let fail = |what| LaunchError::Operand { operand: i, what };
         let tile = binding.source == RowSource::Tile;
-        suits(operand, &extents, &binding.strides, tile).map_err(fail)?;
+        suits(operand, extents, &binding.strides, tile).map_err(fail)?;
         let access = (binding.offset, binding.strides.as_slice());
         let (mut low, mut high) = (0, 0);
         let home = match (binding.source, operand.role) {
@@ -486,11 +448,11 @@ fn look_at(
                 }
                 match places.get(m).ok_or(fail("accesses memory that there is not"))? {
                     RowPlace::Read if !write => {
-                        (low, high) = reach(operand.dtype.size(), &extents, binding.offset, &binding.strides)
+                        (low, high) = reach(operand.dtype.size(), extents, binding.offset, &binding.strides)
                             .ok_or(fail("reaches further than addresses do"))?;
                     }
                     RowPlace::Write { row } | RowPlace::Temporary { row } => {
-                        local(operand, &extents, rows, *row, access, write).ok_or(fail("accesses another row"))?;
+                        local(operand, extents, rows, *row, access, write).ok_or(fail("accesses another row"))?;
                     }
                     RowPlace::Read => return Err(fail("memory does not suit the operand's role")),
                 }
@@ -530,10 +492,10 @@ fn look_at(
         // Those of a chunk of rows, or of a batch.
         let count = chunk.checked_mul(blocks).ok_or(LaunchError::Extents)?.max(batch);
         let states = room.take(count * sink.reduction.state_size())?;
-        bound.push(Sink { sink: *sink, states, copied: copied(kernel, &extents, rows, operand) });
+        bound.push(Sink { sink: *sink, states, copied: copied(kernel, extents, rows, operand) });
     }
     let bases = operands.iter().map(|o| if o.home == Home::Index { o.offset as u64 } else { 0 }).collect();
-    Ok(Stage { accesses: launch::Layout::of(&extents, operands), bases, width, accessed, tiles, sinks: bound, folds })
+    Ok(Stage { accesses: launch::Layout::of(extents, operands), bases, width, accessed, tiles, sinks: bound, folds })
 }
 
 /// Elements of a block: no more than a tile holds.

@@ -9,7 +9,7 @@ use crate::target::Target;
 use crate::wide;
 use smallvec::SmallVec;
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// The most stages: each is a row behind the one before it, and all their rows are to be in the first-level cache.
 const STAGES: usize = 12;
@@ -20,9 +20,15 @@ const LONG: usize = 100;
 
 /// What the stages of a [`RowLayout`](super::RowLayout) compute, whatever their memory: what [`RowCode`] is made of. It
 /// is the key of a cache of code.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Eq, Hash, Debug)]
 pub struct RowProgram {
-    stages: Vec<RowKernel>,
+    stages: Arc<[RowKernel]>,
+}
+
+impl PartialEq for RowProgram {
+    fn eq(&self, other: &RowProgram) -> bool {
+        Arc::ptr_eq(&self.stages, &other.stages) || self.stages == other.stages
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -186,7 +192,7 @@ impl RowKernel {
 #[cfg(target_arch = "x86_64")]
 fn compile(program: &RowProgram, target: &Target, far: bool) -> Result<wide::Compiled, CodeError> {
     let mut kernels = Vec::with_capacity(program.stages.len());
-    for stage in &program.stages {
+    for stage in &*program.stages {
         kernels.push(if stage.reductions.is_empty() {
             (Cow::Borrowed(&stage.kernel), Vec::new())
         } else {
@@ -201,7 +207,7 @@ fn compile(program: &RowProgram, target: &Target, far: bool) -> Result<wide::Com
     }
     let last = program.stages.len() - 1;
     let mut stages = Vec::with_capacity(kernels.len());
-    for (n, ((kernel, joins), stage)) in kernels.iter().zip(&program.stages).enumerate() {
+    for (n, ((kernel, joins), stage)) in kernels.iter().zip(&*program.stages).enumerate() {
         let block = stage.reductions.first().map_or(0, Reduction::block);
         if stage.reductions.iter().any(|r| r.block() != block) {
             return Err(CodeError::Compiler("reductions have blocks of several lengths".to_owned()));

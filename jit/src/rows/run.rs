@@ -1,7 +1,6 @@
 //! Running the stages over some of the rows.
 
 use super::{ALIGN, Bytes, RowLayout, Rows, Sink, Stage, TILE, block};
-use crate::code::fence;
 use crate::launch::Launch;
 use crate::reduce::Reduction;
 use lazuli_graph::ReduceOp;
@@ -25,25 +24,11 @@ impl RowPart<'_> {
     /// If `scratch` is smaller than [`Rows::scratch`] says, or not aligned to 64 bytes.
     pub fn run<E>(self, scratch: &mut [u8], mut done: impl FnMut(usize) -> Result<(), E>) -> Result<(), E> {
         let all = self.rows;
-        let RowLayout { chunk, ref places, ref stages, .. } = *all.layout;
-        let needed = all.scratch();
+        let RowLayout { chunk, ref places, ref stages, scratch: needed, .. } = *all.layout;
         assert!(scratch.len() >= needed, "scratch memory is too small");
         let aligned = (scratch.as_ptr() as usize).is_multiple_of(ALIGN);
         assert!(needed == 0 || aligned, "scratch memory is not aligned");
         let scratch = scratch.as_mut_ptr() as u64;
-        if let Some(whole) = &all.whole {
-            let mut chunks = self.range.clone().step_by(chunk).map(|start| start..(start + chunk).min(self.range.end));
-            let told = chunks.try_for_each(|rows| {
-                let n = rows.len();
-                // SAFETY: parts have disjoint rows and run once; only this thread uses its scratch.
-                unsafe { whole.run(rows, scratch) };
-                done(n)
-            });
-            if whole.far {
-                fence();
-            }
-            return told;
-        }
         // Own copies, whose scratch operands follow the rows.
         let mut launches: SmallVec<[Launch<'_>; 6]> = SmallVec::new();
         for l in &all.launches {

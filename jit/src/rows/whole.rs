@@ -1,45 +1,57 @@
-//! The memory of code that does all: the slab of a few rows for all stages.
+//! Running code that does all stages: the slab of a few rows, and the memory that it is about.
 
 use super::code::{RING, RowCode, RowProgram};
-use super::{Bytes, ReadFrom, Room, RowLayout, RowPlace, RowSink, RowSource, RowStage, Stage, block, split};
+use super::{ALIGN, Dims, Room, RowLayout, RowMemory, RowPlace, RowSink, RowSource, RowStage, Stage, block, split};
+use crate::code::fence;
 use crate::kernel::Role;
-use crate::launch::{self, LaunchError};
+use crate::launch::{Bound, LaunchError};
 use smallvec::SmallVec;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// What is known before there is memory.
 pub(super) struct Whole {
-    pub(super) program: RowProgram,
-    /// Of the slab, with strides and the length of rows.
+    program: RowProgram,
+    /// Of the slab: strides, the length of rows, what indices begin at.
     words: Vec<u64>,
-    operands: Vec<Access>,
-    /// Where temporaries are in scratch memory, by the number of their place, and how much is needed.
-    temporaries: SmallVec<[usize; 8]>,
-    pub(super) scratch: usize,
-}
-
-/// What an operand of the slab accesses.
-#[derive(Clone, Copy)]
-enum Access {
-    /// An operand of a stage, in memory of this number.
-    Operand { stage: usize, operand: usize, memory: usize },
-    /// An index, by its first value.
-    Index(u64),
-    /// Results, one a row, in memory of this number.
-    Results { memory: usize },
-    /// States of a row, from this place in scratch on.
-    States(usize),
-}
-
-/// Code with its memory.
-pub(super) struct Bound<'m> {
-    pub(super) code: &'m RowCode,
-    /// The slab of all rows.
-    words: Vec<u64>,
+    /// Operands in memory that is not scratch, by the number of the memory: of each, those from the number before on.
+    uses: Vec<Use>,
+    ends: SmallVec<[usize; 8]>,
     /// Operands in scratch memory, and where there the first row of each chunk is.
     scratch: SmallVec<[(usize, usize); 8]>,
-    /// Whether outputs are written around the caches, and inputs asked for ahead of their use.
-    pub(super) far: bool,
+    /// Bytes of scratch memory.
+    bytes: usize,
+    /// Whether the outputs of the last stage are read by none.
+    leaves: bool,
+}
+
+/// An operand of the slab, and what it accesses from where offsets count.
+struct Use {
+    operand: usize,
+    offset: isize,
+    /// The stage's operand, of memory that is only read.
+    read: Option<(usize, usize)>,
+}
+
+/// Room for the words of a slab, so that they need not be moved.
+#[derive(Default)]
+pub struct RowWords(SmallVec<[u64; 80]>);
+
+/// All stages bound to memory, and to code that does all of them.
+pub struct WholeRows<'m> {
+    layout: &'m RowLayout,
+    whole: &'m Whole,
+    code: &'m RowCode,
+    /// The slab of all rows.
+    words: &'m [u64],
+    far: bool,
+    memory: PhantomData<&'m mut [u8]>,
+}
+
+/// Some of the rows.
+pub struct WholePart<'l> {
+    rows: &'l WholeRows<'l>,
+    range: Range<usize>,
 }
 
 impl Whole {
@@ -53,115 +65,196 @@ impl Whole {
         let program = RowProgram::new(given, places)?;
         let mut room = Room(0);
         let temporary = |place: &RowPlace| match place {
-            RowPlace::Temporary { row } => room.take(chunk.min(RING) * row).ok(),
-            RowPlace::Read | RowPlace::Write { .. } => Some(0),
+            RowPlace::Temporary { row } => room.take(chunk.min(RING) * row).ok().map(Some),
+            RowPlace::Read | RowPlace::Write { .. } => Some(None),
         };
-        let temporaries: SmallVec<[usize; 8]> = places.iter().map(temporary).collect::<Option<_>>()?;
+        let temporaries: SmallVec<[Option<usize>; 8]> = places.iter().map(temporary).collect::<Option<_>>()?;
         let width = given.iter().map(|s| s.1).max()?;
-        let mut operands: Vec<(Access, isize, isize)> = Vec::new();
+        let (mut words, mut scratch) = (vec![width as u64, 0], SmallVec::new());
+        let mut uses: Vec<(usize, Use)> = Vec::new();
+        let mut add = |words: &mut Vec<u64>, memory: usize, offset: isize, read, s0: isize, s1: isize| {
+            let operand = (words.len() - 2) / 3;
+            words.extend([0, s0 as u64, s1 as u64]);
+            match temporaries[memory] {
+                Some(place) => scratch.push((operand, place.wrapping_add_signed(offset))),
+                None => uses.push((memory, Use { operand, offset, read })),
+            }
+        };
+        let mut states_at = Vec::new();
         for (number, ((stage, elements), looked)) in given.iter().zip(looked).enumerate() {
             let (outer, inner) = split(&stage.extents, rows)?;
-            let one = |dims: &super::Dims| -> Option<Option<(usize, isize)>> {
-                let mut dims = dims.iter().filter(|d| d.1 > 1);
-                let first = dims.next().map(|&(i, _, factor)| (i, factor));
-                dims.next().is_none().then_some(first)
-            };
             let (outer, inner) = (one(&outer)?, one(&inner)?);
             let along = |strides: &[isize], dim: Option<(usize, isize)>, none: isize| {
                 dim.map_or(Some(none), |(i, factor)| strides[i].checked_mul(factor))
             };
-            let mut states = Vec::new();
-            let mut tile = 0;
+            let mut states = SmallVec::<[usize; 2]>::new();
             for (i, (binding, operand)) in stage.bindings.iter().zip(&stage.kernel.operands).enumerate() {
                 let size = operand.dtype.size() as isize;
                 let s0 = along(&binding.strides, inner, if *elements == 1 { 0 } else { size })?;
                 let s1 = along(&binding.strides, outer, 0)?;
-                operands.push(match binding.source {
-                    RowSource::Index => (Access::Index(binding.offset as u64), s0, s1),
-                    RowSource::Memory(memory) => (Access::Operand { stage: number, operand: i, memory }, s0, s1),
-                    RowSource::Tile => {
-                        let sink = looked.sinks.iter().find(|s| s.sink.tile == tile)?;
-                        tile += 1;
-                        let RowSink { memory, reduction, .. } = sink.sink;
-                        let (blocks, state) = (elements.div_ceil(block(&reduction)), reduction.state_size());
-                        states.push((Access::States(room.take(blocks * state).ok()?), 0, 0));
-                        let row = places.get(memory)?.row()?;
-                        debug_assert!(operand.role == Role::Output && reduction.result_dtype().size() == row);
-                        (Access::Results { memory }, 0, row as isize)
+                match binding.source {
+                    RowSource::Index => words.extend([binding.offset as u64, s0 as u64, s1 as u64]),
+                    RowSource::Memory(memory) => {
+                        let read = matches!(places[memory], RowPlace::Read).then_some((number, i));
+                        add(&mut words, memory, binding.offset, read, s0, s1);
                     }
-                });
+                    RowSource::Tile => {
+                        let sink = looked.sinks.iter().find(|s| s.sink.tile == states.len())?;
+                        let RowSink { memory, reduction, .. } = sink.sink;
+                        debug_assert_eq!(operand.role, Role::Output, "a tile is written");
+                        add(&mut words, memory, 0, None, 0, places[memory].row()? as isize);
+                        states.push(room.take(elements.div_ceil(block(&reduction)) * reduction.state_size()).ok()?);
+                    }
+                }
             }
-            operands.extend(states);
+            for place in states {
+                states_at.push(((words.len() - 2) / 3, place));
+                words.extend([0; 3]);
+            }
         }
-        let mut words = vec![width as u64, 0];
-        operands.iter().for_each(|&(_, s0, s1)| words.extend([0, s0 as u64, s1 as u64]));
-        Some(Whole {
-            program,
-            words,
-            temporaries,
-            scratch: room.0,
-            operands: operands.into_iter().map(|o| o.0).collect(),
-        })
+        scratch.extend(states_at);
+        uses.sort_by_key(|u| u.0);
+        let ends = (0..places.len()).map(|m| uses.partition_point(|u| u.0 <= m)).collect();
+        let read = |m: usize| looked.iter().any(|s| s.accesses(Role::Input).any(|a| a.1 == m));
+        let last = looked.last()?;
+        let own = |(_, m): (usize, usize)| matches!(places[m], RowPlace::Write { .. }) && !read(m);
+        let leaves = last.sinks.is_empty() && last.accesses(Role::Output).all(own);
+        let uses = uses.into_iter().map(|u| u.1).collect();
+        Some(Whole { program, words, uses, ends, scratch, bytes: room.0, leaves })
     }
 
-    /// With memory.
-    pub(super) fn bind<'m>(
-        &self,
-        layout: &RowLayout,
-        code: &'m RowCode,
-        memories: &[Bytes],
-        read: &[ReadFrom],
-    ) -> Result<Bound<'m>, LaunchError> {
-        let (mut words, mut scratch) = (self.words.clone(), SmallVec::new());
-        let mut set = |i: usize, base: u64| words[2 + 3 * i] = base;
-        for (i, access) in self.operands.iter().enumerate() {
-            let (memory, offset, bound) = match *access {
-                Access::Index(first) => {
-                    set(i, first);
-                    continue;
-                }
-                Access::States(place) => {
-                    scratch.push((i, place));
-                    continue;
-                }
-                Access::Results { memory } => (memory, 0, None),
-                Access::Operand { stage, operand, memory } => {
-                    let bound: &launch::Bound = &layout.stages[stage].accesses.operands[operand];
-                    (memory, bound.offset, Some((operand, bound)))
-                }
-            };
-            match memories[memory] {
-                Bytes::Write(address) => set(i, address.wrapping_add(offset as u64)),
-                Bytes::Scratch(_) => scratch.push((i, self.temporaries[memory].wrapping_add(offset as usize))),
-                Bytes::Read => {
-                    let what = "results in memory that is only read";
-                    let (operand, bound) = bound.ok_or(LaunchError::Operand { operand: i, what })?;
-                    set(i, read[memory].address(operand, bound)?);
-                }
-            }
-        }
-        Ok(Bound { code, words, scratch, far: false })
+    pub(super) fn program(&self) -> &RowProgram {
+        &self.program
     }
 }
 
-impl Bound<'_> {
-    /// Takes rows through all stages; `scratch` is the address of scratch memory of the size that the layout asks for.
+/// The only loop of these that has several turns, by its dimension and factor; `None` if there are several such loops.
+fn one(dims: &Dims) -> Option<Option<(usize, isize)>> {
+    let mut dims = dims.iter().filter(|d| d.1 > 1);
+    let first = dims.next().map(|&(i, _, factor)| (i, factor));
+    dims.next().is_none().then_some(first)
+}
+
+impl RowLayout {
+    /// Has the key of the code be `program` itself, which is equal: code of it is then recognised at once.
+    pub fn adopt(&mut self, program: &RowProgram) {
+        if let Some(whole) = self.whole.as_mut().filter(|w| w.program == *program) {
+            whole.program = program.clone();
+        }
+    }
+
+    /// Binds memory, one for each place, and code that does all. The bits are those that [`RowLayout::bind`] leads to.
+    ///
+    /// # Errors
+    /// Code of another program; memory as for [`RowLayout::bind`].
+    pub fn bind_whole<'m>(
+        &'m self,
+        code: &'m RowCode,
+        words: &'m mut RowWords,
+        memories: impl IntoIterator<Item = RowMemory<'m>>,
+    ) -> Result<WholeRows<'m>, LaunchError> {
+        let fail = LaunchError::Operand { operand: 0, what: "code of another program" };
+        let whole = self.whole.as_ref().filter(|w| w.program == *code.program()).ok_or(fail)?;
+        let words = &mut words.0;
+        words.clear();
+        words.extend_from_slice(&whole.words);
+        let (mut given, mut from) = (0, 0);
+        for (memory, (place, &end)) in memories.into_iter().zip(self.places.iter().zip(&whole.ends)) {
+            given += 1;
+            let uses = &whole.uses[std::mem::replace(&mut from, end)..end];
+            let start = match (memory, place) {
+                (RowMemory::Read(bytes, start), RowPlace::Read) => {
+                    for (stage, operand) in uses.iter().filter_map(|u| u.read) {
+                        let bound: &Bound = &self.stages[stage].accesses.operands[operand];
+                        let what = "read outside its memory";
+                        bound.inside(bytes.len(), start).ok_or(LaunchError::Operand { operand, what })?;
+                    }
+                    (bytes.as_ptr() as u64).wrapping_add(start as u64)
+                }
+                (RowMemory::Write(bytes), RowPlace::Write { row }) if bytes.len() >= self.rows * row => {
+                    bytes.as_mut_ptr() as u64
+                }
+                (RowMemory::Nothing, RowPlace::Temporary { .. }) => 0,
+                _ => return Err(LaunchError::Extents),
+            };
+            for u in uses {
+                words[2 + 3 * u.operand] = start.wrapping_add_signed(u.offset as i64);
+            }
+        }
+        if given != self.places.len() {
+            return Err(LaunchError::Count { expected: self.places.len(), given });
+        }
+        Ok(WholeRows { layout: self, whole, code, words, far: false, memory: PhantomData })
+    }
+}
+
+impl WholeRows<'_> {
+    /// Bytes of scratch memory that a part needs.
+    pub fn scratch(&self) -> usize {
+        self.whole.bytes
+    }
+
+    /// Has the last stage write around the caches what no stage reads, and the first ask for its inputs ahead.
+    pub fn around_caches(&mut self) {
+        self.far = self.whole.leaves;
+    }
+
+    /// Cuts the rows into at most `count` parts, of whole chunks. Parts may run in any order, on any thread.
+    pub fn parts(&mut self, count: usize) -> impl ExactSizeIterator<Item = WholePart<'_>> + Send {
+        let (rows, chunk) = (self.layout.rows, self.layout.chunk);
+        let step = rows.div_ceil(chunk).div_ceil(count.max(1)).max(1) * chunk;
+        let this = &*self;
+        (0..rows.div_ceil(step)).map(move |n| WholePart { rows: this, range: n * step..((n + 1) * step).min(rows) })
+    }
+
+    /// Runs all stages for some rows.
     ///
     /// # Safety
-    /// Nobody else uses these rows of memory that is written, nor the scratch memory.
-    #[allow(unsafe_code)]
-    pub(super) unsafe fn run(&self, rows: Range<usize>, scratch: u64) {
-        let mut words: SmallVec<[u64; 80]> = SmallVec::from_slice(&self.words);
+    /// Nobody else uses these rows of memory that is written, nor the scratch memory, which has the size that
+    /// [`WholeRows::scratch`] says.
+    unsafe fn rows(&self, rows: Range<usize>, scratch: u64) {
+        let mut words: SmallVec<[u64; 80]> = SmallVec::from_slice(self.words);
         words[1] = rows.len() as u64;
-        for operand in words[2..].chunks_exact_mut(3) {
-            operand[0] = operand[0].wrapping_add((rows.start as u64).wrapping_mul(operand[2]));
+        if rows.start > 0 {
+            for operand in words[2..].chunks_exact_mut(3) {
+                operand[0] = operand[0].wrapping_add((rows.start as u64).wrapping_mul(operand[2]));
+            }
         }
-        for &(i, place) in &self.scratch {
+        for &(i, place) in &self.whole.scratch {
             words[2 + 3 * i] = scratch + place as u64;
         }
         // SAFETY: `RowLayout` checked that these rows of every operand lie in its memory, or, of a temporary, in the part of
-        // scratch that holds the rows of a chunk, and that there is room for the states of a row; the rest is the caller's
-        // promise.
+        // scratch that holds as many rows as are in use at a time, and that there is room for the states of a row; the
+        // rest is the caller's promise.
         unsafe { self.code.run(&words, self.far) };
+    }
+}
+
+impl WholePart<'_> {
+    /// Runs the stages; `done` is told after each chunk how many rows it had, and stops the run by an error.
+    ///
+    /// # Errors
+    /// What `done` returns.
+    ///
+    /// # Panics
+    /// If `scratch` is smaller than [`WholeRows::scratch`] says, or not aligned to 64 bytes.
+    pub fn run<E>(self, scratch: &mut [u8], mut done: impl FnMut(usize) -> Result<(), E>) -> Result<(), E> {
+        let all = self.rows;
+        assert!(scratch.len() >= all.scratch(), "scratch memory is too small");
+        let aligned = (scratch.as_ptr() as usize).is_multiple_of(ALIGN);
+        assert!(all.scratch() == 0 || aligned, "scratch memory is not aligned");
+        let scratch = scratch.as_mut_ptr() as u64;
+        let chunk = all.layout.chunk;
+        let chunks = self.range.clone().step_by(chunk).map(|start| start..(start + chunk).min(self.range.end));
+        let told = chunks.into_iter().try_for_each(|rows| {
+            let n = rows.len();
+            // SAFETY: parts have disjoint rows and run once; only this thread uses its scratch.
+            unsafe { all.rows(rows, scratch) };
+            done(n)
+        });
+        if all.far {
+            fence();
+        }
+        told
     }
 }
