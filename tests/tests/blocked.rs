@@ -8,6 +8,7 @@ use lazuli::prelude::*;
 use lazuli_engine::plan::{Plan, Step};
 use lazuli_engine::{Explanation, Level, RowRun, data, explain};
 use lazuli_graph::passes::PassSet;
+use lazuli_jit::Backend;
 use lazuli_graph::{Scalar, UNROLL};
 
 /// Values with all signs, some special ones if the dtype has them.
@@ -54,7 +55,11 @@ fn same(name: &str, make: Make<'_>) {
             ("clif", plain.clone().backend(BackendChoice::Clif)),
             ("untiled", plain.clone().disable(rows)),
             ("three threads", plain.clone().threads(3)),
+            ("wide", plain.clone().backend(BackendChoice::Wide).threads(2)),
         ] {
+            if way == "wide" && Backend::Wide.why_not(config.target).is_some() {
+                continue;
+            }
             for (i, (a, b)) in expected.iter().zip(&results(make, &config)).enumerate() {
                 assert_eq!((a.dtype(), a.shape()), (b.dtype(), b.shape()), "{name}, {way}, output {i}");
                 if let Some((at, x, y)) = a.first_difference(b) {

@@ -4,6 +4,8 @@ use super::*;
 use crate::{Backend, Builder, Target};
 use lazuli_graph::DType;
 
+mod whole;
+
 /// `out = x + y` with these stride classes.
 fn add(y: Class) -> Code {
     let mut b = Builder::new();

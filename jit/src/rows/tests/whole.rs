@@ -1,0 +1,269 @@
+//! One code for all stages: the bits of the stages one by one, interpreted.
+
+use super::*;
+use crate::kernel::{Prim, Ty};
+use lazuli_graph::{ReduceOp, Scalar};
+
+/// `out = x + y` in `dtype`.
+fn add(dtype: DType, [x, y]: [Class; 2]) -> Code {
+    let mut b = Builder::new();
+    let [x, y] = [x, y].map(|class| b.operand(Role::Input, dtype, class));
+    let out = b.operand(Role::Output, dtype, Class::Contiguous);
+    let (x, y) = (b.load(x), b.load(y));
+    let prim = if matches!(Ty::of(dtype), Ty::F32 | Ty::F64) { Prim::FAdd } else { Prim::IAdd };
+    let sum = b.inst(prim, Ty::of(dtype), [x, y, x], 0);
+    b.store(out, sum);
+    Code::compile(&b.finish(), Backend::Interp, Target::detect()).unwrap()
+}
+
+/// Tiles that are a copy of the input, and twice the input.
+fn copies(dtype: DType) -> Code {
+    let mut b = Builder::new();
+    let x = b.operand(Role::Input, dtype, Class::Contiguous);
+    let outs = [0; 2].map(|_| b.operand(Role::Output, dtype, Class::Contiguous));
+    let x = b.load(x);
+    let prim = if matches!(Ty::of(dtype), Ty::F32 | Ty::F64) { Prim::FAdd } else { Prim::IAdd };
+    let twice = b.inst(prim, Ty::of(dtype), [x, x, x], 0);
+    // Stores in another order than operands.
+    b.store(outs[1], twice);
+    b.store(outs[0], x);
+    Code::compile(&b.finish(), Backend::Interp, Target::detect()).unwrap()
+}
+
+fn elements(dtype: DType, n: usize, special: bool) -> Vec<u8> {
+    let value = |i: usize| match i % 61 {
+        3 if special => f64::NAN,
+        9 if special => f64::INFINITY,
+        14 if special => f64::NEG_INFINITY,
+        _ if special && (i / 61).is_multiple_of(2) => -0.0,
+        _ => ((i * 7919 + 13) % 10_007) as f64 / 1000.0 - 5.0,
+    };
+    let scalar = |i: usize| Scalar::from_f64(DType::F64, value(i)).cast(dtype);
+    (0..n).flat_map(|i| scalar(i).bits().to_le_bytes()[..dtype.size()].to_vec()).collect()
+}
+
+/// Bytes that begin with a line.
+struct Aligned(Vec<[u64; 8]>);
+
+impl Aligned {
+    fn new(bytes: usize) -> Aligned {
+        Aligned(vec![[u64::MAX; 8]; bytes / 64 + 3])
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        let start = self.0.as_ptr().cast::<u8>().align_offset(64);
+        let bytes = (self.0.len() - 1) * 64;
+        &mut bytemuck::cast_slice_mut(&mut self.0)[start..][..bytes]
+    }
+}
+
+/// Two reductions of the input, one of them with a step of one element a row; a row of what they and the input add up to; its
+/// reduction; the sum of both.
+struct Program {
+    dtype: DType,
+    ops: [ReduceOp; 2],
+    codes: [Code; 5],
+}
+
+impl Program {
+    fn new(dtype: DType, ops: [ReduceOp; 2]) -> Program {
+        use Class::{Broadcast, Contiguous};
+        let map = || add(dtype, [Contiguous, Broadcast]);
+        let codes = [copies(dtype), add(dtype, [Contiguous; 2]), map(), copies(dtype), map()];
+        Program { dtype, ops, codes }
+    }
+
+    fn layout(&self, rows: usize, width: usize, chunk: usize) -> RowLayout {
+        let size = self.dtype.size();
+        let (row, one) = ((width * size) as isize, size as isize);
+        let m = RowSource::Memory;
+        let (temporary, write) = (|row| RowPlace::Temporary { row }, |row| RowPlace::Write { row });
+        let places = [
+            RowPlace::Read,
+            temporary(size),
+            write(size),
+            temporary(size),
+            temporary(width * size),
+            temporary(size),
+            write(size),
+            write(width * size),
+        ];
+        let sink = |op, tile, memory| RowSink { reduction: Reduction::new(op, self.dtype, false), tile, memory };
+        let wide = |m| binding(m, &[row, one]);
+        let each = |m| binding(m, &[one, 0]);
+        let tile = || wide(RowSource::Tile);
+        let [a, b] = self.ops;
+        let extents = [rows, width];
+        let [first, once, middle, second, last] = &self.codes;
+        let stages = [
+            stage(first, &extents, &[wide(m(0)), tile(), tile()], &[sink(a, 0, 1), sink(b, 1, 2)]),
+            stage(once, &[rows], &[1, 2, 3].map(|k| binding(m(k), &[one])), &[]),
+            stage(middle, &extents, &[wide(m(0)), each(m(3)), wide(m(4))], &[]),
+            stage(second, &extents, &[wide(m(4)), tile(), tile()], &[sink(b, 0, 5), sink(a, 1, 6)]),
+            stage(last, &extents, &[wide(m(4)), each(m(5)), wide(m(7))], &[]),
+        ];
+        RowLayout::new(rows, chunk, places, stages).unwrap()
+    }
+
+    /// What is written, the last `skip` elements from the beginning of a line, with what lies around it.
+    fn run(
+        &self,
+        layout: &RowLayout,
+        (rows, width): (usize, usize),
+        skip: usize,
+        code: Option<(&RowCode, bool)>,
+    ) -> Vec<u64> {
+        let size = self.dtype.size();
+        let x = elements(self.dtype, rows * width, rows % 2 == 1);
+        let mut outs = [rows, rows, rows * width + skip].map(|n| Aligned::new(n * size));
+        let [a, b, c] = &mut outs;
+        let memories = [
+            RowMemory::Read(&x, 0),
+            RowMemory::Nothing,
+            RowMemory::Write(&mut a.bytes()[..rows * size]),
+            RowMemory::Nothing,
+            RowMemory::Nothing,
+            RowMemory::Nothing,
+            RowMemory::Write(&mut b.bytes()[..rows * size]),
+            RowMemory::Write(&mut c.bytes()[skip * size..][..rows * width * size]),
+        ];
+        let mut words = RowWords::default();
+        let never = |_| Ok::<(), ()>(());
+        match code {
+            Some((code, around)) => {
+                let mut bound = layout.bind_whole(code, &mut words, memories).unwrap();
+                if around {
+                    bound.around_caches();
+                }
+                let mut scratch = Aligned::new(bound.scratch());
+                bound.parts(3).for_each(|part| part.run(scratch.bytes(), never).unwrap());
+            }
+            None => {
+                let mut bound = layout.bind(&self.codes, memories).unwrap();
+                let mut scratch = Aligned::new(bound.scratch());
+                bound.parts(3).into_iter().for_each(|part| part.run(scratch.bytes(), never).unwrap());
+            }
+        }
+        // One NaN is as good as another.
+        let all = outs.iter_mut().flat_map(|o| o.bytes().to_vec()).collect::<Vec<u8>>();
+        let plain = |bits: u64| match self.dtype {
+            DType::F64 if f64::from_bits(bits).is_nan() => f64::NAN.to_bits(),
+            DType::F32 if f32::from_bits(bits as u32).is_nan() => f32::NAN.to_bits().into(),
+            _ => bits,
+        };
+        let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |bits, b| bits << 8 | u64::from(*b));
+        all.chunks(size).map(|bytes| plain(word(bytes))).collect()
+    }
+}
+
+fn targets() -> impl Iterator<Item = Target> {
+    let usable = Target::available().into_iter().filter(|t| t.supported());
+    usable.map(|t| Target::by_name(t.name).unwrap()).filter(|t| Backend::Wide.why_not(t).is_none())
+}
+
+#[test]
+fn one_code_does_all_stages() {
+    use ReduceOp::{Max, Min, Prod, Sum};
+    let shapes = [
+        (1, 2),
+        (2, 7),
+        (5, 16),
+        (40, 33),
+        (3, 100),
+        (17, 100),
+        (16, 255),
+        (4, 256),
+        (7, 257),
+        (3, 511),
+        (2, 513),
+        (19, 1000),
+        (3, 5000),
+    ];
+    for dtype in [DType::F64, DType::F32, DType::I64, DType::U64] {
+        for ops in [[Sum, Max], [Min, Sum], [Prod, Prod]] {
+            let program = Program::new(dtype, ops);
+            for target in targets() {
+                let mut code = None;
+                for (n, shape) in shapes.into_iter().enumerate() {
+                    for chunk in [1, 3, 18, 100] {
+                        let layout = program.layout(shape.0, shape.1, chunk);
+                        // The same code for all shapes.
+                        let code =
+                            code.get_or_insert_with(|| RowCode::compile(layout.program().unwrap(), &target).unwrap());
+                        let skip = n % 9;
+                        let expected = program.run(&layout, shape, skip, None);
+                        for around in [false, true] {
+                            let found = program.run(&layout, shape, skip, Some((code, around)));
+                            let what =
+                                format!("{dtype}, {ops:?}, {}, {shape:?}, {chunk}, {skip}, {around}", target.name());
+                            assert!(found == expected, "{what}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the code of all stages cannot do is left to the stages.
+#[test]
+fn not_all_stages_are_one_code() {
+    use ReduceOp::{Argmax, Max, Sum};
+    let m = RowSource::Memory;
+    let one = |dtype: DType, op: ReduceOp, second: bool| {
+        let (size, copy) = (dtype.size(), copies(dtype));
+        let row = 3 * size as isize;
+        let x = || binding(m(0), &[row, size as isize]);
+        let tile = || binding(RowSource::Tile, &[row, size as isize]);
+        let reduction = Reduction::new(op, dtype, false);
+        let sink = |tile, memory| RowSink { reduction, tile, memory };
+        let places = [RowPlace::Read]
+            .into_iter()
+            .chain((0..4).map(|_| RowPlace::Write { row: reduction.result_dtype().size() }));
+        let given = |n| stage(&copy, &[5, 3], &[x(), tile(), tile()], &[sink(0, n), sink(1, n + 1)]);
+        let layout = RowLayout::new(5, 2, places, std::iter::once(given(1)).chain(second.then(|| given(3)))).unwrap();
+        layout.program().map(|program| RowCode::compile(program, Target::detect()).is_ok())
+    };
+    let wide = Backend::Wide.why_not(Target::detect()).is_none();
+    assert_eq!(one(DType::F64, Sum, true), Some(wide));
+    // A single stage; states of another size than results, or none that lanes hold.
+    assert_eq!(one(DType::F64, Sum, false), None);
+    assert_eq!(one(DType::F16, Sum, true), None);
+    assert_ne!(one(DType::F64, Argmax, true), Some(true));
+    assert_eq!(one(DType::F16, Max, true), Some(false));
+}
+
+#[test]
+fn code_is_held_against_its_program_and_memory() {
+    if Backend::Wide.why_not(Target::detect()).is_some() {
+        return;
+    }
+    let [sums, products] = [ReduceOp::Sum, ReduceOp::Prod].map(|op| Program::new(DType::F64, [op; 2]));
+    let mut layout = sums.layout(4, 3, 2);
+    let code = RowCode::compile(layout.program().unwrap(), Target::detect()).unwrap();
+    let other = RowCode::compile(products.layout(4, 3, 2).program().unwrap(), Target::detect()).unwrap();
+    layout.adopt(code.program());
+    layout.adopt(other.program());
+    let x = elements(DType::F64, 12, false);
+    let binds = |code: &RowCode, (x, start): (&[u8], usize), out: usize| {
+        let (mut a, mut b, mut c) = (vec![0; 32], vec![0; 32], vec![0; out]);
+        let mut words = RowWords::default();
+        let memories = [
+            RowMemory::Read(x, start),
+            RowMemory::Nothing,
+            RowMemory::Write(&mut a),
+            RowMemory::Nothing,
+            RowMemory::Nothing,
+            RowMemory::Nothing,
+            RowMemory::Write(&mut b),
+            RowMemory::Write(&mut c),
+        ];
+        let all = layout.bind_whole(code, &mut words, memories).is_ok();
+        let mut words = RowWords::default();
+        assert!(layout.bind_whole(code, &mut words, [RowMemory::Read(x, start)]).is_err());
+        all
+    };
+    assert!(binds(&code, (&x, 0), 96));
+    assert!(!binds(&other, (&x, 0), 96) && !binds(&code, (&x, 8), 96) && !binds(&code, (&x[..95], 0), 96));
+    assert!(!binds(&code, (&x, usize::MAX), 96) && !binds(&code, (&x, 0), 95));
+}
