@@ -90,7 +90,9 @@ pub struct CachedRows {
     used: AtomicU64,
 }
 
-static ROWS: LazyLock<Mutex<FxHashMap<(RowProgram, &'static str), Arc<CachedRows>>>> = LazyLock::new(Mutex::default);
+/// Programs, each for a target.
+type Programs = FxHashMap<(RowProgram, &'static str), Arc<CachedRows>>;
+static ROWS: LazyLock<Mutex<Programs>> = LazyLock::new(Mutex::default);
 
 /// The cached code of `program`.
 pub fn lookup_rows(program: &RowProgram, target: &'static Target) -> Arc<CachedRows> {

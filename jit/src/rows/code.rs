@@ -20,15 +20,10 @@ const LONG: usize = 100;
 
 /// What the stages of a [`RowLayout`](super::RowLayout) compute, whatever their memory: what [`RowCode`] is made of. It
 /// is the key of a cache of code.
-#[derive(Clone, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct RowProgram {
+    /// Clones are equal at a glance.
     stages: Arc<[RowKernel]>,
-}
-
-impl PartialEq for RowProgram {
-    fn eq(&self, other: &RowProgram) -> bool {
-        Arc::ptr_eq(&self.stages, &other.stages) || self.stages == other.stages
-    }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
