@@ -8,8 +8,8 @@ use lazuli::prelude::*;
 use lazuli_engine::plan::{Plan, Step};
 use lazuli_engine::{Explanation, Level, RowRun, data, explain};
 use lazuli_graph::passes::PassSet;
-use lazuli_jit::Backend;
 use lazuli_graph::{Scalar, UNROLL};
+use lazuli_jit::Backend;
 
 /// Values with all signs, some special ones if the dtype has them.
 fn input(dtype: DType, shape: &[usize], special: bool) -> Array {
