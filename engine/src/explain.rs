@@ -139,19 +139,20 @@ impl Explanation {
                     writeln!(f, "  buffer {slot}: {row} bytes a row, {what}")?;
                 }
                 let compiles = matches!(self.config.backend, BackendChoice::Wide | BackendChoice::Auto);
-                let whole = rows.whole().filter(|_| compiles);
+                if compiles && self.level < Level::Asm && rows.may_be_whole() {
+                    writeln!(f, "  compiled as one code if that can be, each step a row behind the one before it")?;
+                }
+                // Only who wants to see the code waits for it.
+                let whole = if compiles && self.level >= Level::Asm { rows.whole() } else { None };
                 match whole {
-                    Some(Ok(_)) => writeln!(f, "  one code does all steps, each a row behind the one before it")?,
+                    Some(Ok(code)) => {
+                        writeln!(f, "  compiled as one code, each step a row behind the one before it")?;
+                        let (target, size) = (self.config.target.name(), code.code_size());
+                        let title = format!("machine code for {target} by wide, of all steps, {size} bytes");
+                        indented(f, &title, &code.asm())?;
+                    }
                     Some(Err(why)) => writeln!(f, "  each step has its own code: {why}")?,
                     None => {}
-                }
-                if let (Some(Ok(code)), true) = (whole, self.level >= Level::Asm) {
-                    let (target, size) = (self.config.target.name(), code.code_size());
-                    indented(
-                        f,
-                        &format!("machine code for {target} by wide, of all steps, {size} bytes"),
-                        &code.asm(),
-                    )?;
                 }
                 let own = !matches!(whole, Some(Ok(_)));
                 let mut steps = rows.steps.iter().enumerate();

@@ -362,6 +362,11 @@ impl RowRun {
         Ok(())
     }
 
+    /// Whether steps like these may have code that does all of them.
+    pub(crate) fn may_be_whole(&self) -> bool {
+        self.whole.is_some()
+    }
+
     /// The code that does all steps, if steps like these may have such code, or why there is none.
     pub(crate) fn whole(&self) -> Option<std::result::Result<&RowCode, &str>> {
         self.whole.as_ref().map(|w| w.code())

@@ -180,6 +180,17 @@ pub(crate) fn begin_alike(vector: u64, outputs: impl Iterator<Item = (usize, u64
         && if aligned(first) { begins.all(aligned) } else { begins.all(|other| other == first) }
 }
 
+/// Instructions of a kernel that is worth making twice.
+pub(crate) const LONG: usize = 100;
+
+/// The elements of a block, which is the same for all these reductions.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn one_block(reductions: &[Reduction]) -> Result<usize, CodeError> {
+    let block = reductions.first().map_or(0, Reduction::block);
+    let same = reductions.iter().all(|r| r.block() == block);
+    same.then_some(block).ok_or_else(|| CodeError::Compiler("reductions have blocks of several lengths".to_owned()))
+}
+
 /// Orders what was written around the caches before what this thread writes next.
 #[allow(unsafe_code)]
 pub(crate) fn fence() {
@@ -219,8 +230,6 @@ impl Code {
     /// [`Code::compile`] takes, and takes up to a third longer to run. `None` of kernels that are short, and where there is no
     /// such backend.
     pub fn draft(kernel: &Kernel, target: &Target) -> Option<Code> {
-        /// Instructions of a kernel that is worth making twice.
-        const LONG: usize = 100;
         (kernel.insts.len() >= LONG).then(|| Code::drafted(kernel, target))?
     }
 
@@ -256,10 +265,7 @@ impl Code {
         folded.verify().map_err(CodeError::Malformed)?;
         #[cfg(target_arch = "x86_64")]
         {
-            let block = reductions.first().map_or(0, Reduction::block);
-            if reductions.iter().any(|r| r.block() != block) {
-                return Err(fail("reductions have blocks of several lengths"));
-            }
+            let block = one_block(reductions)?;
             let form = crate::wide::Compiled::new(&folded, target, Mode::Fold { joins: &joins, block, far: false })?;
             let states = reductions.iter().map(|r| r.state_size() as u8).collect();
             let fold = Some(Box::new(Fold { kernel: folded, joins, states, block }));

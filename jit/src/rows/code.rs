@@ -1,7 +1,7 @@
 //! One code for all stages: no call, and hardly an instruction, between a stage and the next.
 
 use super::{RowPlace, RowSource, RowStage};
-use crate::code::{CodeError, begin_alike};
+use crate::code::{CodeError, LONG, begin_alike, one_block};
 use crate::kernel::{Class, Kernel, Prim, Role};
 use crate::reduce::{Reduction, states};
 use crate::target::Target;
@@ -11,12 +11,10 @@ use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-/// The most stages: each is a row behind the one before it, and all their rows are to be in the first-level cache.
+/// The most stages: each is a row behind the one before it, and short rows of all are to be in the first-level cache.
 const STAGES: usize = 12;
 /// For so many rows there is room in scratch memory, of which each takes the place of the one as many rows before.
 pub(super) const RING: usize = 16;
-/// The most instructions of a stage's lane program. Of longer ones a draft is made first, and calls cost them little.
-const LONG: usize = 100;
 
 /// What the stages of a [`RowLayout`](super::RowLayout) compute, whatever their memory: what [`RowCode`] is made of. It
 /// is the key of a cache of code.
@@ -51,7 +49,7 @@ impl RowProgram {
         let stages = stages.iter().map(|(stage, elements)| {
             let once = *elements == 1 && stage.sinks.is_empty();
             let mut kernel = stage.kernel.clone();
-            if kernel.insts.len() > LONG || !(once || *elements == width) {
+            if kernel.insts.len() >= LONG || !(once || *elements == width) {
                 return None;
             }
             if once {
@@ -107,7 +105,8 @@ impl RowCode {
     /// Compiles a program.
     ///
     /// # Errors
-    /// [`CodeError::Malformed`] if a kernel breaks its invariants; [`CodeError::Compiler`] where the backend does not exist,
+    /// [`CodeError::Malformed`] if a kernel breaks its invariants; [`CodeError::NoCompiler`] if there is no machine code for the
+    /// target; [`CodeError::Compiler`] where the backend does not exist,
     /// or a stage is nothing that it can do in registers: the stages have to run one by one.
     pub fn compile(program: &RowProgram, target: &Target) -> Result<RowCode, CodeError> {
         program.stages.iter().try_for_each(|s| s.kernel.verify()).map_err(CodeError::Malformed)?;
@@ -151,6 +150,7 @@ impl RowCode {
     /// As for [`Code::run`](crate::Code::run), of each stage, but that a stage reads what those before it wrote to the same row.
     #[allow(unsafe_code)]
     pub(super) unsafe fn run(&self, words: &[u64], far: bool) {
+        debug_assert_eq!(words.len(), self.words(), "slab of another program");
         #[cfg(target_arch = "x86_64")]
         {
             let form = if far && self.suits_around(words) {
@@ -163,6 +163,12 @@ impl RowCode {
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = (words, far);
+    }
+
+    /// Words of a slab.
+    fn words(&self) -> usize {
+        let operands = self.program.stages.iter().map(|s| s.kernel.operands.len() + s.reductions.len());
+        2 + 3 * operands.sum::<usize>()
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -203,17 +209,13 @@ fn compile(program: &RowProgram, target: &Target, far: bool) -> Result<wide::Com
     let last = program.stages.len() - 1;
     let mut stages = Vec::with_capacity(kernels.len());
     for (n, ((kernel, joins), stage)) in kernels.iter().zip(&*program.stages).enumerate() {
-        let block = stage.reductions.first().map_or(0, Reduction::block);
-        if stage.reductions.iter().any(|r| r.block() != block) {
-            return Err(CodeError::Compiler("reductions have blocks of several lengths".to_owned()));
-        }
         let work = match joins.as_slice() {
             [] if stage.once => wide::Work::Once,
             [] => wide::Work::Map,
-            joins => wide::Work::Fold { joins, block },
+            joins => wide::Work::Fold { joins, block: one_block(&stage.reductions)? },
         };
         let around = far && n == last && stage.stores();
-        let (kernel, ring) = (Cow::Borrowed(kernel.as_ref()), (&*stage.scratch, RING));
+        let (kernel, ring) = (kernel.as_ref(), (&*stage.scratch, RING));
         stages.push(wide::Stage { kernel, work, ring, ahead: far && n == 0, around });
     }
     wide::Compiled::stages(&stages, target)

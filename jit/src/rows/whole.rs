@@ -3,7 +3,7 @@
 use super::code::{RING, RowCode, RowProgram};
 use super::{ALIGN, Dims, Room, RowLayout, RowMemory, RowPlace, RowSink, RowSource, RowStage, Stage, block, split};
 use crate::code::fence;
-use crate::kernel::Role;
+use crate::kernel::{Class, Role};
 use crate::launch::{Bound, LaunchError};
 use smallvec::SmallVec;
 use std::marker::PhantomData;
@@ -92,6 +92,16 @@ impl Whole {
                 let size = operand.dtype.size() as isize;
                 let s0 = along(&binding.strides, inner, if *elements == 1 { 0 } else { size })?;
                 let s1 = along(&binding.strides, outer, 0)?;
+                // What a loop of one turn allows, code does not look at.
+                let suits = match operand.class {
+                    _ if *elements == 1 || operand.role == Role::Index => true,
+                    Class::Contiguous => s0 == size,
+                    Class::Broadcast => s0 == 0,
+                    Class::Strided => true,
+                };
+                if !suits {
+                    return None;
+                }
                 match binding.source {
                     RowSource::Index => words.extend([binding.offset as u64, s0 as u64, s1 as u64]),
                     RowSource::Memory(memory) => {
@@ -117,7 +127,8 @@ impl Whole {
         let ends = (0..places.len()).map(|m| uses.partition_point(|u| u.0 <= m)).collect();
         let read = |m: usize| looked.iter().any(|s| s.accesses(Role::Input).any(|a| a.1 == m));
         let last = looked.last()?;
-        let own = |(_, m): (usize, usize)| matches!(places[m], RowPlace::Write { .. }) && !read(m);
+        let stored = |i: usize| last.accesses.operands[i].operand.class == Class::Contiguous;
+        let own = |(i, m): (usize, usize)| matches!(places[m], RowPlace::Write { .. }) && !read(m) && stored(i);
         let leaves = last.sinks.is_empty() && last.accesses(Role::Output).all(own);
         let uses = uses.into_iter().map(|u| u.1).collect();
         Some(Whole { program, words, uses, ends, scratch, bytes: room.0, leaves })
@@ -194,7 +205,8 @@ impl WholeRows<'_> {
         self.whole.bytes
     }
 
-    /// Has the last stage write around the caches what no stage reads, and the first ask for its inputs ahead.
+    /// Has the last stage write around the caches, and the first ask for its inputs ahead, if the last one stores rows that no
+    /// stage reads.
     pub fn around_caches(&mut self) {
         self.far = self.whole.leaves;
     }

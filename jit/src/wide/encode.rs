@@ -339,7 +339,7 @@ impl Writer<'_> {
                     Kind::Enc(enc) => self.instruction(enc, inst)?,
                     Kind::TailVector { size } => self.tail_vector(size, inst)?,
                     Kind::Step => self.ri(Code::Add_rm64_imm32, COUNTER, self.rounds.single as i32)?,
-                    Kind::TailMask => self.tail_mask(inst)?,
+                    Kind::TailMask { most } => self.tail_mask(most, inst)?,
                     Kind::Advance { lane, by } => self.advance(lane, by, inst)?,
                     Kind::CallIf(call) => self.call_if(call, inst)?,
                     Kind::Call(call) => self.call(call, inst)?,
@@ -527,11 +527,15 @@ impl Writer<'_> {
         self.put(&i)
     }
 
-    fn tail_mask(&mut self, inst: Inst) -> Result<(), Failure> {
+    fn tail_mask(&mut self, most: bool, inst: Inst) -> Result<(), Failure> {
         let result = self.result(inst)?;
-        // Fewer are left than 256, and of those that are more than a vector has nobody asks.
+        if most {
+            self.left()?;
+        }
+        // Fewer are left than 256, which is as far as the instruction counts.
         self.ri(Code::Mov_rm64_imm32, T1, -1)?;
-        let i = Instruction::with3(Code::VEX_Bzhi_r64_rm64_r64, T1, T1, LIMIT).map_err(|e| e.to_string())?;
+        let i = Instruction::with3(Code::VEX_Bzhi_r64_rm64_r64, T1, T1, if most { T0 } else { LIMIT })
+            .map_err(|e| e.to_string())?;
         self.put(&i)?;
         self.rr(Code::VEX_Kmovq_kr_r64, result, T1)
     }

@@ -118,8 +118,11 @@ pub(super) enum Kind {
         /// Bytes of a lane.
         size: u8,
     },
-    /// A mask register with a bit for each lane that the tail has left.
-    TailMask,
+    /// A mask register with a bit for each lane that the tail has left; `most`: at most for those of a round.
+    TailMask {
+        /// Whether lanes beyond those of a round would be seen.
+        most: bool,
+    },
     /// The pointer of lane `lane` of the tail from that of the lane before: one stride on, unless the tail ends here.
     Advance {
         /// The lane.
@@ -357,7 +360,7 @@ impl Function for Body {
             kind,
             Enc(_)
                 | TailVector { .. }
-                | TailMask
+                | TailMask { .. }
                 | Advance { .. }
                 | CallIf(_)
                 | Call(_)

@@ -270,6 +270,7 @@ impl Selector<'_> {
         let bytes = (size * self.lanes).min(self.width);
         let count = self.count(size as u8);
         debug_assert_eq!(count * bytes, size * self.lanes, "a round stores whole vectors");
+        debug_assert!(!(self.uniform && self.tail), "a tail's lanes are not the same for a row");
         let slow = operand.class == Class::Strided || (self.tail && !self.evex);
         if slow {
             let mut cursor = self.cursor(k, size);

@@ -90,7 +90,7 @@ pub(crate) enum Work<'a> {
 
 /// A stage: a kernel, and what is done.
 pub(crate) struct Stage<'a> {
-    pub(crate) kernel: Cow<'a, Kernel>,
+    pub(crate) kernel: &'a Kernel,
     pub(crate) work: Work<'a>,
     /// Of which operands there is room for so many rows, of which each takes the place of the one as many rows before.
     pub(crate) ring: (&'a [bool], usize),
@@ -186,7 +186,7 @@ impl Compiled {
     /// # Safety
     /// As for [`Code::run`](crate::Code::run).
     pub(crate) unsafe fn run(&self, words: &[u64]) {
-        // SAFETY: by the contract of this function; the code reads no more words than the kernel has operands for.
+        // SAFETY: by the contract of this function; the code reads no more words than there are operands, and states, for.
         unsafe { (self.entry)(words.as_ptr()) };
     }
 
@@ -226,7 +226,7 @@ fn assemble(kernel: &Kernel, evex: bool, divides_slowly: bool, mode: Mode<'_>) -
         Mode::Fold { joins, .. } => {
             let taken = joins.len() * fold::accumulators(width);
             let plan = plan::Plan::fold(kernel, width, registers.saturating_sub(taken), divides_slowly);
-            (plan.ok_or("states do not fit the registers")?, taken)
+            (plan?, taken)
         }
     };
     let mut selector = select::Selector::new(kernel, &plan, evex, mode);
@@ -245,10 +245,12 @@ fn assemble_stages(stages: &[Stage<'_>], evex: bool, divides_slowly: bool) -> Re
     let (width, registers) = if evex { (64, 32usize) } else { (32, 16) };
     let states = |s: &Stage<'_>| if let Work::Fold { joins, .. } = s.work { joins.len() } else { 0 };
     let taken = stages.iter().map(states).max().unwrap_or(0) * fold::accumulators(width);
-    let free = registers.checked_sub(taken).ok_or("states do not fit the registers")?;
+    // Steps one by one have all registers where nothing is reduced.
+    let free = registers.checked_sub(taken).filter(|free| free * 2 >= registers);
+    let free = free.ok_or("states take more than half of the registers")?;
     let mut planned = Vec::with_capacity(stages.len());
     for stage in stages {
-        let kernel = if evex { Cow::Borrowed(&*stage.kernel) } else { expand(&stage.kernel) };
+        let kernel = if evex { Cow::Borrowed(stage.kernel) } else { expand(stage.kernel) };
         let kernel = match stage.work {
             Work::Map => Cow::Owned(plan::ordered(&kernel, width, free, divides_slowly).into_owned()),
             Work::Once | Work::Fold { .. } => kernel,
@@ -257,8 +259,7 @@ fn assemble_stages(stages: &[Stage<'_>], evex: bool, divides_slowly: bool) -> Re
             Work::Once => plan::Plan::once(&kernel, width),
             Work::Map => plan::Plan::new(&kernel, width, free, divides_slowly),
             Work::Fold { block, .. } => {
-                let plan = plan::Plan::fold(&kernel, width, free, divides_slowly);
-                let plan = plan.ok_or("states do not fit the registers")?;
+                let plan = plan::Plan::fold(&kernel, width, free, divides_slowly)?;
                 if block == 0 || block % plan.rounds.lanes != 0 {
                     return Err(format!("blocks of {block} elements are no rounds of {}", plan.rounds.lanes));
                 }

@@ -108,13 +108,18 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Decides for a kernel whose rows are reduced: a round has one element for each virtual lane, a vector at a time. `None` if the states
+    /// Decides for a kernel whose rows are reduced: a round has one element for each virtual lane, a vector at a time. An error if the states
     /// are not of the widest type, or the values of a round are too many for the registers.
-    pub(super) fn fold(kernel: &Kernel, width: usize, registers: usize, divides_slowly: bool) -> Option<Plan> {
+    pub(super) fn fold(
+        kernel: &Kernel,
+        width: usize,
+        registers: usize,
+        divides_slowly: bool,
+    ) -> Result<Plan, &'static str> {
         let mut plan = Plan::undecided(kernel, divides_slowly);
         let single = plan.single(kernel, width);
         if kernel.stores.iter().any(|s| width / kernel.ty(s.value).size() != single) {
-            return None;
+            return Err("states are not of the widest type");
         }
         let moving = |v: &usize| plan.moves(*v);
         let goes_on = |i: &Inst| i.prim == Prim::Index || (i.prim == Prim::Load && plan.strided(kernel, i));
@@ -123,12 +128,15 @@ impl Plan {
         plan.rounds = Rounds { lanes, single, last: if steps { single } else { lanes } };
         let pressure = plan.pressure(kernel, &spans(kernel, &plan.uses), single, width);
         let work = plan.work(kernel, single, width);
-        if pressure > registers || work > FOLDED {
-            return None;
+        if pressure > registers {
+            return Err("states do not fit the registers");
+        }
+        if work > FOLDED {
+            return Err("what is reduced takes longer than a tile of it would");
         }
         plan.ahead = plan.ahead(kernel, work);
         plan.hoist(kernel, registers, pressure);
-        Some(plan)
+        Ok(plan)
     }
 
     /// Decides for a kernel that computes one element a row.

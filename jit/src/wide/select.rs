@@ -183,6 +183,8 @@ impl<'a> Selector<'a> {
         self.hoisted.clear();
         self.fixed = vec![None; self.kernel.insts.len()];
         self.values = vec![None; self.kernel.insts.len()];
+        // What the tail of the stage before had is not there any more.
+        (self.tail, self.tail_vectors, self.tail_mask) = (false, [None; 2], None);
     }
 
     /// Where the slab has the address of operand `k` of the stage.
@@ -548,7 +550,10 @@ impl<'a> Selector<'a> {
             return mask;
         }
         let mask = self.body.vreg(MASK);
-        self.body.push(Kind::TailMask, &[Operand::reg_def(mask)]);
+        // A register of narrow lanes has more of them than a round.
+        let narrow = |o: &crate::kernel::Operand| o.role != Role::Index && o.dtype.size() * self.lanes < 16;
+        let most = self.kernel.operands.iter().any(narrow);
+        self.body.push(Kind::TailMask { most }, &[Operand::reg_def(mask)]);
         self.tail_mask = Some(mask);
         mask
     }

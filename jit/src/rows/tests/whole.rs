@@ -267,3 +267,112 @@ fn code_is_held_against_its_program_and_memory() {
     assert!(!binds(&other, (&x, 0), 96) && !binds(&code, (&x, 8), 96) && !binds(&code, (&x[..95], 0), 96));
     assert!(!binds(&code, (&x, usize::MAX), 96) && !binds(&code, (&x, 0), 95));
 }
+
+/// Steps of an element a row stand anywhere: first, after rows of elements, after one another, last.
+#[test]
+fn elements_of_rows_stand_anywhere() {
+    let dtype = DType::F32;
+    let [first, once, wide, strided] = [
+        [Class::Strided; 2],
+        [Class::Contiguous; 2],
+        [Class::Contiguous, Class::Broadcast],
+        [Class::Strided, Class::Broadcast],
+    ]
+    .map(|classes| add(dtype, classes));
+    let copy = copies(dtype);
+    let m = RowSource::Memory;
+    for (rows, width) in [(1, 2), (3, 15), (21, 100), (18, 16), (5, 700)] {
+        let row = 4 * width as isize;
+        let (each, along) = (|k| binding(m(k), &[4]), |k| binding(m(k), &[row, 4]));
+        let (same, tile) = (|k| binding(m(k), &[4, 0]), || binding(RowSource::Tile, &[row, 4]));
+        let backwards = |k| RowBinding { offset: row - 4, ..binding(m(k), &[row, -4]) };
+        let sink = |tile, memory| RowSink { reduction: Reduction::new(ReduceOp::Sum, dtype, false), tile, memory };
+        let temporary = |row| RowPlace::Temporary { row };
+        let places = [
+            RowPlace::Read,
+            temporary(4),
+            temporary(4 * width),
+            temporary(4),
+            temporary(4),
+            temporary(4),
+            temporary(4),
+            RowPlace::Write { row: 4 * width },
+            RowPlace::Write { row: 4 },
+        ];
+        let extents = [rows, width];
+        let stages = || {
+            [
+                // The first and second element of each row.
+                stage(
+                    &first,
+                    &[rows],
+                    &[binding(m(0), &[row]), RowBinding { offset: 4, ..binding(m(0), &[row]) }, each(1)],
+                    &[],
+                ),
+                stage(&strided, &extents, &[backwards(0), same(1), along(2)], &[]),
+                stage(&once, &[rows], &[each(1), each(1), each(3)], &[]),
+                stage(&once, &[rows], &[each(3), each(1), each(4)], &[]),
+                stage(&copy, &extents, &[along(2), tile(), tile()], &[sink(0, 5), sink(1, 6)]),
+                stage(&wide, &extents, &[along(2), same(5), along(7)], &[]),
+                stage(&once, &[rows], &[each(4), each(6), each(8)], &[]),
+            ]
+        };
+        let x = elements(dtype, rows * width, false);
+        for chunk in [1, 17, 100] {
+            let layout = RowLayout::new(rows, chunk, places, stages()).unwrap();
+            let run = |code: Option<&RowCode>| {
+                let (mut a, mut b) = (vec![0xff; rows * width * 4 + 64], vec![0xff; rows * 4 + 64]);
+                let outs = [&mut a[..rows * width * 4], &mut b[..rows * 4]];
+                let mut memories: Vec<RowMemory<'_>> = vec![RowMemory::Read(&x, 0)];
+                memories.extend((0..6).map(|_| RowMemory::Nothing));
+                memories.extend(outs.map(RowMemory::Write));
+                let mut scratch = Aligned::new(1 << 20);
+                let mut words = RowWords::default();
+                let never = |_| Ok::<(), ()>(());
+                match code {
+                    Some(code) => {
+                        let mut bound = layout.bind_whole(code, &mut words, memories).unwrap();
+                        bound.parts(2).for_each(|part| part.run(scratch.bytes(), never).unwrap());
+                    }
+                    None => {
+                        let codes = [&first, &strided, &once, &once, &copy, &wide, &once];
+                        let mut bound = layout.bind(codes, memories).unwrap();
+                        bound.parts(2).into_iter().for_each(|part| part.run(scratch.bytes(), never).unwrap());
+                    }
+                }
+                (a, b)
+            };
+            let expected = run(None);
+            for target in targets() {
+                let code = RowCode::compile(layout.program().unwrap(), &target).unwrap();
+                assert!(run(Some(&code)) == expected, "{rows} x {width}, {chunk}, {}", target.name());
+            }
+        }
+    }
+}
+
+/// A loop of one turn inside another allows any stride, which code that knows one loop does not look at.
+#[test]
+fn loops_of_one_turn_are_looked_through() {
+    let (copy, wide) = (copies(DType::F64), add(DType::F64, [Class::Contiguous, Class::Broadcast]));
+    let m = RowSource::Memory;
+    let has = |strides: [isize; 3]| {
+        let places =
+            [RowPlace::Read, RowPlace::Write { row: 8 }, RowPlace::Write { row: 8 }, RowPlace::Write { row: 24 }];
+        let reduction = Reduction::new(ReduceOp::Sum, DType::F64, false);
+        let sinks = [0, 1].map(|tile| RowSink { reduction, tile, memory: tile + 1 });
+        let tile = || binding(RowSource::Tile, &[24, 8, 8]);
+        let stages = [
+            stage(&copy, &[4, 3, 1], &[binding(m(0), &strides), tile(), tile()], &sinks),
+            stage(
+                &wide,
+                &[4, 3, 1],
+                &[binding(m(0), &[24, 8, 8]), binding(m(1), &[8, 0, 0]), binding(m(3), &[24, 8, 8])],
+                &[],
+            ),
+        ];
+        RowLayout::new(4, 2, places, stages).unwrap().program().is_some()
+    };
+    assert!(has([24, 8, 8]));
+    assert!(!has([24, 0, 8]) && !has([24, -8, 8]));
+}
