@@ -114,6 +114,15 @@ fn intermediate_results_may_leave() {
         vec![&e / &s, m, e.clone(), e.sum(Axis(0)), s.sum(All), x.argmax(Axis(1))]
     };
     same("leaving", &make);
+    // Results of an element a row after those of rows of elements.
+    let make = || {
+        let x = input(DType::F32, &[90, 111], false);
+        let m = x.max(Axis(1).keepdims());
+        let e = (&x - &m).exp();
+        let s = e.sum(Axis(1).keepdims());
+        vec![&e / &s, &m + s.log(), s.sqrt() * 2]
+    };
+    same("both", &make);
 }
 
 #[test]

@@ -432,3 +432,63 @@ pub(super) fn newer(code: Code) -> Code {
         code => code,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::kernel::{Class, Role, Slab};
+    use crate::lower;
+    use crate::{Backend, Builder, Code, Target};
+    use lazuli_graph::DType;
+
+    /// A byte that is written where one is read: no lane of the next round may be touched by the tail's first.
+    #[test]
+    fn bytes_in_place_beside_wider_lanes() {
+        // Programs of several lengths have rounds of one to four vectors.
+        (0..12).for_each(bytes_in_place);
+    }
+
+    fn bytes_in_place(terms: usize) {
+        let mut b = Builder::new();
+        let bytes = b.operand(Role::Input, DType::U8, Class::Contiguous);
+        let others = [0; 3].map(|_| b.operand(Role::Input, DType::F64, Class::Contiguous));
+        let out = b.operand(Role::Output, DType::U8, Class::Contiguous);
+        let x = b.load(bytes);
+        let x = lower::cast(&mut b, DType::U8, DType::F64, x);
+        let [y, z, w] = others.map(|k| b.load(k));
+        let (a, c) = (b.fmul(x, y), b.fmul(z, w));
+        let mut sum = b.fadd(a, c);
+        for k in [x, y, z, w, a, c].into_iter().cycle().take(terms) {
+            let small = b.fmul(k, sum);
+            sum = b.fsub(sum, small);
+        }
+        let sum = lower::cast(&mut b, DType::F64, DType::U8, sum);
+        b.store(out, sum);
+        let kernel = b.finish();
+        let interp = Code::compile(&kernel, Backend::Interp, Target::detect()).unwrap();
+        let usable = Target::available().into_iter().filter(|t| t.supported());
+        let targets = usable.map(|t| Target::by_name(t.name).unwrap());
+        for target in targets.filter(|t| Backend::Wide.why_not(t).is_none()) {
+            for slowly in [false, true] {
+                let target = target.clone().dividing_slowly(slowly);
+                let code = Code::compile(&kernel, Backend::Wide, &target).unwrap();
+                for n in 1..80usize {
+                    let x: Vec<u8> = (0..n).map(|i| (i * 37 % 251) as u8).collect();
+                    let y: Vec<f64> = (0..3 * n).map(|i| (i % 17) as f64 / 64.0).collect();
+                    let run = |code: &Code, in_place: bool| {
+                        let (mut data, mut apart) = (x.clone(), vec![0u8; n]);
+                        let mut slab = Slab::new(5);
+                        slab.set_extents(n, 1);
+                        slab.set_operand(0, data.as_mut_ptr() as u64, 1, 0);
+                        (0..3).for_each(|k| slab.set_operand(1 + k, y[k * n..].as_ptr() as u64, 8, 0));
+                        let to = if in_place { &mut data } else { &mut apart };
+                        slab.set_operand(4, to.as_mut_ptr() as u64, 1, 0);
+                        // SAFETY: all operands have `n` elements; the output is apart, or where the first input is.
+                        unsafe { code.run(&slab) };
+                        if in_place { data } else { apart }
+                    };
+                    assert!(run(&code, true) == run(&interp, false), "{n}, {}", target.name());
+                }
+            }
+        }
+    }
+}
