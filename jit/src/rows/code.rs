@@ -20,8 +20,8 @@ pub(super) const RING: usize = 16;
 /// is the key of a cache of code.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct RowProgram {
-    /// Clones are equal at a glance.
-    stages: Arc<[RowKernel]>,
+    /// Clones are equal at a glance, as those of an `Arc` of something sized are.
+    stages: Arc<Vec<RowKernel>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -82,7 +82,7 @@ impl RowProgram {
             let suits = stage.sinks.is_empty() || reductions.len() == outputs && outputs == stage.sinks.len();
             (suits && reductions.iter().all(same)).then_some(RowKernel { kernel, reductions, once, scratch })
         });
-        Some(RowProgram { stages: stages.collect::<Option<_>>()? })
+        Some(RowProgram { stages: Arc::new(stages.collect::<Option<_>>()?) })
     }
 }
 
