@@ -5,14 +5,23 @@ use crate::kernel::{Prim, Ty};
 use lazuli_graph::{ReduceOp, Scalar};
 
 /// `out = x + y` in `dtype`.
-fn add(dtype: DType, [x, y]: [Class; 2]) -> Code {
+fn add(dtype: DType, classes: [Class; 2]) -> Code {
+    let float = matches!(Ty::of(dtype), Ty::F32 | Ty::F64);
+    combined(dtype, if float { Prim::FAdd } else { Prim::IAdd }, classes)
+}
+
+/// `out = x / y` of floats, else `x + y`.
+fn divide(dtype: DType, classes: [Class; 2]) -> Code {
+    if dtype.is_float() { combined(dtype, Prim::FDiv, classes) } else { add(dtype, classes) }
+}
+
+fn combined(dtype: DType, prim: Prim, [x, y]: [Class; 2]) -> Code {
     let mut b = Builder::new();
     let [x, y] = [x, y].map(|class| b.operand(Role::Input, dtype, class));
     let out = b.operand(Role::Output, dtype, Class::Contiguous);
     let (x, y) = (b.load(x), b.load(y));
-    let prim = if matches!(Ty::of(dtype), Ty::F32 | Ty::F64) { Prim::FAdd } else { Prim::IAdd };
-    let sum = b.inst(prim, Ty::of(dtype), [x, y, x], 0);
-    b.store(out, sum);
+    let result = b.inst(prim, Ty::of(dtype), [x, y, x], 0);
+    b.store(out, result);
     Code::compile(&b.finish(), Backend::Interp, Target::detect()).unwrap()
 }
 
@@ -58,7 +67,7 @@ impl Aligned {
 }
 
 /// Two reductions of the input, one of them with a step of one element a row; a row of what they and the input add up to; its
-/// reduction; the sum of both.
+/// reduction; the quotient of both.
 struct Program {
     dtype: DType,
     ops: [ReduceOp; 2],
@@ -69,7 +78,8 @@ impl Program {
     fn new(dtype: DType, ops: [ReduceOp; 2]) -> Program {
         use Class::{Broadcast, Contiguous};
         let map = || add(dtype, [Contiguous, Broadcast]);
-        let codes = [copies(dtype), add(dtype, [Contiguous; 2]), map(), copies(dtype), map()];
+        let last = divide(dtype, [Contiguous, Broadcast]);
+        let codes = [copies(dtype), add(dtype, [Contiguous; 2]), map(), copies(dtype), last];
         Program { dtype, ops, codes }
     }
 
@@ -158,7 +168,8 @@ impl Program {
 
 fn targets() -> impl Iterator<Item = Target> {
     let usable = Target::available().into_iter().filter(|t| t.supported());
-    usable.map(|t| Target::by_name(t.name).unwrap()).filter(|t| Backend::Wide.why_not(t).is_none())
+    let wide = usable.map(|t| Target::by_name(t.name).unwrap()).filter(|t| Backend::Wide.why_not(t).is_none());
+    wide.flat_map(|t| [false, true].map(|slowly| t.clone().dividing_slowly(slowly)))
 }
 
 #[test]
