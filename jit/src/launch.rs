@@ -101,6 +101,10 @@ impl Layout {
     }
 }
 
+/// Rows of a part, or so many times a line's worth of short ones, from which on it has whole rows: one more or less is then
+/// little.
+const ROWS_OF_A_PART: usize = 8;
+
 /// A kernel bound to memory, over an iteration space; see the module's documentation.
 pub struct Launch<'m> {
     pub(crate) code: &'m Code,
@@ -148,8 +152,15 @@ impl<'m> Launch<'m> {
         self.assert_memory();
         let total = self.elements();
         let count = count.min(total / grain.max(1)).max(1);
-        // Whole vectors, and whole cache lines of the narrowest type, but for the last part; or whole tiles.
-        let unit = if self.layout.tile.is_some() { TILE_ROWS * self.layout.row() } else { 64 };
+        // Whole rows or tiles, or whole vectors and cache lines of the narrowest type; but for the last part.
+        let row = self.layout.row().max(1);
+        // What begins or ends within a row takes calls of its own; of short rows, so many are whole lines.
+        let rows = if row < LINE { LINE * row } else { row };
+        let unit = match self.layout.tile {
+            Some(_) => TILE_ROWS * row,
+            None if self.layout.extents.len() > 1 && total / rows >= count * ROWS_OF_A_PART => rows,
+            None => LINE,
+        };
         let step = total.div_ceil(count).next_multiple_of(unit);
         Parts { launch: self, step, next: AtomicUsize::new(0) }
     }
