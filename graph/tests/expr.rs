@@ -6,6 +6,7 @@ use lazuli_graph::{
     Axes, Capture, DType, Error, ErrorKind, Expr, Graph, Index, MapOp, Op, ReduceOp, Scalar, ScanOp, Shape, View,
     verify,
 };
+use std::borrow::Cow;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -523,4 +524,22 @@ fn error_kinds_can_be_matched() {
 /// As many parameters as there may be among the inputs: what counts is that leaves are numbered after them.
 fn parameters(n: u32) -> Vec<Expr> {
     (0..n).map(|i| Expr::parameter(i, DType::F64, Shape::scalar())).collect()
+}
+
+#[test]
+fn operands_are_given_or_shared() {
+    let (x, y) = (leaf(0, DType::F64, &[3]), leaf(1, DType::F32, &[2, 1]));
+    // As they are, and cast and stretched.
+    for other in [leaf(2, DType::F64, &[3]), y] {
+        let shared = Expr::map(MapOp::Add, &[&x, &other]).unwrap();
+        let given = Expr::map_of(MapOp::Add, [x.clone(), other.clone()]).unwrap();
+        let mixed = Expr::map_of(MapOp::Add, [Cow::Borrowed(&x), Cow::Owned(other.clone())]).unwrap();
+        for e in [given, mixed] {
+            assert_eq!((e.fingerprint(), e.dtype(), e.shape()), (shared.fingerprint(), shared.dtype(), shared.shape()));
+        }
+    }
+    let sum = Expr::map_of(MapOp::Add, [x.clone(), x.clone()]).unwrap();
+    assert!(sum.operands_or_value().unwrap().iter().all(|e| e.same(&x)));
+    let error = Expr::map_of(MapOp::Add, [x]).unwrap_err();
+    assert!(error.to_string().contains("add takes 2 operands, got 1"), "{error}");
 }

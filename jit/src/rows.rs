@@ -21,6 +21,7 @@ use crate::launch::{self, Bound, Home, Launch, LaunchError, Strides, fits, injec
 use crate::reduce::Reduction;
 use smallvec::SmallVec;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 mod code;
 mod run;
@@ -295,6 +296,19 @@ impl RowLayout {
         self.whole.as_ref().map(Whole::program)
     }
 
+    /// At most `count` ranges of rows, of whole chunks.
+    fn ranges(&self, count: usize) -> impl ExactSizeIterator<Item = Range<usize>> + Send + use<> {
+        let (rows, chunk) = (self.rows, self.chunk);
+        let step = rows.div_ceil(chunk).div_ceil(count.max(1)).max(1) * chunk;
+        (0..rows.div_ceil(step)).map(move |n| n * step..((n + 1) * step).min(rows))
+    }
+
+    /// The chunks of a range of rows.
+    fn chunks(&self, range: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+        let chunk = self.chunk;
+        range.clone().step_by(chunk).map(move |start| start..(start + chunk).min(range.end))
+    }
+
     /// Binds code of the kernels, one for each stage, and memory, one for each place.
     ///
     /// # Errors
@@ -393,11 +407,20 @@ impl Rows<'_> {
 
     /// Cuts the rows into at most `count` parts, of whole chunks. Parts may run in any order, on any thread.
     pub fn parts(&mut self, count: usize) -> SmallVec<[RowPart<'_>; 1]> {
-        let (rows, chunk) = (self.layout.rows, self.layout.chunk);
-        let step = rows.div_ceil(chunk).div_ceil(count.max(1)).max(1) * chunk;
         let this = &*self;
-        (0..rows).step_by(step).map(|start| RowPart { rows: this, range: start..(start + step).min(rows) }).collect()
+        this.layout.ranges(count).map(|range| RowPart { rows: this, range }).collect()
     }
+}
+
+/// The address of scratch memory.
+///
+/// # Panics
+/// If it has fewer bytes than are needed, or is not aligned to [`ALIGN`].
+fn address(scratch: &mut [u8], needed: usize) -> u64 {
+    assert!(scratch.len() >= needed, "scratch memory is too small");
+    let address = scratch.as_mut_ptr() as u64;
+    assert!(needed == 0 || address.is_multiple_of(ALIGN as u64), "scratch memory is not aligned");
+    address
 }
 
 /// Looks at one stage.

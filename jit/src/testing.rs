@@ -1,9 +1,19 @@
 //! Random well-formed kernels, for the tests of everything that takes kernels.
 
 use crate::kernel::{Class, Kernel, Prim, Role, Sig, Ty, ValueId};
+#[cfg(target_arch = "x86_64")]
+use crate::{Backend, Target};
 use crate::{Builder, Routine};
 use lazuli_graph::DType;
 use proptest::prelude::*;
+
+/// The targets of this CPU that the backend `wide` makes code for, dividing slowly or not.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn wide_targets() -> impl Iterator<Item = Target> {
+    let usable = Target::available().into_iter().filter(|t| t.supported());
+    let wide = usable.map(|t| Target::by_name(t.name).unwrap()).filter(|t| Backend::Wide.why_not(t).is_none());
+    wide.flat_map(|t| [false, true].map(|slowly| t.clone().dividing_slowly(slowly)))
+}
 
 /// Well-formed kernels of about `insts` instructions at most: every primitive, dtype and class comes up.
 pub(crate) fn kernels(insts: usize) -> impl Strategy<Value = Kernel> {

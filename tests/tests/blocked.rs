@@ -96,6 +96,30 @@ fn rows_go_through_all_steps() {
 }
 
 #[test]
+fn rows_are_one_code_where_that_can_be() {
+    if Backend::Wide.why_not(Config::default().target).is_some() {
+        return;
+    }
+    let told = |make: Make<'_>, backend| {
+        let roots: Vec<_> = make().iter().map(|a| a.expr().unwrap().clone()).collect();
+        explain(&roots, &Config::default().backend(backend), Level::Asm).unwrap().to_string()
+    };
+    let one = "compiled as one code, each step a row behind";
+    for dtype in [DType::F64, DType::F32] {
+        let make = || vec![softmax(&input(dtype, &[70, 30], false)), layernorm(&input(dtype, &[90, 40], false))];
+        assert_eq!(told(&make, BackendChoice::Wide).matches(one).count(), 2);
+        assert!(!told(&make, BackendChoice::Clif).contains(one));
+    }
+    // Sums of these have states of another size.
+    let halves = || {
+        let x = input(DType::F16, &[90, 40], false);
+        vec![&x - x.sum(Axis(1).keepdims())]
+    };
+    assert_eq!(runs(explained(&halves, &Config::default()).plan()).len(), 1);
+    assert!(!told(&halves, BackendChoice::Wide).contains(one));
+}
+
+#[test]
 fn rows_that_threads_share() {
     let make =
         || vec![softmax(&input(DType::F64, &[3000, 300], false)), layernorm(&input(DType::F32, &[900, 1100], false))];

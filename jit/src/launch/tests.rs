@@ -167,6 +167,26 @@ fn parts_cover_everything_once() {
     }
 }
 
+/// Where there are enough, parts have whole rows; of short ones whole lines, too.
+#[test]
+fn parts_have_whole_rows() {
+    let code = subtract(DType::F64);
+    for (rows, width, unit) in [(320, 100, 100), (9000, 3, 192), (40, 100, 64), (200, 3, 64)] {
+        let strides = [8 * width as isize + 8, 8];
+        let layout = layout(&[rows, width], [access(0, &strides), access(0, &strides), access(0, &strides)]).unwrap();
+        let x = vec![1.0; rows * (width + 1)];
+        let mut z = vec![0.0; x.len()];
+        let read = || Memory::Read(cast_slice(&x), 0);
+        let mut launch = layout.bind(&code, [read(), read(), Memory::Write(cast_slice_mut(&mut z))]).unwrap();
+        let parts = launch.parts(8, 1);
+        let mut lengths: Vec<usize> = std::iter::from_fn(|| parts.take(1)).map(|p| p.elements()).collect();
+        lengths.pop();
+        let text = format!("{rows} x {width}: {lengths:?}");
+        assert!(lengths.len() >= 4 && lengths.iter().all(|n| n.is_multiple_of(unit)), "{text}");
+        assert!(unit == 64 || lengths.iter().all(|n| n.is_multiple_of(width)), "{text}");
+    }
+}
+
 #[test]
 fn transposed_inputs_are_read_in_tiles() {
     for (rows, columns, tile) in [(130, 600, Some(TILE_COLUMNS)), (512, 513, Some(TILE_CONFLICTS)), (60, 600, None)] {

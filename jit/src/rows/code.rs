@@ -1,15 +1,16 @@
 //! One code for all stages: no call, and hardly an instruction, between a stage and the next.
 
 use super::{RowPlace, RowSource, RowStage};
-use crate::code::{CodeError, LONG, begin_alike, one_block};
+use crate::code::{CodeError, LONG};
 use crate::kernel::{Class, Kernel, Prim, Role};
-use crate::reduce::{Reduction, states};
+use crate::reduce::Reduction;
 use crate::target::Target;
-#[cfg(target_arch = "x86_64")]
-use crate::wide;
+use forms::Forms;
 use smallvec::SmallVec;
-use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+
+#[cfg_attr(not(target_arch = "x86_64"), path = "code/none.rs")]
+mod forms;
 
 /// The most stages: each is a row behind the one before it, and short rows of all are to be in the first-level cache.
 const STAGES: usize = 12;
@@ -94,11 +95,7 @@ impl RowProgram {
 pub struct RowCode {
     target: Target,
     program: RowProgram,
-    #[cfg(target_arch = "x86_64")]
-    form: wide::Compiled,
-    /// The same for memory that the caches do not hold, made when it is first asked for.
-    #[cfg(target_arch = "x86_64")]
-    far: OnceLock<Option<wide::Compiled>>,
+    forms: Forms,
 }
 
 impl RowCode {
@@ -106,17 +103,12 @@ impl RowCode {
     ///
     /// # Errors
     /// [`CodeError::Malformed`] if a kernel breaks its invariants; [`CodeError::NoCompiler`] if there is no machine code for the
-    /// target; [`CodeError::Compiler`] where the backend does not exist,
-    /// or a stage is nothing that it can do in registers: the stages have to run one by one.
+    /// target; [`CodeError::Compiler`] where the backend does not exist, or a stage is nothing that it can do in registers: the
+    /// stages have to run one by one.
     pub fn compile(program: &RowProgram, target: &Target) -> Result<RowCode, CodeError> {
         program.stages.iter().try_for_each(|s| s.kernel.verify()).map_err(CodeError::Malformed)?;
-        #[cfg(target_arch = "x86_64")]
-        {
-            let form = compile(program, target, false)?;
-            Ok(RowCode { target: target.clone(), program: program.clone(), form, far: OnceLock::new() })
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        Err(CodeError::NoCompiler { target: target.name() })
+        let forms = Forms::compile(program, target)?;
+        Ok(RowCode { target: target.clone(), program: program.clone(), forms })
     }
 
     /// The program.
@@ -126,43 +118,27 @@ impl RowCode {
 
     /// The machine code in assembly, disassembled from the bytes that run.
     pub fn asm(&self) -> String {
-        #[cfg(target_arch = "x86_64")]
-        return crate::asm::disassemble(self.form.bytes(), self.form.offset());
-        #[cfg(not(target_arch = "x86_64"))]
-        String::new()
+        let (bytes, offset) = self.forms.bytes();
+        crate::asm::disassemble(bytes, offset)
     }
 
     /// Bytes of machine code.
     pub fn code_size(&self) -> usize {
-        #[cfg(target_arch = "x86_64")]
-        return self.form.bytes().len();
-        #[cfg(not(target_arch = "x86_64"))]
-        0
+        self.forms.bytes().0.len()
     }
 
-    /// Takes the rows of a slab, of which these are the words, through all stages. Of what is in scratch memory there is room
-    /// for [`RING`] rows, or all. Its operands are those of each stage, one stage after another; behind
-    /// those of one that reduces, there is memory for the states of a row's blocks, for each output. `far`: inputs are
-    /// asked for ahead of their use, and the outputs of the last stage written around the caches, where they begin at the
-    /// same lane of a vector.
+    /// Takes the rows of a slab, of which these are the words, through all stages. Its operands are those of each stage, one
+    /// stage after another; behind those of one that reduces, there is memory for the states of a row's blocks, for each
+    /// output. Of what is in scratch memory there is room for [`RING`] rows, or all. `far`: inputs are asked for ahead of
+    /// their use, and the outputs of the last stage written around the caches, where they begin at the same lane of a vector.
     ///
     /// # Safety
     /// As for [`Code::run`](crate::Code::run), of each stage, but that a stage reads what those before it wrote to the same row.
     #[allow(unsafe_code)]
     pub(super) unsafe fn run(&self, words: &[u64], far: bool) {
         debug_assert_eq!(words.len(), self.words(), "slab of another program");
-        #[cfg(target_arch = "x86_64")]
-        {
-            let form = if far && self.suits_around(words) {
-                self.far.get_or_init(|| compile(&self.program, &self.target, true).ok())
-            } else {
-                &None
-            };
-            // SAFETY: what the caller promises is what the backend asks for; alignment has just been looked at.
-            unsafe { form.as_ref().unwrap_or(&self.form).run(words) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (words, far);
+        // SAFETY: what the caller promises is what the forms ask for.
+        unsafe { self.forms.run(&self.program, &self.target, words, far) };
     }
 
     /// Words of a slab.
@@ -170,53 +146,4 @@ impl RowCode {
         let operands = self.program.stages.iter().map(|s| s.kernel.operands.len() + s.reductions.len());
         2 + 3 * operands.sum::<usize>()
     }
-
-    #[cfg(target_arch = "x86_64")]
-    fn suits_around(&self, words: &[u64]) -> bool {
-        let Some((last, before)) = self.program.stages.split_last() else { return false };
-        let first: usize = before.iter().map(|s| s.kernel.operands.len() + s.reductions.len()).sum();
-        let operands = words[2 + 3 * first..].chunks_exact(3).zip(&last.kernel.operands);
-        let outputs = operands.filter(|(_, o)| o.role == Role::Output);
-        let vector = u64::from(self.target.vector_bits()) / 8;
-        let mut begins = outputs.map(|(w, o)| (o.dtype.size(), w[0], if words[1] == 1 { 0 } else { w[2] }));
-        !last.stores() || begin_alike(vector, &mut begins)
-    }
-}
-
-impl RowKernel {
-    /// Whether it stores rows of elements.
-    fn stores(&self) -> bool {
-        !self.once && self.reductions.is_empty()
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn compile(program: &RowProgram, target: &Target, far: bool) -> Result<wide::Compiled, CodeError> {
-    let mut kernels = Vec::with_capacity(program.stages.len());
-    for stage in &*program.stages {
-        kernels.push(if stage.reductions.is_empty() {
-            (Cow::Borrowed(&stage.kernel), Vec::new())
-        } else {
-            let made = states(&stage.kernel, &stage.reductions);
-            let (kernel, mut joins) =
-                made.ok_or_else(|| CodeError::Compiler("states are no numbers of the lanes".to_owned()))?;
-            kernel.verify().map_err(CodeError::Malformed)?;
-            // What begins with 0.0 is never -0.0: a sum as it has to be in the end, and the same in all else.
-            joins.iter_mut().filter(|j| j.prim == Prim::FAdd).for_each(|j| j.identity = 0);
-            (Cow::Owned(kernel), joins)
-        });
-    }
-    let last = program.stages.len() - 1;
-    let mut stages = Vec::with_capacity(kernels.len());
-    for (n, ((kernel, joins), stage)) in kernels.iter().zip(&*program.stages).enumerate() {
-        let work = match joins.as_slice() {
-            [] if stage.once => wide::Work::Once,
-            [] => wide::Work::Map,
-            joins => wide::Work::Fold { joins, block: one_block(&stage.reductions)? },
-        };
-        let around = far && n == last && stage.stores();
-        let (kernel, ring) = (kernel.as_ref(), (&*stage.scratch, RING));
-        stages.push(wide::Stage { kernel, work, ring, ahead: far && n == 0, around });
-    }
-    wide::Compiled::stages(&stages, target)
 }

@@ -1,6 +1,6 @@
 //! Running the stages over some of the rows.
 
-use super::{ALIGN, Bytes, RowLayout, Rows, Sink, Stage, TILE, block};
+use super::{Bytes, RowLayout, Rows, Sink, Stage, TILE, address, block};
 use crate::launch::Launch;
 use crate::reduce::Reduction;
 use lazuli_graph::ReduceOp;
@@ -24,11 +24,8 @@ impl RowPart<'_> {
     /// If `scratch` is smaller than [`Rows::scratch`] says, or not aligned to 64 bytes.
     pub fn run<E>(self, scratch: &mut [u8], mut done: impl FnMut(usize) -> Result<(), E>) -> Result<(), E> {
         let all = self.rows;
-        let RowLayout { chunk, ref places, ref stages, scratch: needed, .. } = *all.layout;
-        assert!(scratch.len() >= needed, "scratch memory is too small");
-        let aligned = (scratch.as_ptr() as usize).is_multiple_of(ALIGN);
-        assert!(needed == 0 || aligned, "scratch memory is not aligned");
-        let scratch = scratch.as_mut_ptr() as u64;
+        let RowLayout { places, stages, .. } = all.layout;
+        let scratch = address(scratch, all.scratch());
         // Own copies, whose scratch operands follow the rows.
         let mut launches: SmallVec<[Launch<'_>; 6]> = SmallVec::new();
         for l in &all.launches {
@@ -36,8 +33,7 @@ impl RowPart<'_> {
             let bases = SmallVec::from_slice(&l.bases);
             launches.push(Launch { code: l.code, layout: l.layout, bases, far: l.far, memory: PhantomData });
         }
-        for start in self.range.clone().step_by(chunk) {
-            let rows = start..(start + chunk).min(self.range.end);
+        for rows in all.layout.chunks(self.range) {
             for (stage, launch) in stages.iter().zip(&mut launches) {
                 for &(operand, m) in &stage.accessed {
                     if let (Bytes::Scratch(place), Some(row)) = (all.memories[m], places[m].row()) {
@@ -62,11 +58,6 @@ impl RowPart<'_> {
         }
         launches.iter().for_each(Launch::written);
         Ok(())
-    }
-
-    /// The number of rows.
-    pub fn rows(&self) -> usize {
-        self.range.len()
     }
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::{Backend, Builder, Target};
 use lazuli_graph::DType;
 
+#[cfg(target_arch = "x86_64")]
 mod whole;
 
 /// `out = x + y` with these stride classes.

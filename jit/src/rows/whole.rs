@@ -1,7 +1,7 @@
 //! Running code that does all stages: the slab of a few rows, and the memory that it is about.
 
 use super::code::{RING, RowCode, RowProgram};
-use super::{ALIGN, Dims, Room, RowLayout, RowMemory, RowPlace, RowSink, RowSource, RowStage, Stage, block, split};
+use super::{Dims, Room, RowLayout, RowMemory, RowPlace, RowSink, RowSource, RowStage, Stage, address, block, split};
 use crate::code::fence;
 use crate::kernel::{Class, Role};
 use crate::launch::{Bound, LaunchError};
@@ -213,10 +213,8 @@ impl WholeRows<'_> {
 
     /// Cuts the rows into at most `count` parts, of whole chunks. Parts may run in any order, on any thread.
     pub fn parts(&mut self, count: usize) -> impl ExactSizeIterator<Item = WholePart<'_>> + Send {
-        let (rows, chunk) = (self.layout.rows, self.layout.chunk);
-        let step = rows.div_ceil(chunk).div_ceil(count.max(1)).max(1) * chunk;
         let this = &*self;
-        (0..rows.div_ceil(step)).map(move |n| WholePart { rows: this, range: n * step..((n + 1) * step).min(rows) })
+        this.layout.ranges(count).map(move |range| WholePart { rows: this, range })
     }
 
     /// Runs all stages for some rows.
@@ -252,13 +250,8 @@ impl WholePart<'_> {
     /// If `scratch` is smaller than [`WholeRows::scratch`] says, or not aligned to 64 bytes.
     pub fn run<E>(self, scratch: &mut [u8], mut done: impl FnMut(usize) -> Result<(), E>) -> Result<(), E> {
         let all = self.rows;
-        assert!(scratch.len() >= all.scratch(), "scratch memory is too small");
-        let aligned = (scratch.as_ptr() as usize).is_multiple_of(ALIGN);
-        assert!(all.scratch() == 0 || aligned, "scratch memory is not aligned");
-        let scratch = scratch.as_mut_ptr() as u64;
-        let chunk = all.layout.chunk;
-        let chunks = self.range.clone().step_by(chunk).map(|start| start..(start + chunk).min(self.range.end));
-        let told = chunks.into_iter().try_for_each(|rows| {
+        let scratch = address(scratch, all.scratch());
+        let told = all.layout.chunks(self.range).try_for_each(|rows| {
             let n = rows.len();
             // SAFETY: parts have disjoint rows and run once; only this thread uses its scratch.
             unsafe { all.rows(rows, scratch) };

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `rdi` | the slab |
 //! | `rax` | the element counter of the row; the left state of a pair |
-//! | `rdx` | how far the states of a pair are apart; in the loops of whole rounds the last counter at which one is left; in the tail the elements left |
+//! | `rdx` | in the loops of whole rounds the last counter at which one is left; in the tail the elements left; how far the states of a pair are apart |
 //! | `r10`, `r11` | nothing from one instruction to the next |
 //! | `rsp` | the frame |
 //! | the last vectors | accumulators, where rows are reduced ([`super::fold`]) |
@@ -26,10 +26,11 @@
 use super::mach::{Body, Call, Enc, GPR, Index, Kind, MASK, Masking, Mem, VEC};
 use super::plan::Rounds;
 use iced_x86::{Code, Encoder, Instruction, MemoryOperand, OpKind, Register};
-use regalloc2::{Allocation, Block, Edit, Function, Inst, InstOrEdit, MachineEnv, Output, PReg, PRegSet, RegClass};
+use regalloc2::{Allocation, Block, Edit, Inst, InstOrEdit, MachineEnv, Output, PReg, PRegSet, RegClass};
 
 mod calls;
 mod ends;
+mod order;
 
 /// General registers that may be allocated: those a call need not preserve first.
 const SCRATCH_GPRS: [u8; 4] = [1, 6, 8, 9];
@@ -296,7 +297,7 @@ impl Writer<'_> {
             self.mr(Code::Mov_rm64_r64, RSP, STATE, T0)?;
         }
 
-        let order = Layout::new(self.body, self.output).order;
+        let order = order::order(self.body, self.output);
         for (n, &block) in order.iter().enumerate() {
             self.blocks[block] = self.at;
             let next = order.get(n + 1).copied();
@@ -574,34 +575,5 @@ fn immediate_kind(code: Code, operand: u32) -> OpKind {
         K::imm8sex64 => OpKind::Immediate8to64,
         K::imm8sex32 => OpKind::Immediate8to32,
         _ => OpKind::Immediate8,
-    }
-}
-
-/// Whether a block does nothing but go on.
-fn is_empty(body: &Body, output: &Output, block: usize) -> bool {
-    let mut steps = output.block_insts_and_edits(body, Block::new(block));
-    matches!(steps.next(), Some(InstOrEdit::Inst(i)) if matches!(body.insts[i.index()].kind, Kind::Jump))
-}
-
-/// Where a jump to `block` ends up.
-fn through(body: &Body, output: &Output, mut block: usize) -> usize {
-    while is_empty(body, output, block) {
-        block = body.block_succs(Block::new(block))[0].index();
-    }
-    block
-}
-
-/// The order of blocks in memory: falling through in the common case, the rest behind.
-struct Layout {
-    order: Vec<usize>,
-}
-
-impl Layout {
-    fn new(body: &Body, output: &Output) -> Layout {
-        let hot = |b: usize| !body.is_aside(b);
-        let full = |b: &usize| !is_empty(body, output, *b);
-        let blocks = || 0..body.block_count();
-        let order = blocks().filter(|&b| hot(b)).filter(full).chain(blocks().filter(|&b| !hot(b)).filter(full));
-        Layout { order: order.collect() }
     }
 }

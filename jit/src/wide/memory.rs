@@ -71,8 +71,8 @@ impl Selector<'_> {
         Lanes { size: size as u8, same: false, vectors }
     }
 
-    /// Asks for what a later round reads where this one reads these bytes of a contiguous operand, from the counter on. Nothing happens where
-    /// there is no memory.
+    /// Asks for what a later round reads where this one reads these bytes of a contiguous operand, from the counter on.
+    /// Nothing happens where there is no memory.
     fn prefetch(&mut self, k: usize, size: usize, bytes: Range<usize>) {
         let ahead = self.plan.ahead;
         if ahead == 0 {
@@ -437,6 +437,7 @@ pub(super) fn newer(code: Code) -> Code {
 mod tests {
     use crate::kernel::{Class, Role, Slab};
     use crate::lower;
+    use crate::testing::wide_targets;
     use crate::{Backend, Builder, Code, Target};
     use lazuli_graph::DType;
 
@@ -465,29 +466,24 @@ mod tests {
         b.store(out, sum);
         let kernel = b.finish();
         let interp = Code::compile(&kernel, Backend::Interp, Target::detect()).unwrap();
-        let usable = Target::available().into_iter().filter(|t| t.supported());
-        let targets = usable.map(|t| Target::by_name(t.name).unwrap());
-        for target in targets.filter(|t| Backend::Wide.why_not(t).is_none()) {
-            for slowly in [false, true] {
-                let target = target.clone().dividing_slowly(slowly);
-                let code = Code::compile(&kernel, Backend::Wide, &target).unwrap();
-                for n in 1..80usize {
-                    let x: Vec<u8> = (0..n).map(|i| (i * 37 % 251) as u8).collect();
-                    let y: Vec<f64> = (0..3 * n).map(|i| (i % 17) as f64 / 64.0).collect();
-                    let run = |code: &Code, in_place: bool| {
-                        let (mut data, mut apart) = (x.clone(), vec![0u8; n]);
-                        let mut slab = Slab::new(5);
-                        slab.set_extents(n, 1);
-                        slab.set_operand(0, data.as_mut_ptr() as u64, 1, 0);
-                        (0..3).for_each(|k| slab.set_operand(1 + k, y[k * n..].as_ptr() as u64, 8, 0));
-                        let to = if in_place { &mut data } else { &mut apart };
-                        slab.set_operand(4, to.as_mut_ptr() as u64, 1, 0);
-                        // SAFETY: all operands have `n` elements; the output is apart, or where the first input is.
-                        unsafe { code.run(&slab) };
-                        if in_place { data } else { apart }
-                    };
-                    assert!(run(&code, true) == run(&interp, false), "{n}, {}", target.name());
-                }
+        for target in wide_targets() {
+            let code = Code::compile(&kernel, Backend::Wide, &target).unwrap();
+            for n in 1..80usize {
+                let x: Vec<u8> = (0..n).map(|i| (i * 37 % 251) as u8).collect();
+                let y: Vec<f64> = (0..3 * n).map(|i| (i % 17) as f64 / 64.0).collect();
+                let run = |code: &Code, in_place: bool| {
+                    let (mut data, mut apart) = (x.clone(), vec![0u8; n]);
+                    let mut slab = Slab::new(5);
+                    slab.set_extents(n, 1);
+                    slab.set_operand(0, data.as_mut_ptr() as u64, 1, 0);
+                    (0..3).for_each(|k| slab.set_operand(1 + k, y[k * n..].as_ptr() as u64, 8, 0));
+                    let to = if in_place { &mut data } else { &mut apart };
+                    slab.set_operand(4, to.as_mut_ptr() as u64, 1, 0);
+                    // SAFETY: all operands have `n` elements; the output is apart, or where the first input is.
+                    unsafe { code.run(&slab) };
+                    if in_place { data } else { apart }
+                };
+                assert!(run(&code, true) == run(&interp, false), "{n}, {}", target.name());
             }
         }
     }

@@ -12,9 +12,10 @@
 //! | `plan` | lanes of a round, constants in registers |
 //! | `schedule` | the order of a long program |
 //! | `nest` | the loops over rows and elements |
-//! | `select` | the lanes of values, constants, one round of the lane program |
+//! | `select`, `pool` | the lanes of values, constants, one round of the lane program |
 //! | `memory`, `integer`, `fma`, `divide`, `masks`, `convert`, `call`, `composed` | the primitives that are more than one instruction |
 //! | `fold` | states of reductions, in registers |
+//! | `stages` | one code for several kernels over the same rows |
 //! | `pairs`, `mach` | the instructions, and the function that the register allocator sees |
 //! | `encode` | bytes, the frame, the convention of calls |
 //!
@@ -40,8 +41,10 @@ mod memory;
 mod nest;
 mod pairs;
 mod plan;
+mod pool;
 mod schedule;
 mod select;
+mod stages;
 
 use crate::code::CodeError;
 use crate::kernel::Kernel;
@@ -56,6 +59,8 @@ use regalloc2::{Algorithm, Ctx, RegallocOptions};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Mutex;
+
+pub(crate) use stages::{Stage, Work};
 
 /// What becomes of the values that a kernel stores.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,39 +80,6 @@ pub(crate) enum Mode<'a> {
         /// Inputs come from memory, and are asked for ahead of their use.
         far: bool,
     },
-}
-
-/// What a stage of code does that takes rows through several ([`crate::RowCode`]).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Work<'a> {
-    /// It computes one element of each output a row.
-    Once,
-    /// It computes a row of elements.
-    Map,
-    /// It reduces the row, in blocks of so many elements, and makes results of the states.
-    Fold { joins: &'a [Join], block: usize },
-}
-
-/// A stage: a kernel, and what is done.
-pub(crate) struct Stage<'a> {
-    pub(crate) kernel: &'a Kernel,
-    pub(crate) work: Work<'a>,
-    /// Of which operands there is room for so many rows, of which each takes the place of the one as many rows before.
-    pub(crate) ring: (&'a [bool], usize),
-    /// Inputs come from memory, and are asked for ahead of their use.
-    pub(crate) ahead: bool,
-    /// Outputs are stored around the caches, as [`Mode::Around`] says.
-    pub(crate) around: bool,
-}
-
-/// A stage with what is decided about it.
-struct Planned<'a> {
-    kernel: Cow<'a, Kernel>,
-    plan: plan::Plan,
-    work: Work<'a>,
-    ring: (&'a [bool], usize),
-    ahead: bool,
-    around: bool,
 }
 
 /// Bytes that a draft may spill: its allocator never uses a place twice.
@@ -159,7 +131,7 @@ impl Compiled {
             return Err(CodeError::Compiler(why));
         }
         let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
-        let code = assemble_stages(stages, target.vector_bits() == 512, target.divides_slowly());
+        let code = stages::assemble(stages, target.vector_bits() == 512, target.divides_slowly());
         Compiled::of(isa, &code.map_err(CodeError::Compiler)?)
     }
 
@@ -238,41 +210,6 @@ fn assemble(kernel: &Kernel, evex: bool, divides_slowly: bool, mode: Mode<'_>) -
         Mode::Fold { block, .. } => nest::build_fold(&mut selector, block),
     }
     finish(selector, evex, taken, mode == Mode::Draft)
-}
-
-/// Makes the bytes of several stages, as [`assemble`] does.
-fn assemble_stages(stages: &[Stage<'_>], evex: bool, divides_slowly: bool) -> Result<encode::Encoded, String> {
-    let (width, registers) = if evex { (64, 32usize) } else { (32, 16) };
-    let states = |s: &Stage<'_>| if let Work::Fold { joins, .. } = s.work { joins.len() } else { 0 };
-    let taken = stages.iter().map(states).max().unwrap_or(0) * fold::accumulators(width);
-    // Steps one by one have all registers where nothing is reduced.
-    let free = registers.checked_sub(taken).filter(|free| free * 2 >= registers);
-    let free = free.ok_or("states take more than half of the registers")?;
-    let mut planned = Vec::with_capacity(stages.len());
-    for stage in stages {
-        let kernel = if evex { Cow::Borrowed(stage.kernel) } else { expand(stage.kernel) };
-        let kernel = match stage.work {
-            Work::Map => Cow::Owned(plan::ordered(&kernel, width, free, divides_slowly).into_owned()),
-            Work::Once | Work::Fold { .. } => kernel,
-        };
-        let plan = match stage.work {
-            Work::Once => plan::Plan::once(&kernel, width),
-            Work::Map => plan::Plan::new(&kernel, width, free, divides_slowly),
-            Work::Fold { block, .. } => {
-                let plan = plan::Plan::fold(&kernel, width, free, divides_slowly)?;
-                if block == 0 || block % plan.rounds.lanes != 0 {
-                    return Err(format!("blocks of {block} elements are no rounds of {}", plan.rounds.lanes));
-                }
-                plan
-            }
-        };
-        let Stage { work, ring, ahead, around, .. } = *stage;
-        planned.push(Planned { kernel, plan, work, ring, ahead, around });
-    }
-    let first = planned.first().ok_or("there are no stages")?;
-    let mut selector = select::Selector::new(&first.kernel, &first.plan, evex, Mode::Plain);
-    nest::build_stages(&mut selector, &planned);
-    finish(selector, evex, taken, false)
 }
 
 /// Gives registers to what was selected, and makes bytes of it; the last `taken` vector registers are taken.

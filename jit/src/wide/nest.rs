@@ -15,9 +15,8 @@
 use super::mach::Kind;
 use super::plan::Rounds;
 use super::select::Selector;
-use super::{Planned, Work};
 
-const ROW: usize = 1;
+pub(super) const ROW: usize = 1;
 
 /// Vectors of a round of the main loop from which on what is left over is worth a loop of whole vectors.
 const WHOLE: usize = 4;
@@ -31,7 +30,7 @@ pub(super) fn build(s: &mut Selector<'_>) {
 }
 
 /// The rounds of a row, whose preparation is in block `row`. Gives the block after them, which is open.
-fn map(s: &mut Selector<'_>, row: usize) -> usize {
+pub(super) fn map(s: &mut Selector<'_>, row: usize) -> usize {
     let Rounds { lanes, single, .. } = s.plan.rounds;
     s.body.rounds = s.plan.rounds;
     let many = lanes / single >= WHOLE;
@@ -111,7 +110,7 @@ fn main(s: &mut Selector<'_>, first: usize, fold: bool) {
 }
 
 /// The row's end, which is block `next`; `more` rows than there are.
-fn end(s: &mut Selector<'_>, next: usize, more: usize) {
+pub(super) fn end(s: &mut Selector<'_>, next: usize, more: usize) {
     s.body.end_block(Kind::NextRow { more: more as u8 }, &[next + 1, next + 2]);
     s.body.end_aside(ROW);
     s.body.end_block(Kind::Return, &[]);
@@ -129,7 +128,7 @@ pub(super) fn build_fold(s: &mut Selector<'_>, length: usize) {
 
 /// The reduction of a row, whose preparation is in block `row`: the tail has a block of code for each accumulator. Gives the
 /// block after it, which is open. `anew`: the states of each row take the same place.
-fn fold(s: &mut Selector<'_>, row: usize, length: usize, anew: bool) -> usize {
+pub(super) fn fold(s: &mut Selector<'_>, row: usize, length: usize, anew: bool) -> usize {
     let block = row + 1;
     let first = block + 1;
     let Rounds { lanes, single, .. } = s.plan.rounds;
@@ -160,50 +159,4 @@ fn fold(s: &mut Selector<'_>, row: usize, length: usize, anew: bool) -> usize {
     s.body.end_block(Kind::NextBlock, &[next + 1, next + 2]);
     s.body.end_aside(block);
     next + 2
-}
-
-/// Selects instructions for several stages over the same rows. In one pass of the loop of rows, each stage has the row
-/// behind that of the stage before it: what it needs of that stage was made a pass ago, and the CPU works on all of them
-/// at once.
-pub(super) fn build_stages<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>]) {
-    s.body.end_block(Kind::Jump, &[ROW]);
-    let mut at = ROW;
-    for (behind, stage) in stages.iter().enumerate() {
-        s.turn_to(stage, behind == 0);
-        let [skip, row] = [1, 2].map(|n| at + n);
-        s.body.end_block(Kind::EnterStage { behind: behind as u8 }, &[row, skip]);
-        s.body.end_aside(skip);
-        s.row(behind);
-        let last = match stage.work {
-            Work::Once => {
-                s.once();
-                row
-            }
-            Work::Map => map(s, row),
-            Work::Fold { block, .. } => {
-                let last = fold(s, row, block, true);
-                tree(s, last)
-            }
-        };
-        at = last + 1;
-        s.body.end_block(Kind::Jump, &[at]);
-        s.body.lead(skip, at);
-    }
-    end(s, at, stages.len() - 1);
-}
-
-/// Combines the states of a row's blocks, from block `at` on, and stores the results. Gives the block after it, which is open.
-fn tree(s: &mut Selector<'_>, at: usize) -> usize {
-    let [entry, pair, again, done, none, next] = [1, 2, 3, 4, 5, 6].map(|n| at + n);
-    s.body.end_block(Kind::EnterTree, &[entry, none]);
-    s.body.end_block(Kind::FirstPair, &[pair]);
-    s.body.put_aside();
-    s.fold_pair();
-    s.body.end_block(Kind::NextPair, &[again, done]);
-    s.body.put_aside();
-    s.body.end_aside(pair);
-    s.body.end_aside(next);
-    s.body.end_aside(next);
-    s.fold_result();
-    next
 }

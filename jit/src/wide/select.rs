@@ -3,11 +3,12 @@
 //! Vectors are always whole: what fills only part of one has anything in its other lanes, and nothing that traps or
 //! writes is ever done to them.
 
+use super::Mode;
 use super::mach::{Body, Enc, GPR, Index, Kind, MASK, Mem, VEC};
 use super::memory::at;
 use super::pairs::*;
 use super::plan::{Plan, vectors};
-use super::{Mode, Planned, Work};
+use super::pool::Pool;
 use crate::kernel::{Class, Inst, Kernel, Prim, Role, Ty, ValueId};
 use crate::reduce::Join;
 use iced_x86::Code;
@@ -47,38 +48,6 @@ impl Lanes {
 /// Vectors of a round from which on a constant is loaded to a register, and not by each of their instructions.
 const SHARED: usize = 4;
 
-/// The constants of a function.
-#[derive(Default)]
-pub(super) struct Pool {
-    pub(super) bytes: Vec<u8>,
-    places: FxHashMap<(u64, u8, bool), u32>,
-}
-
-impl Pool {
-    /// Where `bits` stand, once or as often as a vector holds them.
-    fn place(&mut self, bits: u64, size: u8, whole: Option<usize>) -> u32 {
-        let bytes = &mut self.bytes;
-        *self.places.entry((bits, size, whole.is_some())).or_insert_with(|| {
-            let length = whole.unwrap_or(size.into());
-            bytes.resize(bytes.len().next_multiple_of(length), 0);
-            let at = bytes.len() as u32;
-            for _ in 0..length / usize::from(size) {
-                bytes.extend_from_slice(&bits.to_le_bytes()[..size.into()]);
-            }
-            at
-        })
-    }
-
-    /// A vector of ones and one of zeros.
-    fn tail_table(&mut self, width: usize) -> u32 {
-        self.bytes.resize(self.bytes.len().next_multiple_of(width), 0);
-        let at = self.bytes.len() as u32;
-        self.bytes.extend(std::iter::repeat_n(0xff, width));
-        self.bytes.extend(std::iter::repeat_n(0, width));
-        at
-    }
-}
-
 /// Index operands: lanes of multiples of the stride, and the stride of a whole vector.
 #[derive(Clone, Copy)]
 pub(super) struct Ramp {
@@ -102,19 +71,19 @@ pub(super) struct Selector<'a> {
     pub(super) strides: Vec<Option<VReg>>,
     pub(super) ramps: Vec<Option<Ramp>>,
     /// Values of the row, and of the round.
-    fixed: Vec<Option<Lanes>>,
-    values: Vec<Option<Lanes>>,
+    pub(super) fixed: Vec<Option<Lanes>>,
+    pub(super) values: Vec<Option<Lanes>>,
     /// How often each value is yet used in the round.
     pub(super) left: Vec<u32>,
     pub(super) hoisted: FxHashMap<(u64, u8), VReg>,
     /// Reciprocals of divisors, in two parts.
     pub(super) parts: FxHashMap<ValueId, [Src; 2]>,
     /// Constants that the current instruction has in registers.
-    loaded: SmallVec<[((u64, u8), VReg); 4]>,
+    pub(super) loaded: SmallVec<[((u64, u8), VReg); 4]>,
     pub(super) pool: Pool,
     /// Of the tail: masks of the lanes left.
-    tail_vectors: [Option<VReg>; 2],
-    tail_mask: Option<VReg>,
+    pub(super) tail_vectors: [Option<VReg>; 2],
+    pub(super) tail_mask: Option<VReg>,
     pub(super) tail_table: u32,
     /// Whether outputs are written around the caches.
     pub(super) around: bool,
@@ -125,10 +94,10 @@ pub(super) struct Selector<'a> {
     /// The accumulator of the first vector of the round.
     pub(super) fold_from: usize,
     /// Where the operands of the stage begin in the slab; behind those that follow are its states, if it is one of several.
-    first_operand: usize,
-    stages: bool,
+    pub(super) first_operand: usize,
+    pub(super) stages: bool,
     /// Operands that have room for so many rows.
-    ring: (&'a [bool], usize),
+    pub(super) ring: (&'a [bool], usize),
 }
 
 impl<'a> Selector<'a> {
@@ -169,38 +138,9 @@ impl<'a> Selector<'a> {
         }
     }
 
-    /// Goes on with the next of several stages; `first` is whether it is the first.
-    pub(super) fn turn_to(&mut self, stage: &'a Planned<'a>, first: bool) {
-        if !first {
-            self.first_operand += self.kernel.operands.len() + self.folds.len();
-        }
-        (self.kernel, self.plan, self.ring) = (&stage.kernel, &stage.plan, stage.ring);
-        (self.stages, self.far, self.around) = (true, stage.ahead, stage.around);
-        self.folds = if let Work::Fold { joins, .. } = stage.work { joins } else { &[] };
-        self.bases.clear();
-        self.strides.clear();
-        self.ramps.clear();
-        self.hoisted.clear();
-        self.fixed = vec![None; self.kernel.insts.len()];
-        self.values = vec![None; self.kernel.insts.len()];
-        // What the tail of the stage before had is not there any more.
-        (self.tail, self.tail_vectors, self.tail_mask) = (false, [None; 2], None);
-    }
-
     /// Where the slab has the address of operand `k` of the stage.
     pub(super) fn slab_word(&self, k: usize) -> i32 {
         16 + 24 * (self.first_operand + k) as i32
-    }
-
-    /// Where states go: of output `output`, one after another.
-    pub(super) fn states(&mut self, output: usize) -> VReg {
-        if !self.stages {
-            return self.bases[self.kernel.stores[output].operand as usize];
-        }
-        let before = &self.kernel.operands[..self.kernel.stores[output].operand as usize];
-        let number = before.iter().filter(|o| o.role == Role::Output).count();
-        let at = self.slab_word(self.kernel.operands.len() + number);
-        self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at)), GPR, &[])
     }
 
     // Instructions.
@@ -464,18 +404,6 @@ impl<'a> Selector<'a> {
                 self.loaded.clear();
             }
         }
-        self.uniform = false;
-    }
-
-    /// Stores values that are the same for a row, an element each.
-    pub(super) fn once(&mut self) {
-        self.uniform = true;
-        for store in &self.kernel.stores {
-            let lanes = self.get(store.value);
-            let lanes = self.in_registers(lanes);
-            self.store(store.operand as usize, &lanes);
-        }
-        self.loaded.clear();
         self.uniform = false;
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::kernel::{Prim, Ty};
+use crate::testing::wide_targets;
 use lazuli_graph::{ReduceOp, Scalar};
 
 /// `out = x + y` in `dtype`.
@@ -166,12 +167,6 @@ impl Program {
     }
 }
 
-fn targets() -> impl Iterator<Item = Target> {
-    let usable = Target::available().into_iter().filter(|t| t.supported());
-    let wide = usable.map(|t| Target::by_name(t.name).unwrap()).filter(|t| Backend::Wide.why_not(t).is_none());
-    wide.flat_map(|t| [false, true].map(|slowly| t.clone().dividing_slowly(slowly)))
-}
-
 #[test]
 fn one_code_does_all_stages() {
     use ReduceOp::{Max, Min, Prod, Sum};
@@ -193,7 +188,7 @@ fn one_code_does_all_stages() {
     for dtype in [DType::F64, DType::F32, DType::I64, DType::U64] {
         for ops in [[Sum, Max], [Min, Sum], [Prod, Prod]] {
             let program = Program::new(dtype, ops);
-            for target in targets() {
+            for target in wide_targets() {
                 let mut code = None;
                 for (n, shape) in shapes.into_iter().enumerate() {
                     for chunk in [1, 3, 18, 100] {
@@ -354,7 +349,7 @@ fn elements_of_rows_stand_anywhere() {
                 (a, b)
             };
             let expected = run(None);
-            for target in targets() {
+            for target in wide_targets() {
                 let code = RowCode::compile(layout.program().unwrap(), &target).unwrap();
                 assert!(run(Some(&code)) == expected, "{rows} x {width}, {chunk}, {}", target.name());
             }

@@ -1,8 +1,9 @@
 //! The ends of blocks: counters, limits, and where the code goes on.
 
 use super::super::mach::Kind;
+use super::order::through;
 use super::{ABOVE, BELOW, BELOW_EQUAL, EQUAL, LESS, NOT_BELOW, NOT_EQUAL};
-use super::{COUNTER, END, Failure, LIMIT, Label, RSP, SLAB, STATE, T0, Writer, gpr, through};
+use super::{COUNTER, END, Failure, LIMIT, Label, RSP, SLAB, STATE, T0, Writer, gpr};
 use iced_x86::{Code, Instruction, MemoryOperand, Register};
 use regalloc2::{Block, Function, Inst};
 

@@ -1,0 +1,172 @@
+//! One code for several kernels over the same rows: each, a *stage*, is a row behind the one before it.
+
+use super::encode::Encoded;
+use super::fold::accumulators;
+use super::mach::{Enc, GPR, Kind, Mem};
+use super::nest::{self, ROW};
+use super::plan::{Plan, ordered};
+use super::select::Selector;
+use super::{Mode, finish};
+use crate::kernel::{Kernel, Role};
+use crate::math::composed::expand;
+use crate::reduce::Join;
+use iced_x86::Code;
+use regalloc2::VReg;
+use std::borrow::Cow;
+
+/// What a stage of code does that takes rows through several ([`crate::RowCode`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Work<'a> {
+    /// It computes one element of each output a row.
+    Once,
+    /// It computes a row of elements.
+    Map,
+    /// It reduces the row, in blocks of so many elements, and makes results of the states.
+    Fold { joins: &'a [Join], block: usize },
+}
+
+/// A stage: a kernel, and what is done.
+pub(crate) struct Stage<'a> {
+    pub(crate) kernel: &'a Kernel,
+    pub(crate) work: Work<'a>,
+    /// Of which operands there is room for so many rows, of which each takes the place of the one as many rows before.
+    pub(crate) ring: (&'a [bool], usize),
+    /// Inputs come from memory, and are asked for ahead of their use.
+    pub(crate) ahead: bool,
+    /// Outputs are stored around the caches, as [`Mode::Around`] says.
+    pub(crate) around: bool,
+}
+
+/// A stage with what is decided about it.
+struct Planned<'a> {
+    kernel: Cow<'a, Kernel>,
+    plan: Plan,
+    work: Work<'a>,
+    ring: (&'a [bool], usize),
+    ahead: bool,
+    around: bool,
+}
+
+/// Makes the bytes of several stages, as [`super::assemble`] does of a kernel.
+pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, divides_slowly: bool) -> Result<Encoded, String> {
+    let (width, registers) = if evex { (64, 32usize) } else { (32, 16) };
+    let states = |s: &Stage<'_>| if let Work::Fold { joins, .. } = s.work { joins.len() } else { 0 };
+    let taken = stages.iter().map(states).max().unwrap_or(0) * accumulators(width);
+    // Steps one by one have all registers where nothing is reduced.
+    let free = registers.checked_sub(taken).filter(|free| free * 2 >= registers);
+    let free = free.ok_or("states take more than half of the registers")?;
+    let mut planned = Vec::with_capacity(stages.len());
+    for stage in stages {
+        let kernel = if evex { Cow::Borrowed(stage.kernel) } else { expand(stage.kernel) };
+        let kernel = match stage.work {
+            Work::Map => Cow::Owned(ordered(&kernel, width, free, divides_slowly).into_owned()),
+            Work::Once | Work::Fold { .. } => kernel,
+        };
+        let plan = match stage.work {
+            Work::Once => Plan::once(&kernel, width),
+            Work::Map => Plan::new(&kernel, width, free, divides_slowly),
+            Work::Fold { block, .. } => {
+                let plan = Plan::fold(&kernel, width, free, divides_slowly)?;
+                if block == 0 || block % plan.rounds.lanes != 0 {
+                    return Err(format!("blocks of {block} elements are no rounds of {}", plan.rounds.lanes));
+                }
+                plan
+            }
+        };
+        let Stage { work, ring, ahead, around, .. } = *stage;
+        planned.push(Planned { kernel, plan, work, ring, ahead, around });
+    }
+    let first = planned.first().ok_or("there are no stages")?;
+    let mut selector = Selector::new(&first.kernel, &first.plan, evex, Mode::Plain);
+    build(&mut selector, &planned);
+    finish(selector, evex, taken, false)
+}
+
+/// Selects instructions for several stages over the same rows. In one pass of the loop of rows, each stage has the row
+/// behind that of the stage before it: what it needs of that stage was made a pass ago, and the CPU works on all of them
+/// at once.
+fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>]) {
+    s.body.end_block(Kind::Jump, &[ROW]);
+    let mut at = ROW;
+    for (behind, stage) in stages.iter().enumerate() {
+        s.turn_to(stage, behind == 0);
+        let [skip, row] = [1, 2].map(|n| at + n);
+        s.body.end_block(Kind::EnterStage { behind: behind as u8 }, &[row, skip]);
+        s.body.end_aside(skip);
+        s.row(behind);
+        let last = match stage.work {
+            Work::Once => {
+                s.once();
+                row
+            }
+            Work::Map => nest::map(s, row),
+            Work::Fold { block, .. } => {
+                let last = nest::fold(s, row, block, true);
+                tree(s, last)
+            }
+        };
+        at = last + 1;
+        s.body.end_block(Kind::Jump, &[at]);
+        s.body.lead(skip, at);
+    }
+    nest::end(s, at, stages.len() - 1);
+}
+
+/// Combines the states of a row's blocks, from block `at` on, and stores the results. Gives the block after it, which is open.
+fn tree(s: &mut Selector<'_>, at: usize) -> usize {
+    let [entry, pair, again, done, none, next] = [1, 2, 3, 4, 5, 6].map(|n| at + n);
+    s.body.end_block(Kind::EnterTree, &[entry, none]);
+    s.body.end_block(Kind::FirstPair, &[pair]);
+    s.body.put_aside();
+    s.fold_pair();
+    s.body.end_block(Kind::NextPair, &[again, done]);
+    s.body.put_aside();
+    s.body.end_aside(pair);
+    s.body.end_aside(next);
+    s.body.end_aside(next);
+    s.fold_result();
+    next
+}
+
+impl<'a> Selector<'a> {
+    /// Goes on with the next of several stages; `first` is whether it is the first.
+    fn turn_to(&mut self, stage: &'a Planned<'a>, first: bool) {
+        if !first {
+            self.first_operand += self.kernel.operands.len() + self.folds.len();
+        }
+        (self.kernel, self.plan, self.ring) = (&stage.kernel, &stage.plan, stage.ring);
+        (self.stages, self.far, self.around) = (true, stage.ahead, stage.around);
+        self.folds = if let Work::Fold { joins, .. } = stage.work { joins } else { &[] };
+        self.bases.clear();
+        self.strides.clear();
+        self.ramps.clear();
+        self.hoisted.clear();
+        self.fixed = vec![None; self.kernel.insts.len()];
+        self.values = vec![None; self.kernel.insts.len()];
+        // What the tail of the stage before had is not there any more.
+        (self.tail, self.tail_vectors, self.tail_mask) = (false, [None; 2], None);
+    }
+
+    /// Stores values that are the same for a row, an element each.
+    fn once(&mut self) {
+        self.uniform = true;
+        for store in &self.kernel.stores {
+            let lanes = self.get(store.value);
+            let lanes = self.in_registers(lanes);
+            self.store(store.operand as usize, &lanes);
+        }
+        self.loaded.clear();
+        self.uniform = false;
+    }
+
+    /// Where states go: of output `output`, one after another.
+    pub(super) fn states(&mut self, output: usize) -> VReg {
+        if !self.stages {
+            return self.bases[self.kernel.stores[output].operand as usize];
+        }
+        let before = &self.kernel.operands[..self.kernel.stores[output].operand as usize];
+        let number = before.iter().filter(|o| o.role == Role::Output).count();
+        let at = self.slab_word(self.kernel.operands.len() + number);
+        self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at)), GPR, &[])
+    }
+}
