@@ -108,8 +108,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Decides for a kernel whose rows are reduced: a round has one element for each virtual lane, a vector at a time. An error if the states
-    /// are not of the widest type, or the values of a round are too many for the registers.
+    /// Decides for a kernel whose rows are reduced: a round has one element for each virtual lane, a vector at a time. An error
+    /// if the states are not of the widest type, the values of a round are too many for the registers, or the program is long.
     pub(super) fn fold(
         kernel: &Kernel,
         width: usize,
