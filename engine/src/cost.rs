@@ -8,8 +8,10 @@ use lazuli_jit::Role;
 
 /// Work below which no other thread is asked to help.
 pub const PARALLEL: u64 = 12_000_000;
-/// Parts of a large map for each thread.
-pub const PARTS: usize = 4;
+/// Parts of much work for each thread.
+const PARTS: usize = 4;
+/// Work for each thread below which it is one part: to take another one costs as much as it could win.
+const PART: u64 = 100_000_000;
 /// A multiplication and addition of a matrix product.
 pub const PRODUCT: u64 = 100;
 
@@ -29,6 +31,11 @@ pub fn element(kernel: &lazuli_jit::Kernel, weight: u32) -> u64 {
     let bytes: usize = memory.clone().map(|o| o.dtype.size()).sum();
     let widest = memory.map(|o| o.dtype.size()).max().unwrap_or(1);
     (weight as u64).saturating_mul(UNIT).saturating_mul(widest as u64).saturating_add(bytes as u64 * BYTE)
+}
+
+/// Into how many parts to cut so much work for several threads.
+pub fn parts(work: u64, threads: usize) -> usize {
+    if work / (threads.max(1) as u64) < PART { threads } else { threads * PARTS }
 }
 
 /// Of `count` parts for so many threads, those that a thread takes when it comes, one after another in memory; it then takes

@@ -73,7 +73,7 @@ impl Run<'_> {
             return Ok(());
         }
         // Several parts a thread even out cores of unequal speed; watched runs come back often.
-        let count = if threads <= 1 { launch.elements().div_ceil(1 << 20) } else { threads * cost::PARTS };
+        let count = if threads <= 1 { launch.elements().div_ceil(1 << 20) } else { cost::parts(run.work(), threads) };
         let parts = launch.parts(count, GRAIN);
         let own = if self.watched() { 1 } else { cost::own(parts.count(), threads) };
         let threads = threads.min(parts.count());

@@ -7,6 +7,7 @@
 //! fit the second-level cache; else its steps stay as they are, and [`Rejected`] says why.
 
 use crate::config::Config;
+use crate::cost;
 use crate::error::{Error, Result};
 use crate::exec::Run;
 use crate::kernels::{CachedRows, lookup_rows};
@@ -393,7 +394,7 @@ impl RowRun {
         });
         let far = matches!(self.steps.last(), Some(Step::Map { run, .. }) if run.far);
         let threads = state.threads(self.picoseconds);
-        let count = if threads <= 1 { 1 } else { threads * 4 };
+        let count = if threads <= 1 { 1 } else { cost::parts(self.picoseconds, threads) };
         let per_row = self.elements / self.rows.max(1);
         if let Some(code) = self.whole.as_deref().and_then(|whole| whole.worth(config, self.units)) {
             let mut words = RowWords::default();
@@ -406,8 +407,11 @@ impl RowRun {
                 let done = |rows| state.advance(rows * per_row);
                 let mut few = Few([0; 1024]);
                 match few.0.get_mut(..scratch) {
-                    Some(few) => part.run(few, done),
-                    None => part.run(Buffer::alloc(scratch)?.bytes_mut().unwrap_or_default(), done),
+                    Some(few) => part.run(few, state.watched(), done),
+                    None => {
+                        let mut buffer = Buffer::alloc(scratch)?;
+                        part.run(buffer.bytes_mut().unwrap_or_default(), state.watched(), done)
+                    }
                 }
             });
         }

@@ -241,22 +241,29 @@ impl WholeRows<'_> {
 }
 
 impl WholePart<'_> {
-    /// Runs the stages; `done` is told after each chunk how many rows it had, and stops the run by an error.
+    /// Runs the stages for all rows of the part or, where it is `watched`, for a chunk at a time; `done` is told how many
+    /// rows there were, and stops the run by an error.
     ///
     /// # Errors
     /// What `done` returns.
     ///
     /// # Panics
     /// If `scratch` is smaller than [`WholeRows::scratch`] says, or not aligned to 64 bytes.
-    pub fn run<E>(self, scratch: &mut [u8], mut done: impl FnMut(usize) -> Result<(), E>) -> Result<(), E> {
+    pub fn run<E>(
+        self,
+        scratch: &mut [u8],
+        watched: bool,
+        mut done: impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<(), E> {
         let all = self.rows;
         let scratch = address(scratch, all.scratch());
-        let told = all.layout.chunks(self.range).try_for_each(|rows| {
+        let mut run = |rows: Range<usize>| {
             let n = rows.len();
             // SAFETY: parts have disjoint rows and run once; only this thread uses its scratch.
             unsafe { all.rows(rows, scratch) };
             done(n)
-        });
+        };
+        let told = if watched { all.layout.chunks(self.range).try_for_each(run) } else { run(self.range) };
         if all.far {
             fence();
         }

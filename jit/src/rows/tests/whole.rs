@@ -147,7 +147,9 @@ impl Program {
                     bound.around_caches();
                 }
                 let mut scratch = Aligned::new(bound.scratch());
-                bound.parts(3).for_each(|part| part.run(scratch.bytes(), never).unwrap());
+                // At once, and chunk by chunk.
+                let parts = bound.parts(3).enumerate();
+                parts.for_each(|(i, part)| part.run(scratch.bytes(), i % 2 == 1, never).unwrap());
             }
             None => {
                 let mut bound = layout.bind(&self.codes, memories).unwrap();
@@ -338,7 +340,9 @@ fn elements_of_rows_stand_anywhere() {
                 match code {
                     Some(code) => {
                         let mut bound = layout.bind_whole(code, &mut words, memories).unwrap();
-                        bound.parts(2).for_each(|part| part.run(scratch.bytes(), never).unwrap());
+                        // At once, and chunk by chunk.
+                        let parts = bound.parts(2).enumerate();
+                        parts.for_each(|(i, part)| part.run(scratch.bytes(), i % 2 == 1, never).unwrap());
                     }
                     None => {
                         let codes = [&first, &strided, &once, &once, &copy, &wide, &once];
