@@ -12,6 +12,7 @@
 //!
 //! Threads take whole aligned subtrees, so their number does not show in the bits.
 
+use crate::cost;
 use crate::error::Result;
 use crate::exec::Run;
 use crate::plan::{Launchable, Sink};
@@ -60,6 +61,23 @@ fn subtree(count: usize, unit: usize, slim: bool, threads: usize) -> usize {
     let more = if slim { floor(count / (threads * 16)).max(many.min(floor(LARGE_PIECE / unit.max(1)))) } else { many };
     let few = count.div_ceil(threads * 4).next_power_of_two();
     more.max(few.min(floor(PIECE / unit.max(1))))
+}
+
+/// Ranges that share `count` things evenly out.
+fn even(count: usize, ranges: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..ranges).map(move |n| count * n / ranges..count * (n + 1) / ranges).filter(|r| !r.is_empty())
+}
+
+/// The subtrees that a range of the units of a tree is, and their heights: as few as can be, in order.
+fn whole_subtrees(range: Range<usize>) -> impl Iterator<Item = (u32, Range<usize>)> {
+    let mut start = range.start;
+    std::iter::from_fn(move || {
+        let left = (range.end - start).checked_ilog2()?;
+        let height = start.trailing_zeros().min(left);
+        let subtree = start..start + (1 << height);
+        start = subtree.end;
+        Some((height, subtree))
+    })
 }
 
 /// Words for states; a short sequence has few.
@@ -259,9 +277,9 @@ impl<'a> Task<'a> {
         }
     }
 
-    fn push(&self, trees: &mut [Tree], partial: &mut Partial) {
+    fn push(&self, height: u32, trees: &mut [Tree], partial: &mut Partial) {
         for ((s, tree), state) in self.sinks.iter().zip(trees).zip(partial) {
-            s.op.push(bytemuck::cast_slice_mut(state), tree);
+            s.op.push(height, bytemuck::cast_slice_mut(state), tree);
         }
     }
 
@@ -439,18 +457,28 @@ impl<'a> Task<'a> {
         partial: &mut Partial,
     ) -> Result<()> {
         // Tiles hold a power of two of blocks, so whole tiles make whole subtrees.
-        let ranges =
-            if threads <= 1 { Vec::new() } else { self.subtrees(i.div_ceil(self.tile), self.tile, true, threads) };
+        let tiles = i.div_ceil(self.tile);
+        let work = self.launchable.work() / self.launch.elements().max(1) as u64 * i as u64;
+        let ranges = match threads {
+            0 | 1 => Vec::new(),
+            // As many for each, of however many subtrees.
+            _ if cost::parts(work, threads) == threads => even(tiles, threads).collect(),
+            _ => self.subtrees(tiles, self.tile, true, threads),
+        };
         if ranges.len() <= 1 {
             piece(own, 0..i, trees)?;
         } else {
             let parts = self.collect(&ranges, threads, |range| {
-                let (mut own, mut trees, mut partial) = (fresh(), self.trees(), self.partial());
-                piece(&mut own, range.start * self.tile..(range.end * self.tile).min(i), &mut trees)?;
-                self.fold(&mut trees, &mut partial);
-                Ok(partial)
+                let mut own = fresh();
+                let states = whole_subtrees(range).map(|(height, tiles)| {
+                    let (mut trees, mut partial) = (self.trees(), self.partial());
+                    piece(&mut own, tiles.start * self.tile..(tiles.end * self.tile).min(i), &mut trees)?;
+                    self.fold(&mut trees, &mut partial);
+                    Ok((height, partial))
+                });
+                states.collect::<Result<SmallVec<[(u32, Partial); 4]>>>()
             })?;
-            parts.into_iter().for_each(|mut part| self.push(trees, &mut part));
+            parts.into_iter().flatten().for_each(|(height, mut part)| self.push(height, trees, &mut part));
         }
         self.fold(trees, partial);
         Ok(())
@@ -470,14 +498,14 @@ impl<'a> Task<'a> {
                     let start = block * Reduction::OUTER_BLOCK;
                     let end = (start + Reduction::OUTER_BLOCK).min(o);
                     self.run_block(split, row * o, start..end, i, within, &mut partial)?;
-                    self.push(&mut trees, &mut partial);
+                    self.push(0, &mut trees, &mut partial);
                 }
                 self.fold(&mut trees, &mut partial);
                 Ok(partial)
             },
         )?;
         let mut trees = self.trees();
-        parts.into_iter().for_each(|mut part| self.push(&mut trees, &mut part));
+        parts.into_iter().for_each(|mut part| self.push(0, &mut trees, &mut part));
         self.fold(&mut trees, partial);
         Ok(())
     }
@@ -546,6 +574,23 @@ fn inner_rows(sink: &Sink<Reduction>, data: &[u8], pitch: usize, n: usize, k: us
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_are_whole_subtrees() {
+        for count in 1..100 {
+            let mut at = 0;
+            for range in even(count, 3) {
+                for (height, subtree) in whole_subtrees(range) {
+                    assert_eq!((subtree.start, subtree.len()), (at, 1 << height));
+                    assert!(at.is_multiple_of(subtree.len()));
+                    at = subtree.end;
+                }
+            }
+            assert_eq!(at, count);
+        }
+        let heights: Vec<u32> = whole_subtrees(25..49).map(|s| s.0).collect();
+        assert_eq!(heights, [0, 1, 2, 4, 0]);
+    }
 
     /// Threads that take the next piece whenever they are free wait little for the last, and no piece is small without need.
     #[test]

@@ -46,13 +46,13 @@ trait Reducer: Sync {
         let state = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut state)[..self.state_size()];
         for (i, data) in data.chunks(block * size).enumerate() {
             self.inner_rows(data, 1, data.len() / size, first.wrapping_add((i * block) as u64), state);
-            tree.push(self.state_size(), state, |left, right| self.combine(left, right));
+            tree.push(0, self.state_size(), state, |left, right| self.combine(left, right));
         }
     }
     /// The states of blocks that follow one another, each pushed to the tree.
     fn push_all(&self, states: &mut [u8], tree: &mut Tree) {
         for state in states.chunks_exact_mut(self.state_size()) {
-            tree.push(self.state_size(), state, |left, right| self.combine(left, right));
+            tree.push(0, self.state_size(), state, |left, right| self.combine(left, right));
         }
     }
     /// The rows are `pitch` elements apart.
@@ -193,9 +193,10 @@ impl Reduction {
         self.reducer.blocks(data, self.dtype.size(), first, tree);
     }
 
-    /// Adds the state of a block, or of as many as were pushed each time, to a tree. `state` is scratch afterwards.
-    pub fn push(&self, state: &mut [u8], tree: &mut Tree) {
-        tree.push(self.state_size(), &mut state[..self.state_size()], |left, right| self.combine(left, right));
+    /// Adds the folded state of `1 << height` units to a tree, where a unit is a block, or as many of them as a power of two.
+    /// Before it, there must be a multiple of as many; only the last may have fewer. `state` is scratch afterwards.
+    pub fn push(&self, height: u32, state: &mut [u8], tree: &mut Tree) {
+        tree.push(height, self.state_size(), &mut state[..self.state_size()], |left, right| self.combine(left, right));
     }
 
     /// Adds the states of blocks that follow one another to a tree. They are scratch afterwards.

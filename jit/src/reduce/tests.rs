@@ -291,7 +291,7 @@ fn sequences_are_trees_of_blocks() {
                 })
                 .collect();
             let expected = finish(&r, tree_model(&r, &states).bytes(), n as u64);
-            // In one piece, in pieces of whole blocks, and as subtrees of two blocks each.
+            // In one piece, in pieces of whole blocks, and as subtrees of two blocks each or of as many as can be in two ranges.
             for piece in [blocks + 1, 1, 3] {
                 let (mut tree, mut state) = (Tree::new(), Buffer::zeroed(r.state_size()));
                 for at in (0..n).step_by(piece * block) {
@@ -303,10 +303,22 @@ fn sequences_are_trees_of_blocks() {
             }
             let (mut tree, mut state) = (Tree::new(), Buffer::zeroed(r.state_size()));
             for pair in states.chunks(2) {
-                r.push(tree_model(&r, pair).bytes_mut(), &mut tree);
+                r.push(0, tree_model(&r, pair).bytes_mut(), &mut tree);
             }
             r.fold(&mut tree, state.bytes_mut());
             assert_eq!(finish(&r, state.bytes(), n as u64), expected, "{r:?} {n} elements, subtrees");
+            for middle in [states.len() / 2, states.len() / 3] {
+                let mut at = 0;
+                while at < states.len() {
+                    let end = if at < middle { middle } else { states.len() };
+                    let height = at.trailing_zeros().min((end - at).ilog2());
+                    let subtree = &states[at..at + (1 << height)];
+                    r.push(height, tree_model(&r, subtree).bytes_mut(), &mut tree);
+                    at += subtree.len();
+                }
+                r.fold(&mut tree, state.bytes_mut());
+                assert_eq!(finish(&r, state.bytes(), n as u64), expected, "{r:?} {n} elements, from {middle}");
+            }
         }
     }
 }

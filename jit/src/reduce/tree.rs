@@ -5,7 +5,8 @@ use smallvec::SmallVec;
 /// The states of blocks, combined as a binary counter is raised: neighbours of equal size as soon as both are there. Of
 /// `n` blocks, the left subtree has as many as the greatest power of two below `n`.
 ///
-/// Pushing the folded state of a power of two of blocks each time, and of what is left at the end, gives the same tree.
+/// Pushing the folded state of a power of two of blocks where as many could begin a subtree, and of what is left at the
+/// end, gives the same tree.
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
     /// One state for each set bit of `count`, and room for the others: bit `i` has bytes `i * size ..`.
@@ -34,16 +35,18 @@ impl Tree {
         }
     }
 
-    pub(super) fn push(&mut self, size: usize, state: &mut [u8], combine: impl Fn(&mut [u8], &[u8])) {
-        self.reserve(1, size);
-        let level = self.count.trailing_ones() as usize;
+    /// Adds the state of `1 << height` blocks; of as many, or of a multiple, there are states so far.
+    pub(super) fn push(&mut self, height: u32, size: usize, state: &mut [u8], combine: impl Fn(&mut [u8], &[u8])) {
+        debug_assert!(self.count.trailing_zeros() >= height, "a subtree begins elsewhere");
+        self.reserve(1 << height, size);
+        let level = ((self.count >> height).trailing_ones() + height) as usize;
         let levels: &mut [u8] = bytemuck::cast_slice_mut(&mut self.words);
-        for left in levels[..level * size].chunks_exact_mut(size) {
+        for left in levels[height as usize * size..level * size].chunks_exact_mut(size) {
             combine(left, state);
             state.copy_from_slice(left);
         }
         levels[level * size..(level + 1) * size].copy_from_slice(state);
-        self.count += 1;
+        self.count += 1 << height;
     }
 
     /// Combines what there is from the right; `state` stays as it is if that is nothing.
