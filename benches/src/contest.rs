@@ -4,11 +4,13 @@ use crate::client::Client;
 use crate::flops;
 use crate::options::Options;
 use crate::record::{Cell, Time};
+use crate::roofline::Triad;
 use crate::stats;
 use crate::subject::{self, Subject};
 use crate::timing;
 use crate::workload::Workload;
 use lazuli_engine::Config;
+use lazuli_runtime::threads::Threads;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -131,6 +133,8 @@ impl Peers {
 enum Contestant {
     Ours(Ours, usize),
     Peer(Peer),
+    /// The measure of memory's bandwidth.
+    Triad,
 }
 
 /// Everything about a cell that is not a time of a round.
@@ -146,6 +150,7 @@ pub(crate) fn cell(
     dtype: &str,
     n: usize,
     peers: &mut Peers,
+    triad: &mut Triad,
     config: &Config,
     quick: bool,
 ) -> Result<Prepared, String> {
@@ -183,6 +188,9 @@ pub(crate) fn cell(
         }
     }
 
+    if Triad::compares(cell.bytes) {
+        all.push(Contestant::Triad);
+    }
     let turns = if quick { Turns { rounds: 2, seconds: 2e-3 } } else { Turns { rounds: 8, seconds: 25e-3 } };
     let mut samples: Vec<Vec<f64>> = vec![Vec::new(); all.len()];
     for round in 0..turns.rounds {
@@ -192,6 +200,11 @@ pub(crate) fn cell(
             samples[at].extend(match &all[at] {
                 Contestant::Ours(ours, bundle) => timing::samples(turns.seconds, *bundle, || run(*ours).map(drop))?,
                 Contestant::Peer(peer) => peers.client(peer)?.run(&peer.name, turns.seconds)?,
+                Contestant::Triad => {
+                    let best = triad.best(Threads::count(config.threads), turns.seconds)?;
+                    cell.triad = Some(cell.triad.unwrap_or(0.0).max(best));
+                    Vec::new()
+                }
             });
             std::thread::sleep(PAUSE);
         }
@@ -200,6 +213,7 @@ pub(crate) fn cell(
         let name = match contestant {
             Contestant::Ours(ours, _) => ours.name().to_owned(),
             Contestant::Peer(peer) => peer.name.clone(),
+            Contestant::Triad => continue,
         };
         cell.times.insert(name, Time { min: stats::min(samples), median: stats::median(samples) });
     }

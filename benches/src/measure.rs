@@ -3,7 +3,7 @@
 use crate::contest::{self, Peers};
 use crate::options::Options;
 use crate::record::Record;
-use crate::roofline::{self, Roof};
+use crate::roofline::{self, Roof, Triad};
 use crate::workload::Workload;
 use crate::{backends, cold, incache, machine, overhead, shared, table};
 use lazuli_engine::Config;
@@ -29,13 +29,14 @@ pub(crate) fn everything(
 
     // The roof may sink and rise with the neighbours: it is looked at before, amid and after.
     let seconds = if options.quick { 0.02 } else { 0.4 };
-    let look = |roof: Roof| Ok::<_, String>(roof.best(roofline::measure(threads, seconds)?));
-    record.roof = look(record.roof)?;
+    let mut triad = Triad::new()?;
+    let look = |roof: Roof, triad: &mut Triad| Ok::<_, String>(roof.best(roofline::measure(triad, threads, seconds)?));
+    record.roof = look(record.roof, &mut triad)?;
     println!("{}", table::header(&record.machine.contestants));
     for (i, workload) in workloads.iter().enumerate() {
-        contests(options, workload, &mut peers, &config, &mut record)?;
+        contests(options, workload, &mut peers, &mut triad, &config, &mut record)?;
         if i == workloads.len() / 2 {
-            record.roof = look(record.roof)?;
+            record.roof = look(record.roof, &mut triad)?;
         }
     }
     drop(peers);
@@ -51,7 +52,7 @@ pub(crate) fn everything(
         }
     }
     record.overheads = overhead::measure(&config, options.quick)?;
-    record.roof = look(record.roof)?;
+    record.roof = look(record.roof, &mut triad)?;
     record.machine.seconds = start.elapsed().as_secs_f64();
     Ok(record)
 }
@@ -61,6 +62,7 @@ fn contests(
     options: &Options,
     workload: &Workload,
     peers: &mut Peers,
+    triad: &mut Triad,
     config: &Config,
     record: &mut Record,
 ) -> Result<(), String> {
@@ -70,7 +72,7 @@ fn contests(
     for dtype in &workload.dtypes {
         for (i, &n) in sizes.iter().enumerate() {
             let place = |e: String| format!("{}/{dtype}/{n}: {e}", workload.name);
-            let done = contest::cell(workload, dtype, n, peers, config, options.quick).map_err(place)?;
+            let done = contest::cell(workload, dtype, n, peers, triad, config, options.quick).map_err(place)?;
             println!("{}", table::line(&done.cell, &record.machine.contestants));
             record.cells.push(done.cell);
             if i == 0 {

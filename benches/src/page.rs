@@ -2,7 +2,7 @@
 
 use crate::contest::Ours;
 use crate::record::{Cell, Record};
-use crate::summary::{self, bandwidth_share, ratio, roof_share};
+use crate::summary::{self, bandwidth_share, ratio, roof_share, triad};
 use crate::svg::{self, Group, Series};
 use crate::table::short;
 use crate::workload::Workload;
@@ -153,10 +153,11 @@ fn roofline(record: &Record, out: &mut String) {
     table.row(&["FMA peak `float32`, Gflop/s".to_owned(), giga(r.fma_f32_1), giga(r.fma_f32_all)]);
     *out += &table.0;
     *out += "\nBytes that a workload must move, operations that it must do (functions at the nominal cost that\n\
-             `benches/src/flops.rs` lists), and how much of what either roof allows `compute` reaches. Loops that only\n\
-             read can move more than the triad.\n\n";
+             `benches/src/flops.rs` lists), and how much of what either roof allows `compute` reaches. The triad is the\n\
+             best that it did by turns with the workload: memory may be twice as fast, or half, some minutes later. Loops\n\
+             that only read can move more than the triad.\n\n";
     let Some(&n) = record.sizes().first() else { return };
-    let columns = ["workload", "bound by", "MB", "Mflop", "GB/s", "of the triad", "Gflop/s", "of the roof"];
+    let columns = ["workload", "bound by", "MB", "Mflop", "GB/s", "triad", "of the triad", "Gflop/s", "of the roof"];
     let mut table = Table::new(2, &words(&columns));
     for cell in record.cells.iter().filter(|c| c.n == n) {
         let Some(ns) = cell.best(Ours::Compute.name()) else { continue };
@@ -167,6 +168,7 @@ fn roofline(record: &Record, out: &mut String) {
             format!("{:.0}", cell.bytes / 1e6),
             format!("{:.0}", cell.flops / 1e6),
             format!("{:.1}", cell.bytes / ns),
+            giga(triad(record, cell)),
             percent(bandwidth_share(record, cell, Ours::Compute)),
             format!("{:.1}", cell.flops / ns),
             percent(roof_share(record, cell, Ours::Compute)),
@@ -300,7 +302,7 @@ mod tests {
         assert!(page.contains("| axpy float64 | 4.00 ms | - | - | 2.00 ms | 0.50 (numpy) | - |"), "{page}");
         assert!(page.contains("**NOT MET**") && page.contains("| met |"), "{page}");
         assert!(page.contains("- `torch`: not installed: axpy"));
-        assert!(page.contains("| 240 | 20 | 60.0 | 60 % |"), "{page}");
+        assert!(page.contains("| 240 | 20 | 60.0 | 100.0 | 60 % |"), "{page}");
         let chart = chart(&record);
         assert!(chart.contains("axpy f64, 10000000 (compute): 0.50") && chart.contains("100000 (compute): 2.00"));
     }

@@ -43,6 +43,9 @@ pub(crate) struct Cell {
     pub(crate) flops: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) bound: Option<Bound>,
+    /// Bytes in a second of the triad, which took its turns with the contestants; only where as much is moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) triad: Option<f64>,
     /// By contestant.
     pub(crate) times: BTreeMap<String, Time>,
     /// Why a contestant has no time.
@@ -135,10 +138,12 @@ mod tests {
             bytes: 24e3,
             flops: 2e3,
             bound: Some(Bound::Memory),
+            triad: Some(5e10),
             times: [("call".to_owned(), time)].into(),
             none: [("jax".to_owned(), "not installed".to_owned())].into(),
         };
-        let mut record = Record { cells: vec![cell.clone(), Cell { bound: None, n: 10, ..cell }], ..Record::default() };
+        let mut record =
+            Record { cells: vec![cell.clone(), Cell { bound: None, triad: None, n: 10, ..cell }], ..Record::default() };
         record.machine = Machine { date: "2026-01-02".to_owned(), commit: "abc".to_owned(), ..Machine::default() };
         record.machine.versions = vec![("numpy".to_owned(), "2.4".to_owned())];
         record.cold.push(Cold { first: [("clif".to_owned(), 5e5)].into(), ..Cold::default() });
