@@ -2,8 +2,9 @@
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::exec::Results;
 use crate::plan::{InputLayout, Plan};
-use lazuli_graph::{Capture, Expr, Pattern, Value};
+use lazuli_graph::{Capture, Expr, Leaves, Pattern, Value};
 use lazuli_jit::Precision;
 use lazuli_runtime::Tensor;
 use rustc_hash::{FxHashMap, FxHasher};
@@ -57,9 +58,11 @@ pub fn compute(roots: &[Expr], config: &Config) -> Result<Vec<Tensor>> {
     if let Some(done) = done {
         return Ok(done);
     }
-    let (cached, leaves) = find(roots, config)?;
+    let mut leaves = Leaves::default();
+    let cached = find(roots, config, &mut leaves)?;
     let inputs: SmallVec<[&Tensor; 8]> = leaves.iter().map(tensor).collect();
-    let results = cached.plan.run(&inputs, config)?;
+    let mut results = Results::new();
+    cached.plan.run(&inputs, config, &mut results)?;
     for (root, result) in roots.iter().zip(&results) {
         root.complete(Arc::new(result.clone()));
     }
@@ -105,8 +108,8 @@ pub(crate) fn layout(tensor: &Tensor) -> InputLayout {
     }
 }
 
-/// The cached plan for expressions, or a new one, and the values of their leaves.
-fn find(roots: &[Expr], config: &Config) -> Result<(Arc<Cached>, SmallVec<[Value; 8]>)> {
+/// The cached plan for expressions, or a new one; the values of their leaves become `leaves`.
+fn find(roots: &[Expr], config: &Config, leaves: &mut Leaves) -> Result<Arc<Cached>> {
     let mut hasher = FxHasher::default();
     roots.iter().for_each(|r| hasher.write_u64(r.fingerprint()));
     let precision = match config.precision {
@@ -118,16 +121,17 @@ fn find(roots: &[Expr], config: &Config) -> Result<(Arc<Cached>, SmallVec<[Value
     let plans = || PLANS.lock().unwrap_or_else(PoisonError::into_inner);
     let candidate = |n: usize| plans().map.get(&key)?.get(n).cloned();
     for cached in (0..ALIKE).map_while(candidate) {
-        if let Some(leaves) = cached.pattern.leaves(roots)
-            && cached.layouts.iter().zip(&leaves).all(|(l, v)| l.strides.as_slice() == tensor(v).strides())
+        // Element by element: the few there are are compared before a call of `memcmp` has begun.
+        if cached.pattern.matches(roots, leaves)
+            && cached.layouts.iter().zip(leaves.iter()).all(|(l, v)| l.strides.iter().eq(tensor(v).strides()))
         {
-            return Ok((cached, leaves));
+            return Ok(cached);
         }
     }
     let capture = captured(roots, &[])?;
     let layouts: Vec<InputLayout> = capture.leaves().iter().map(|v| layout(tensor(v))).collect();
     let plan = Plan::new(capture.graph(), &layouts, config, false)?;
-    let leaves = SmallVec::from(capture.leaves());
+    *leaves = capture.leaves().iter().cloned().collect();
     let cached = Arc::new(Cached { pattern: capture.pattern(), layouts, plan });
     let mut plans = plans();
     if plans.plans >= CAPACITY || plans.nodes + cached.pattern.len() > CAPACITY_NODES {
@@ -143,7 +147,7 @@ fn find(roots: &[Expr], config: &Config) -> Result<(Arc<Cached>, SmallVec<[Value
     alike.push(cached.clone());
     plans.plans += 1;
     plans.nodes += cached.pattern.len();
-    Ok((cached, leaves))
+    Ok(cached)
 }
 
 /// Forgets every cached plan and kernel.

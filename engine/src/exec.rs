@@ -19,6 +19,9 @@ use std::sync::{Mutex, PoisonError};
 /// The least number of elements that are worth a part of their own.
 const GRAIN: usize = 4096;
 
+/// What a plan computes.
+pub type Results = SmallVec<[Tensor; 2]>;
+
 /// One run of a plan: the configuration, and what is done so far.
 pub(crate) struct Run<'a> {
     pub config: &'a Config,
@@ -140,11 +143,11 @@ impl Run<'_> {
 }
 
 impl Plan {
-    /// Runs the plan over `inputs`, whose layouts are those it was made for.
+    /// Runs the plan over `inputs`, whose layouts are those it was made for, and appends the results to `results`.
     ///
     /// # Errors
     /// The memory limit, exhausted memory, cancellation.
-    pub fn run(&self, inputs: &[&Tensor], config: &Config) -> Result<SmallVec<[Tensor; 2]>> {
+    pub fn run(&self, inputs: &[&Tensor], config: &Config, results: &mut Results) -> Result<()> {
         if let Some(limit) = config.memory_limit
             && self.peak > limit
         {
@@ -154,7 +157,7 @@ impl Plan {
         let share = (self.work >= cost::PARALLEL && config.threads != 1).then(Share::new);
         let run = Run { config, total, done: AtomicU64::new(0), share };
         if let Some(lone) = &self.lone {
-            return self.run_lone(lone, inputs, &run);
+            return self.run_lone(lone, inputs, &run, results);
         }
         // What is computed; inputs stay where they are.
         let mut slots: SmallVec<[Option<Buffer>; 8]> = SmallVec::new();
@@ -219,7 +222,6 @@ impl Plan {
                 slots[slot as usize] = None;
             }
         }
-        let mut results = SmallVec::new();
         for (i, o) in self.outputs.iter().enumerate() {
             let slot = o.place.slot;
             // The last output that lies in it takes the handle along.
@@ -230,11 +232,11 @@ impl Plan {
             };
             results.push(o.layout.tensor(buffer, (o.place.offset + memory.start(slot)) as usize)?);
         }
-        Ok(results)
+        Ok(())
     }
 
     /// Runs a plan of one map, whose outputs are the results `lone` in this order.
-    fn run_lone(&self, lone: &[u32], inputs: &[&Tensor], run: &Run<'_>) -> Result<SmallVec<[Tensor; 2]>> {
+    fn run_lone(&self, lone: &[u32], inputs: &[&Tensor], run: &Run<'_>, results: &mut Results) -> Result<()> {
         let Some(Step::Map { run: launchable, .. }) = self.steps.first() else {
             return Err(Error::Internal("a plan of one map has none".to_owned()));
         };
@@ -255,13 +257,12 @@ impl Plan {
             });
             run.launch(launchable, launchable.layout.bind(code, memory)?)?;
         }
-        let mut results = SmallVec::new();
         for (i, o) in self.outputs.iter().enumerate() {
             let buffer = lone.iter().position(|&output| output as usize == i).and_then(|at| buffers[at].take());
             let buffer = buffer.ok_or_else(|| Error::Internal(format!("result {i} was not computed")))?;
             results.push(o.layout.tensor(buffer, 0)?);
         }
-        Ok(results)
+        Ok(())
     }
 }
 

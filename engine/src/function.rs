@@ -3,6 +3,7 @@
 use crate::compute::{captured, count, layout, tensor};
 use crate::config::Config;
 use crate::error::Result;
+use crate::exec::Results;
 use crate::plan::{InputLayout, Plan};
 use lazuli_graph::Expr;
 use lazuli_runtime::Tensor;
@@ -55,11 +56,13 @@ impl Trace {
             })
     }
 
-    fn run<T: Borrow<Tensor>>(&self, args: &[T], config: &Config) -> Result<SmallVec<[Tensor; 2]>> {
+    fn run<T: Borrow<Tensor>>(&self, args: &[T], config: &Config) -> Result<Results> {
         let mut all: SmallVec<[&Tensor; 8]> = SmallVec::new();
         args.iter().for_each(|a| all.push(a.borrow()));
         self.captured.iter().for_each(|a| all.push(a));
-        self.plan.run(&all, config)
+        let mut results = Results::new();
+        self.plan.run(&all, config, &mut results)?;
+        Ok(results)
     }
 }
 
@@ -78,7 +81,7 @@ impl Function {
     ///
     /// # Errors
     /// A wrong number of arguments, an error of the body for these dtypes and shapes, and those of running.
-    pub fn call<T: Borrow<Tensor>>(&self, args: &[T], config: &Config) -> Result<SmallVec<[Tensor; 2]>> {
+    pub fn call<T: Borrow<Tensor>>(&self, args: &[T], config: &Config) -> Result<Results> {
         count(self.arity, args.len())?;
         // Filled from the front, one after another.
         for trace in self.first.iter().map_while(OnceLock::get) {

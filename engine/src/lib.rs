@@ -25,6 +25,7 @@ mod scan;
 pub use compute::{clear_caches, compute, computed, data};
 pub use config::{BackendChoice, Config};
 pub use error::{Error, Result};
+pub use exec::Results;
 pub use explain::{Explanation, Level, explain, explain_graph, human};
 pub use function::Function;
 pub use lazuli_jit::{Backend, Precision, Target, TargetError};

@@ -31,7 +31,7 @@ pub use fuse::{FuseOptions, Fusion, Group, GroupKind, Home, MAX_WEIGHT, UNROLL, 
 pub use graph::{Capture, Graph, Node, NodeId};
 pub use op::Op;
 pub use ops::{MapOp, ReduceOp, ScanOp};
-pub use pattern::Pattern;
+pub use pattern::{Leaves, Pattern};
 pub use scalar::Scalar;
 pub use shape::{Axes, MAX_RANK, Shape, ShapeError};
 pub use text::ParseError;

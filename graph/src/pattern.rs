@@ -30,33 +30,39 @@ pub(crate) struct PatternNode {
 }
 
 impl Pattern {
-    /// The values of the leaves, in order, if `roots` are what the pattern was made of: the same nodes, the same of them
-    /// computed, each operand where it was. They may share nodes that were apart then, but not the other way round,
-    /// and no leaves if there are few.
-    pub fn leaves(&self, roots: &[Expr]) -> Option<SmallVec<[Value; 8]>> {
-        if roots.len() != self.roots.len() {
-            return None;
-        }
-        let leaves = if roots.iter().all(|root| root.depth() <= Expr::SHALLOW) {
-            let mut walk = Walk {
-                pattern: self,
-                met: SmallVec::from_elem(0, self.nodes.len()),
-                leaves: SmallVec::from_elem(None, self.leaves),
-            };
-            roots.iter().zip(&self.roots).try_for_each(|(root, &i)| walk.meet(root, i))?;
-            walk.leaves
+    /// Whether `roots` are what the pattern was made of: the same nodes, the same of them computed, each operand where it was.
+    /// They may share nodes that were apart then, but not the other way round, and no leaves if there are few. If so,
+    /// `leaves` are those of `roots`, and else none.
+    pub fn matches(&self, roots: &[Expr], leaves: &mut Leaves) -> bool {
+        let Leaves(leaves) = leaves;
+        leaves.clear();
+        leaves.resize(self.leaves, None);
+        let shallow = roots.iter().all(|root| root.depth() <= Expr::SHALLOW);
+        let met = if roots.len() != self.roots.len() {
+            None
+        } else if shallow {
+            let mut met = SmallVec::<[usize; 32]>::new();
+            met.resize(self.nodes.len(), 0);
+            let mut walk = Walk { pattern: self, met: &mut met, leaves };
+            roots.iter().zip(&self.roots).try_for_each(|(root, &i)| walk.meet(root, i))
         } else {
-            self.leaves_of_deep(roots)?
+            self.meet_deep(roots, leaves)
         };
-        let leaves: SmallVec<[Value; 8]> = leaves.into_iter().collect::<Option<_>>()?;
-        let twice = |(i, value): (usize, &Value)| leaves[..i].iter().any(|other| Arc::ptr_eq(other, value));
-        (leaves.len() > TOLD_APART || !leaves.iter().enumerate().any(twice)).then_some(leaves)
+        let same =
+            |a: &Option<Value>, b: &Option<Value>| a.as_ref().zip(b.as_ref()).is_some_and(|(a, b)| Arc::ptr_eq(a, b));
+        let twice = |(i, value): (usize, &Option<Value>)| leaves[..i].iter().any(|other| same(other, value));
+        let all = met.is_some()
+            && leaves.iter().all(Option::is_some)
+            && (leaves.len() > TOLD_APART || !leaves.iter().enumerate().any(twice));
+        if !all {
+            leaves.clear();
+        }
+        all
     }
 
-    /// The same without recursion, at the price of a handle on each node.
-    fn leaves_of_deep(&self, roots: &[Expr]) -> Option<SmallVec<[Option<Value>; 8]>> {
+    /// [`Walk::meet`] without recursion, at the price of a handle on each node.
+    fn meet_deep(&self, roots: &[Expr], leaves: &mut [Option<Value>]) -> Option<()> {
         let mut found: Vec<Option<Expr>> = vec![None; self.nodes.len()];
-        let mut leaves = SmallVec::from_elem(None, self.leaves);
         for (root, &i) in roots.iter().zip(&self.roots) {
             meet(&mut found[i as usize], root)?;
         }
@@ -71,7 +77,7 @@ impl Pattern {
                 Below::Operand(j, operand) => meet(&mut found[j as usize], operand),
             })?;
         }
-        Some(leaves)
+        Some(())
     }
 
     /// The number of nodes.
@@ -82,6 +88,23 @@ impl Pattern {
     /// Whether there are no nodes.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
+    }
+}
+
+/// The values of leaves, in order.
+#[derive(Clone, Default)]
+pub struct Leaves(SmallVec<[Option<Value>; 8]>);
+
+impl Leaves {
+    /// The values.
+    pub fn iter(&self) -> impl Iterator<Item = &Value> {
+        self.0.iter().flatten()
+    }
+}
+
+impl FromIterator<Value> for Leaves {
+    fn from_iter<I: IntoIterator<Item = Value>>(values: I) -> Leaves {
+        Leaves(values.into_iter().map(Some).collect())
     }
 }
 
@@ -111,11 +134,11 @@ impl PatternNode {
 /// A walk through expressions along a pattern. Nodes are looked into from within their users, which hold them meanwhile.
 /// Afterwards another thread may compute a user, and so let go of a node whose address is known here; but all that is still to
 /// be met was there when the walk began, so nothing of it has that address.
-struct Walk<'p> {
-    pattern: &'p Pattern,
+struct Walk<'w> {
+    pattern: &'w Pattern,
     /// Where in memory each node of the pattern has been met; 0 if not yet.
-    met: SmallVec<[usize; 32]>,
-    leaves: SmallVec<[Option<Value>; 8]>,
+    met: &'w mut [usize],
+    leaves: &'w mut [Option<Value>],
 }
 
 impl Walk<'_> {

@@ -18,7 +18,7 @@
 //! read the diff before you commit it.
 
 use lazuli_engine::plan::{InputLayout, Plan, contiguous};
-use lazuli_engine::{BackendChoice, Config, Level, Precision, Target, explain_graph};
+use lazuli_engine::{BackendChoice, Config, Level, Precision, Results, Target, explain_graph};
 use lazuli_graph::passes::{Options, PassSet, optimize};
 use lazuli_graph::{DType, FuseOptions, Graph, Op, Scalar, fuse, verify};
 use lazuli_runtime::Tensor;
@@ -175,11 +175,12 @@ fn run_run(settings: &Settings, input: &str) -> Outcome {
             ways.push((format!("{backend} {}", target.name), config));
         }
     }
-    let mut expected: Option<Vec<Tensor>> = None;
+    let mut expected: Option<Results> = None;
     for (name, config) in ways {
         let plan = Plan::new(graph.clone(), &layouts, &config, false).map_err(|e| e.to_string())?;
         let inputs: Vec<&Tensor> = inputs.iter().collect();
-        let results = plan.run(&inputs, &config).map_err(|e| format!("{name}: {e}"))?.into_vec();
+        let mut results = Results::new();
+        plan.run(&inputs, &config, &mut results).map_err(|e| format!("{name}: {e}"))?;
         let expected = expected.get_or_insert_with(|| results.clone());
         for (i, (a, b)) in expected.iter().zip(&results).enumerate() {
             if let Some((at, x, y)) = a.first_difference(b) {
