@@ -80,8 +80,8 @@ pub(crate) fn page(record: &Record, workloads: &[Workload]) -> String {
 fn head(record: &Record, out: &mut String) {
     let m = &record.machine;
     *out += "Lazuli and its peers by turns in one run on one machine: only ratios within a run mean much. Times are of\n\
-             the best of many samples. `compute` builds the expression, call by call as a program does, and computes it, each\n\
-             time anew; `call` calls a `Function` made once, `call_1` with one thread. `numba` and `ndarray` are loops\n\
+             the best of many samples. Everyone's arrays are made once. `compute` builds the expression, call by call as a\n\
+             program does, and computes it, each time anew; `call` calls a `Function` made once, `call_1` with one thread. `numba` and `ndarray` are loops\n\
              fused by hand; with `_out` they write into one array again and again. Each result was compared with\n\
              NumPy's before it was timed.\n\n";
     let changes = if m.dirty { ", with changes" } else { "" };

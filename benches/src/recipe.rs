@@ -4,9 +4,8 @@ use lazuli_graph::{DType, Expr, MapOp, Op, Scalar, Shape};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
-/// Calls in order; operands are numbers of inputs, then of earlier calls.
+/// Calls in order.
 pub(crate) struct Recipe {
-    inputs: usize,
     calls: Vec<Call>,
 }
 
@@ -19,7 +18,8 @@ struct Call {
 
 #[derive(Clone, Copy)]
 enum Operand {
-    /// An input or the result of a call.
+    Input(usize),
+    /// The result of a call.
     Made(usize),
     /// The result of a call that nothing else needs, where Rust's operators and functions take it by value.
     Last(usize),
@@ -29,8 +29,9 @@ enum Operand {
 
 impl Operand {
     /// The input or result that it is, as others see it.
-    fn of(self, made: &[Option<Expr>]) -> &Expr {
+    fn of<'m>(self, inputs: &'m [Expr], made: &'m [Option<Expr>]) -> &'m Expr {
         match self {
+            Operand::Input(i) => &inputs[i],
             Operand::Made(i) | Operand::Last(i) => made[i].as_ref().expect("nobody needs what was given away"),
             Operand::Literal(_) => unreachable!("literals are given"),
         }
@@ -42,20 +43,20 @@ impl Operand {
         match self {
             Operand::Last(i) => made[i].take(),
             Operand::Literal(value) => Some(Expr::literal(value)),
-            Operand::Made(_) => None,
+            Operand::Input(_) | Operand::Made(_) => None,
         }
     }
 
     /// What was given, or else a reference.
     #[inline(always)]
-    fn or(self, given: Option<Expr>, made: &[Option<Expr>]) -> Cow<'_, Expr> {
+    fn or<'m>(self, given: Option<Expr>, inputs: &'m [Expr], made: &'m [Option<Expr>]) -> Cow<'m, Expr> {
         match given {
             Some(expr) => Cow::Owned(expr),
-            None => Cow::Borrowed(self.of(made)),
+            None => Cow::Borrowed(self.of(inputs, made)),
         }
     }
 
-    /// Whether it is input or result `i`.
+    /// Whether it is result `i`.
     fn is(self, i: usize) -> bool {
         matches!(self, Operand::Made(n) | Operand::Last(n) if n == i)
     }
@@ -74,11 +75,10 @@ fn by_value(op: MapOp) -> usize {
 impl Recipe {
     /// How `result` was built of `inputs`.
     pub(crate) fn of(result: &Expr, inputs: &[Expr]) -> Result<Recipe, String> {
-        let mut recipe = Recipe { inputs: inputs.len(), calls: Vec::new() };
-        let mut made: Vec<Expr> = inputs.to_vec();
-        recipe.add(result, &mut made)?;
+        let mut recipe = Recipe { calls: Vec::new() };
+        recipe.add(result, inputs, &mut Vec::new())?;
         recipe.give();
-        let again = recipe.build(inputs.iter().cloned())?;
+        let again = recipe.build(inputs)?;
         if again.fingerprint() != result.fingerprint() {
             return Err("the calls of a formula build something else".to_owned());
         }
@@ -86,20 +86,23 @@ impl Recipe {
     }
 
     /// Adds the calls that make `expr`, operands first; formulas are not deep.
-    fn add(&mut self, expr: &Expr, made: &mut Vec<Expr>) -> Result<usize, String> {
+    fn add(&mut self, expr: &Expr, inputs: &[Expr], made: &mut Vec<Expr>) -> Result<Operand, String> {
+        if let Some(known) = inputs.iter().position(|input| input.same(expr)) {
+            return Ok(Operand::Input(known));
+        }
         if let Some(known) = made.iter().position(|m| m.same(expr)) {
-            return Ok(known);
+            return Ok(Operand::Made(known));
         }
         let operands = expr.operands_or_value().map_err(|_| "a formula has values beside its inputs".to_owned())?;
         let operands = operands.iter().map(|operand| match operand.op() {
             Op::Const(value) if operand.weak().is_some() => Ok(Operand::Literal(*value)),
-            _ => self.add(operand, made).map(Operand::Made),
+            _ => self.add(operand, inputs, made),
         });
         let operands = operands.collect::<Result<_, String>>()?;
         let (made_by, shape) = (expr.op().clone(), expr.shape().clone());
         self.calls.push(Call { made: made_by, dtype: expr.dtype(), shape, operands });
         made.push(expr.clone());
-        Ok(made.len() - 1)
+        Ok(Operand::Made(made.len() - 1))
     }
 
     /// Has results given away where Rust takes by value what nothing else needs.
@@ -111,43 +114,41 @@ impl Recipe {
                 let mut after =
                     self.calls[n].operands[k + 1..].iter().chain(self.calls[n + 1..].iter().flat_map(|c| &c.operands));
                 let before = self.calls[n].operands[..k].iter().any(|o| o.is(i));
-                if i >= self.inputs && !before && !after.any(|o| o.is(i)) {
+                if !before && !after.any(|o| o.is(i)) {
                     self.calls[n].operands[k] = Operand::Last(i);
                 }
             }
         }
     }
 
-    /// The expression, built anew.
-    pub(crate) fn build(&self, inputs: impl Iterator<Item = Expr>) -> Result<Expr, String> {
-        let mut made: Vec<Option<Expr>> = Vec::with_capacity(self.inputs + self.calls.len());
-        made.extend(inputs.map(Some));
-        assert_eq!(made.len(), self.inputs, "inputs of another recipe");
+    /// The expression, built anew of these inputs.
+    pub(crate) fn build(&self, inputs: &[Expr]) -> Result<Expr, String> {
+        let mut made: Vec<Option<Expr>> = Vec::with_capacity(self.calls.len());
         for call in &self.calls {
             let result = match (&call.made, call.operands.as_slice()) {
                 (Op::Map(op), operands) => match *operands {
                     [a] => {
                         let x = a.given(&mut made);
-                        Expr::map_of(*op, [a.or(x, &made)])
+                        Expr::map_of(*op, [a.or(x, inputs, &made)])
                     }
                     [a, b] => {
                         let (x, y) = (a.given(&mut made), b.given(&mut made));
-                        Expr::map_of(*op, [a.or(x, &made), b.or(y, &made)])
+                        Expr::map_of(*op, [a.or(x, inputs, &made), b.or(y, inputs, &made)])
                     }
                     [a, b, c] => {
                         let (x, y, z) = (a.given(&mut made), b.given(&mut made), c.given(&mut made));
-                        Expr::map_of(*op, [a.or(x, &made), b.or(y, &made), c.or(z, &made)])
+                        Expr::map_of(*op, [a.or(x, inputs, &made), b.or(y, inputs, &made), c.or(z, inputs, &made)])
                     }
                     _ => return Err(format!("{op} has more operands than any")),
                 },
                 (Op::Const(value), _) => Ok(Expr::full(*value, call.shape.clone())),
                 (Op::Iota, _) => Ok(Expr::iota(call.shape.clone())),
-                (Op::Cast, [x]) => Ok(x.of(&made).cast(call.dtype)),
-                (Op::View(view), [x]) => x.of(&made).view(view.as_ref().clone()),
-                (Op::Reshape, [x]) => x.of(&made).reshape(call.shape.clone()),
-                (Op::Reduce(op, axes), [x]) => x.of(&made).reduce(*op, *axes),
-                (Op::Scan(op, axis), [x]) => x.of(&made).scan(*op, i64::from(*axis)),
-                (Op::Matmul, [x, y]) => x.of(&made).matmul(y.of(&made)),
+                (Op::Cast, [x]) => Ok(x.of(inputs, &made).cast(call.dtype)),
+                (Op::View(view), [x]) => x.of(inputs, &made).view(view.as_ref().clone()),
+                (Op::Reshape, [x]) => x.of(inputs, &made).reshape(call.shape.clone()),
+                (Op::Reduce(op, axes), [x]) => x.of(inputs, &made).reduce(*op, *axes),
+                (Op::Scan(op, axis), [x]) => x.of(inputs, &made).scan(*op, i64::from(*axis)),
+                (Op::Matmul, [x, y]) => x.of(inputs, &made).matmul(y.of(inputs, &made)),
                 (op, _) => return Err(format!("{} is no call", op.name())),
             };
             made.push(Some(result.map_err(|e| e.to_string())?));

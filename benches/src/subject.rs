@@ -11,6 +11,8 @@ use std::path::Path;
 pub(crate) struct Subject {
     recipe: Recipe,
     inputs: Vec<Tensor>,
+    /// The same, as a program has them: made once, like the peers'.
+    arrays: Vec<Expr>,
     function: Function,
 }
 
@@ -32,7 +34,7 @@ impl Subject {
             let result = evaluate(&program, &names, arrays).map_err(lazuli_engine::Error::Call)?;
             Ok(vec![result])
         });
-        Ok(Subject { recipe, inputs, function })
+        Ok(Subject { recipe, inputs, arrays, function })
     }
 
     /// The formula over the inputs in a folder, `NAME.npy`.
@@ -43,7 +45,7 @@ impl Subject {
 
     /// The expression, built anew by the calls that a program makes.
     pub(crate) fn build(&self) -> Result<Expr, String> {
-        self.recipe.build(self.inputs.iter().cloned().map(data))
+        self.recipe.build(&self.arrays)
     }
 
     /// The expression, built and computed anew.
