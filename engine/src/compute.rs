@@ -54,13 +54,16 @@ static PLANS: LazyLock<Mutex<Plans>> = LazyLock::new(Mutex::default);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn compute(roots: &[Expr], config: &Config) -> Result<Vec<Tensor>> {
-    let done: Option<Vec<Tensor>> = roots.iter().map(computed).collect();
-    if let Some(done) = done {
+    // What has been computed has no depth; then its value is looked at.
+    if roots.iter().all(|root| root.depth() == 0)
+        && let Some(done) = roots.iter().map(computed).collect()
+    {
         return Ok(done);
     }
     let mut leaves = Leaves::default();
     let cached = find(roots, config, &mut leaves)?;
-    let inputs: SmallVec<[&Tensor; 8]> = leaves.iter().map(tensor).collect();
+    let mut inputs = SmallVec::<[&Tensor; 8]>::new();
+    leaves.iter().for_each(|value| inputs.push(tensor(value)));
     let mut results = Results::new();
     cached.plan.run(&inputs, config, &mut results)?;
     for (root, result) in roots.iter().zip(&results) {

@@ -98,7 +98,7 @@ pub struct Leaves(SmallVec<[Option<Value>; 8]>);
 impl Leaves {
     /// The values.
     pub fn iter(&self) -> impl Iterator<Item = &Value> {
-        self.0.iter().flatten()
+        self.0.iter().filter_map(Option::as_ref)
     }
 }
 
