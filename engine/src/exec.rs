@@ -82,7 +82,7 @@ impl Run<'_> {
         let threads = threads.min(parts.count());
         self.share(
             threads,
-            |first| parts.take(if first { own } else { 1 }),
+            |first| parts.take(if first { own } else { 1 }).map(|part| (part.is_last(), part)),
             |part| {
                 let n = part.elements();
                 part.run();
@@ -108,28 +108,32 @@ impl Run<'_> {
         let take = |first: bool| {
             let mut items = items.lock().unwrap_or_else(PoisonError::into_inner);
             let run: SmallVec<[I::Item; 12]> = items.by_ref().take(if first { own } else { 1 }).collect();
-            (!run.is_empty()).then_some(run)
+            (!run.is_empty()).then_some((items.len() == 0, run))
         };
         self.share(threads, take, |run| run.into_iter().try_for_each(&task))
     }
 
     /// Runs `task` for each item that `next` hands out, on `threads` threads; no thread takes one after the first error.
-    /// `next` is told whether it is the first of the thread.
-    pub fn share<T>(
+    /// `next` is told whether it is the first of the thread, and tells whether it is the last of all: to ask for one more takes
+    /// a line of memory that other threads have written.
+    fn share<T>(
         &self,
         threads: usize,
-        next: impl Fn(bool) -> Option<T> + Sync,
+        next: impl Fn(bool) -> Option<(bool, T)> + Sync,
         task: impl Fn(T) -> Result<()> + Sync,
     ) -> Result<()> {
         let (failed, error) = (AtomicBool::new(false), Mutex::new(None));
         let work = || {
             let mut first = true;
             while !failed.load(Ordering::Relaxed)
-                && let Some(item) = next(std::mem::take(&mut first))
+                && let Some((last, item)) = next(std::mem::take(&mut first))
             {
                 if let Err(e) = task(item) {
                     failed.store(true, Ordering::Relaxed);
                     error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+                }
+                if last {
+                    break;
                 }
             }
         };

@@ -468,17 +468,28 @@ impl<'a> Task<'a> {
         if ranges.len() <= 1 {
             piece(own, 0..i, trees)?;
         } else {
+            // The states of each range's subtrees, one after another: few words, for they go to another core.
             let parts = self.collect(&ranges, threads, |range| {
-                let mut own = fresh();
-                let states = whole_subtrees(range).map(|(height, tiles)| {
-                    let (mut trees, mut partial) = (self.trees(), self.partial());
+                let (mut own, mut trees, mut partial, mut words) =
+                    (fresh(), self.trees(), self.partial(), Words::new());
+                for (_, tiles) in whole_subtrees(range) {
                     piece(&mut own, tiles.start * self.tile..(tiles.end * self.tile).min(i), &mut trees)?;
                     self.fold(&mut trees, &mut partial);
-                    Ok((height, partial))
-                });
-                states.collect::<Result<SmallVec<[(u32, Partial); 4]>>>()
+                    partial.iter().for_each(|state| words.extend_from_slice(state));
+                }
+                Ok(words)
             })?;
-            parts.into_iter().flatten().for_each(|(height, mut part)| self.push(height, trees, &mut part));
+            for (range, words) in ranges.into_iter().zip(parts) {
+                let mut words = words.as_slice();
+                for (height, _) in whole_subtrees(range) {
+                    for state in &mut *partial {
+                        let (next, rest) = words.split_at(state.len());
+                        state.copy_from_slice(next);
+                        words = rest;
+                    }
+                    self.push(height, trees, partial);
+                }
+            }
         }
         self.fold(trees, partial);
         Ok(())

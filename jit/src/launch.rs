@@ -428,6 +428,11 @@ impl Part<'_> {
     pub fn elements(&self) -> usize {
         self.range.len()
     }
+
+    /// Whether there are no pieces behind it.
+    pub fn is_last(&self) -> bool {
+        self.range.end == self.launch.elements()
+    }
 }
 
 #[cfg(test)]
