@@ -241,8 +241,8 @@ impl WholeRows<'_> {
 }
 
 impl WholePart<'_> {
-    /// Runs the stages for all rows of the part or, where it is `watched`, for a chunk at a time; `done` is told how many
-    /// rows there were, and stops the run by an error.
+    /// Runs the stages for all rows of the part or, where it is `watched` or rows are long, for a chunk at a time; `done` is
+    /// told how many rows there were, and stops the run by an error.
     ///
     /// # Errors
     /// What `done` returns.
@@ -263,7 +263,9 @@ impl WholePart<'_> {
             unsafe { all.rows(rows, scratch) };
             done(n)
         };
-        let told = if watched { all.layout.chunks(self.range).try_for_each(run) } else { run(self.range) };
+        // Of temporaries there is room for the rows of a chunk, if those are fewer than are in use at a time.
+        let by_chunk = watched || all.layout.chunk < RING;
+        let told = if by_chunk { all.layout.chunks(self.range).try_for_each(run) } else { run(self.range) };
         if all.far {
             fence();
         }
