@@ -46,12 +46,14 @@ pub(crate) fn measure(workload: &Workload, dtype: &str, config: &Config, quick: 
         subject.call(config)?;
         subject.call(&one)?;
     }
-    let (rounds, seconds) = if quick { (1, 2e-3) } else { (7, 25e-3) };
+    let (rounds, seconds) = if quick { (1, 2e-3) } else { (15, 25e-3) };
     let mut times: [Vec<f64>; 4] = Default::default();
-    for _ in 0..rounds {
-        let modes = [(&subjects[..1], &one), (&subjects[..1], config), (&subjects[..], &one), (&subjects[..], config)];
-        for ((subjects, config), times) in modes.into_iter().zip(&mut times) {
-            times.push(round(subjects, config, seconds)?);
+    let modes = [(&subjects[..1], &one), (&subjects[..1], config), (&subjects[..], &one), (&subjects[..], config)];
+    for n in 0..rounds {
+        // Everyone comes after someone else, as often before its other as after.
+        for at in (0..modes.len()).map(|at| if n % 2 == 0 { at } else { modes.len() - 1 - at }) {
+            let (subjects, config) = modes[at];
+            times[at].push(round(subjects, config, seconds)?);
         }
     }
     let [alone_1, alone_all, shared_1, shared_all] = times.map(|t| stats::median(&t).round());

@@ -149,6 +149,7 @@ fn parts_cover_everything_once() {
         assert_eq!(left.len(), parts.count());
         assert!(parts.take(1).is_none());
         assert_eq!(left.iter().map(Part::elements).sum::<usize>(), n);
+        assert!(left.iter().rev().enumerate().all(|(behind, part)| part.is_last() == (behind == 0)));
         // In any order.
         left.reverse();
         left.into_iter().for_each(Part::run);
