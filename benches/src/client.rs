@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// The first words of a greeting: what is spoken, and its version.
-pub(crate) const PROTOCOL: &str = "lazuli-bench 1";
+pub(crate) const PROTOCOL: &str = "lazuli-bench 2";
 
 /// A running process that speaks the protocol.
 pub(crate) struct Client {

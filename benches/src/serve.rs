@@ -115,7 +115,7 @@ mod tests {
         let folder = dir.path().to_str().unwrap();
         let (config, mut loaded) = (Config::default(), None);
         let mut say = |words: &[&str]| answer(words, &config, &mut loaded);
-        assert!(say(&["hello"]).unwrap().starts_with("lazuli-bench 1 contestants=compute,call "));
+        assert!(say(&["hello"]).unwrap().starts_with("lazuli-bench 2 contestants=compute,call "));
         assert_eq!(say(&["prepare", "call"]), Err("nothing is loaded".to_owned()));
         assert_eq!(say(&["load", "w", "float64", "2", folder]).unwrap(), "ok");
         assert!(say(&["run", "call", "0"]).unwrap_err().contains("not prepared"));

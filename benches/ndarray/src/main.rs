@@ -56,7 +56,7 @@ fn serve() -> Result<(), String> {
         let words: Vec<&str> = line.split('\t').collect();
         let answer = match words.as_slice() {
             ["quit"] => break,
-            ["hello"] => Ok(format!("lazuli-bench 1 contestants=ndarray,ndarray_out ndarray={}", version())),
+            ["hello"] => Ok(format!("lazuli-bench 2 contestants=ndarray,ndarray_out ndarray={}", version())),
             ["load", workload, dtype, _n, folder] => server.load(workload, dtype, Path::new(folder)),
             ["prepare", name] => server.prepare(name),
             ["run", name, seconds] => server.run(name, seconds),
