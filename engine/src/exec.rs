@@ -8,9 +8,9 @@ use crate::cost;
 use crate::error::{Error, Result};
 use crate::plan::{Launchable, Plan, Source, Step};
 use crate::{reduce, scan};
-use lazuli_jit::{Launch, Memory, Role};
+use lazuli_jit::{Launch, Memory, Parts, Role};
 use lazuli_runtime::matmul::matmul;
-use lazuli_runtime::threads::Share;
+use lazuli_runtime::threads::{Share, Work};
 use lazuli_runtime::{Buffer, Tensor};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -80,15 +80,7 @@ impl Run<'_> {
         let parts = launch.parts(count, GRAIN);
         let own = if self.watched() { 1 } else { cost::own(parts.count(), threads) };
         let threads = threads.min(parts.count());
-        self.share(
-            threads,
-            |first| parts.take(if first { own } else { 1 }).map(|part| (part.is_last(), part)),
-            |part| {
-                let n = part.elements();
-                part.run();
-                self.advance(n)
-            },
-        )
+        self.share(threads, Maps { run: self, own, parts })
     }
 
     /// Runs `task` for each item, on `threads` threads, each of which has a run of them to begin with.
@@ -104,45 +96,89 @@ impl Run<'_> {
         }
         let own = if self.watched() { 1 } else { cost::own(items.len(), threads) };
         let threads = threads.min(items.len());
-        let items = Mutex::new(items);
-        let take = |first: bool| {
-            let mut items = items.lock().unwrap_or_else(PoisonError::into_inner);
-            let run: SmallVec<[I::Item; 12]> = items.by_ref().take(if first { own } else { 1 }).collect();
-            (!run.is_empty()).then_some((items.len() == 0, run))
-        };
-        self.share(threads, take, |run| run.into_iter().try_for_each(&task))
+        self.share(threads, Items { own, items: Mutex::new(items), task })
     }
 
-    /// Runs `task` for each item that `next` hands out, on `threads` threads; no thread takes one after the first error.
-    /// `next` is told whether it is the first of the thread, and tells whether it is the last of all: to ask for one more takes
-    /// a line of memory that other threads have written.
-    fn share<T>(
-        &self,
-        threads: usize,
-        next: impl Fn(bool) -> Option<(bool, T)> + Sync,
-        task: impl Fn(T) -> Result<()> + Sync,
-    ) -> Result<()> {
-        let (failed, error) = (AtomicBool::new(false), Mutex::new(None));
-        let work = || {
-            let mut first = true;
-            while !failed.load(Ordering::Relaxed)
-                && let Some((last, item)) = next(std::mem::take(&mut first))
-            {
-                if let Err(e) = task(item) {
-                    failed.store(true, Ordering::Relaxed);
-                    error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
-                }
-                if last {
-                    break;
-                }
+    /// Does what there is to do, on `threads` threads; none begins anything after the first error.
+    fn share(&self, threads: usize, supply: impl Supply) -> Result<()> {
+        let work = Shared { supply, failed: AtomicBool::new(false), error: Mutex::new(None) };
+        let done = match &self.share {
+            Some(share) => share.together(threads, work),
+            None => {
+                // On one thread.
+                work.work();
+                work
             }
         };
-        match &self.share {
-            Some(share) => share.together(threads, work),
-            // On one thread.
-            None => work(),
+        done.error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+}
+
+/// What threads share.
+trait Supply: Sync {
+    /// Does something that nobody does yet, if there is anything, and tells whether that was the last of all: to look for more
+    /// takes a line of memory that other threads have written. `first`: it is the first time on this thread.
+    fn next(&self, first: bool) -> Option<(bool, Result<()>)>;
+}
+
+/// The parts of a map, of which a thread takes so many at first.
+struct Maps<'a> {
+    run: &'a Run<'a>,
+    own: usize,
+    parts: Parts<'a>,
+}
+
+impl Supply for Maps<'_> {
+    fn next(&self, first: bool) -> Option<(bool, Result<()>)> {
+        let part = self.parts.take(if first { self.own } else { 1 })?;
+        let (last, elements) = (part.is_last(), part.elements());
+        part.run();
+        Some((last, self.run.advance(elements)))
+    }
+}
+
+/// Items, of which a thread takes so many at first.
+struct Items<I, F> {
+    own: usize,
+    items: Mutex<I>,
+    task: F,
+}
+
+impl<I, F> Supply for Items<I, F>
+where
+    I: ExactSizeIterator<Item: Send> + Send,
+    F: Fn(I::Item) -> Result<()> + Sync,
+{
+    fn next(&self, first: bool) -> Option<(bool, Result<()>)> {
+        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        let run: SmallVec<[I::Item; 12]> = items.by_ref().take(if first { self.own } else { 1 }).collect();
+        let last = items.len() == 0;
+        drop(items);
+        (!run.is_empty()).then(|| (last, run.into_iter().try_for_each(&self.task)))
+    }
+}
+
+/// What threads share, and the first error: all in one place, which goes to a worker's core with the job.
+struct Shared<S> {
+    failed: AtomicBool,
+    supply: S,
+    error: Mutex<Option<Error>>,
+}
+
+impl<S: Supply> Work for Shared<S> {
+    fn work(&self) {
+        let mut first = true;
+        while !self.failed.load(Ordering::Relaxed)
+            && let Some((last, outcome)) = self.supply.next(std::mem::take(&mut first))
+        {
+            if let Err(e) = outcome {
+                self.failed.store(true, Ordering::Relaxed);
+                self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+            }
+            if last {
+                break;
+            }
         }
-        error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 }
 

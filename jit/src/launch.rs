@@ -148,7 +148,7 @@ impl<'m> Launch<'m> {
     ///
     /// # Panics
     /// If an output is scratch.
-    pub fn parts(&mut self, count: usize, grain: usize) -> Parts<'_> {
+    pub fn parts(self, count: usize, grain: usize) -> Parts<'m> {
         self.assert_memory();
         let total = self.elements();
         let count = count.min(total / grain.max(1)).max(1);
@@ -385,8 +385,8 @@ impl<'m> Launch<'m> {
 }
 
 /// The pieces of a launch, to be handed out one after another; see [`Launch::parts`].
-pub struct Parts<'l> {
-    launch: &'l Launch<'l>,
+pub struct Parts<'m> {
+    launch: Launch<'m>,
     step: usize,
     next: AtomicUsize,
 }
@@ -400,7 +400,7 @@ impl Parts<'_> {
         let took = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |k| Some(k.saturating_add(n)));
         let start = took.unwrap_or_else(|k| k).checked_mul(self.step).filter(|&s| s < total)?;
         let end = self.step.saturating_mul(n).saturating_add(start).min(total);
-        Some(Part { launch: self.launch, range: start..end })
+        Some(Part { launch: &self.launch, range: start..end })
     }
 
     /// How many pieces there are.
@@ -419,7 +419,7 @@ impl Part<'_> {
     /// Computes the piece.
     pub fn run(self) {
         // SAFETY: the parts that one `Parts` hands out cover disjoint ranges of an injective output layout, each runs
-        // once, and the launch is borrowed exclusively while they live.
+        // once, and nobody else has the launch.
         unsafe { self.launch.flat(self.range, &[]) };
         self.launch.written();
     }

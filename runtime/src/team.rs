@@ -6,6 +6,9 @@
 //!   not started by then: nobody ever waits for a thread to wake up;
 //! - a job lives until every worker that started it has counted itself out.
 //!
+//! What a job works with lies right behind it: a worker finds it without reading where it is, which matters where each line
+//! of memory comes from another core.
+//!
 //! A worker that has run out of work looks for more for [`SPIN`], and then sleeps: a thread that the system has to wake
 //! starts after a time in which many a loop is done.
 #![allow(unsafe_code)]
@@ -24,13 +27,13 @@ use std::time::{Duration, Instant};
 const SPIN: Duration = Duration::from_micros(50);
 
 /// What the word of a [`Desk`] may be beside the address of a job: jobs are aligned.
-const IDLE: *mut Job<'static> = null_mut();
-const ASLEEP: *mut Job<'static> = without_provenance_mut(1);
-const RUNNING: *mut Job<'static> = without_provenance_mut(2);
+const IDLE: *mut Job = null_mut();
+const ASLEEP: *mut Job = without_provenance_mut(1);
+const RUNNING: *mut Job = without_provenance_mut(2);
 
 /// Where a worker is given work.
 struct Desk {
-    word: AtomicPtr<Job<'static>>,
+    word: AtomicPtr<Job>,
     thread: Thread,
     seat: Seat,
 }
@@ -38,17 +41,48 @@ struct Desk {
 /// Of [`Job::ended`]: the caller sleeps, or is about to, and has to be woken.
 const WAITS: usize = 1 << (usize::BITS - 1);
 
-/// A loop that runs. One cache line, which is all that goes to a worker's core and back.
-#[repr(align(64))]
-struct Job<'f> {
-    run: &'f (dyn Fn() + Sync),
+/// What threads do together.
+pub trait Work: Sync {
+    /// What each of them does. It shares out the work itself, and comes back when all of it is taken.
+    fn work(&self);
+}
+
+impl<F: Fn() + Sync> Work for F {
+    fn work(&self) {
+        self();
+    }
+}
+
+/// A loop that runs: one cache line, which goes to a worker's core and back.
+#[repr(C, align(64))]
+struct Job {
+    /// Does the work of a job at an address.
+    run: unsafe fn(*const Job),
     caller: Thread,
     /// Workers that started and ended, and [`WAITS`].
     ended: AtomicUsize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-const _: () = assert!(size_of::<Job<'static>>() == 64, "a loop is one cache line");
+const _: () = assert!(size_of::<Job>() == 64, "a loop is one cache line");
+
+/// A loop, and the work that it does.
+#[repr(C)]
+struct Whole<W> {
+    job: Job,
+    work: W,
+}
+
+impl<W: Work> Whole<W> {
+    /// Does the work.
+    ///
+    /// # Safety
+    /// It is the address of the `job` of such a whole, which lives until this comes back.
+    unsafe fn run(job: *const Job) {
+        // SAFETY: the caller's promise; the job is the first field.
+        unsafe { (*job.cast::<Whole<W>>()).work.work() };
+    }
+}
 
 /// Worker threads, made as they are asked for and kept.
 pub(crate) struct Team {
@@ -60,30 +94,32 @@ impl Team {
         Team { desks: RwLock::new(Vec::new()) }
     }
 
-    /// Runs `f` on the caller's thread and on up to `others` workers at the same time, and returns when all have come
-    /// back. A worker that has not started when the caller comes back does not start any more: `f` has to share out
-    /// the work itself, and must not come back before all of it is taken.
+    /// Has `work` done on the caller's thread and on up to `others` workers at the same time, and gives it back when all have
+    /// come back. A worker that has not started when the caller comes back does not start any more.
     ///
-    /// A panic in `f` is passed on when all have come back.
-    pub(crate) fn run(&self, others: usize, f: &(dyn Fn() + Sync)) {
-        let job = Job { run: f, caller: thread::current(), ended: AtomicUsize::new(0), panic: Mutex::new(None) };
-        let address = (&raw const job).cast::<Job<'static>>().cast_mut();
+    /// A panic is passed on when all have come back.
+    pub(crate) fn run<W: Work>(&self, others: usize, work: W) -> W {
+        let panic = Mutex::new(None);
+        let job = Job { run: Whole::<W>::run, caller: thread::current(), ended: AtomicUsize::new(0), panic };
+        let whole = Whole { job, work };
+        let address = (&raw const whole).cast::<Job>().cast_mut();
         let offered = self.offer(address, others);
-        let mine = catch_unwind(AssertUnwindSafe(f));
+        let mine = catch_unwind(AssertUnwindSafe(|| whole.work.work()));
         // Nothing from here to the end of the wait may panic: the job must outlive the workers that have started.
         let back = |desk: &&&Desk| desk.take(address, IDLE);
         let started = offered.len() - offered.iter().filter(back).count();
-        job.wait(started);
+        whole.job.wait(started);
         if let Err(panic) = mine {
             resume_unwind(panic);
         }
-        if let Some(panic) = job.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(panic) = whole.job.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
             resume_unwind(panic);
         }
+        whole.work
     }
 
     /// Offers a job to up to `others` workers: those that look for one, then those that sleep, then new ones.
-    fn offer(&self, job: *mut Job<'static>, others: usize) -> SmallVec<[&'static Desk; 8]> {
+    fn offer(&self, job: *mut Job, others: usize) -> SmallVec<[&'static Desk; 8]> {
         let mut offered = SmallVec::new();
         let desks = self.desks.read().unwrap_or_else(PoisonError::into_inner);
         for from in [IDLE, ASLEEP] {
@@ -115,7 +151,7 @@ impl Team {
     }
 }
 
-impl Job<'_> {
+impl Job {
     /// Waits until as many workers have ended as started. What they wrote is then there for the caller to read.
     fn wait(&self, started: usize) {
         let all = || self.ended.load(Ordering::Acquire) & !WAITS == started;
@@ -156,11 +192,13 @@ impl Job<'_> {
     /// Runs the job at an address, on the worker at `desk`.
     ///
     /// # Safety
-    /// It is the address of a job, which lives until this has raised its `ended`.
-    unsafe fn join(job: *mut Job<'static>, desk: &Desk) {
-        // SAFETY: the caller's promise; jobs are only shared, never borrowed exclusively, while workers have them.
+    /// It is the address of the `job` of a whole, which lives until this has raised its `ended`.
+    unsafe fn join(job: *mut Job, desk: &Desk) {
+        // SAFETY: the caller's promise. A whole is only shared, never borrowed exclusively, while workers have it.
+        let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { ((*job).run)(job) }));
+        // SAFETY: as above.
         let job = unsafe { &*job };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(job.run)) {
+        if let Err(panic) = outcome {
             *job.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
         }
         // Free before it has counted itself out: a caller that has come back finds the workers of its last loop for its next.
@@ -171,7 +209,7 @@ impl Job<'_> {
 
 impl Desk {
     /// Starts worker `number`, with a first offer.
-    fn hire(number: usize, job: *mut Job<'static>) -> Option<&'static Desk> {
+    fn hire(number: usize, job: *mut Job) -> Option<&'static Desk> {
         let (send, receive) = std::sync::mpsc::channel::<&'static Desk>();
         let worker = move || {
             if let Ok(desk) = receive.recv() {
@@ -190,7 +228,7 @@ impl Desk {
     }
 
     /// Replaces one word by another.
-    fn take(&self, from: *mut Job<'static>, to: *mut Job<'static>) -> bool {
+    fn take(&self, from: *mut Job, to: *mut Job) -> bool {
         self.word.load(Ordering::Relaxed) == from
             && self.word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
@@ -206,7 +244,7 @@ impl Desk {
     }
 
     /// Waits for an offer, and takes it.
-    fn next(&self) -> *mut Job<'static> {
+    fn next(&self) -> *mut Job {
         loop {
             let start = Instant::now();
             while start.elapsed() < SPIN {
@@ -396,5 +434,23 @@ mod tests {
                 });
             }
         });
+    }
+
+    /// What is worked with lies behind the job, however it is aligned, and comes back.
+    #[test]
+    fn work_is_given_back() {
+        #[repr(align(256))]
+        struct Count(AtomicUsize, Barrier);
+        impl Work for Count {
+            fn work(&self) {
+                self.1.wait();
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        static TEAM: Team = Team::new();
+        for _ in 0..20 {
+            let Count(count, _) = TEAM.run(1, Count(AtomicUsize::new(5), Barrier::new(2)));
+            assert_eq!(count.into_inner(), 7);
+        }
     }
 }

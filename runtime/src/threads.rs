@@ -2,6 +2,7 @@
 
 use crate::cpu;
 use crate::team::Team;
+pub use crate::team::Work;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -95,29 +96,32 @@ impl Share {
         }
     }
 
-    /// Runs `f` on the caller's thread and on up to `threads - 1` others (0: one thread for each core) at the same time, as far
-    /// as the share goes, and returns when all have come back.
+    /// Has `work` done on the caller's thread and on up to `threads - 1` others (0: one thread for each core) at the same time,
+    /// as far as the share goes, and gives it back when all have come back.
     ///
-    /// `f` shares out the work itself, and comes back when all of it is taken. Others come if they are free and in time: a
+    /// It shares itself out, and comes back when all of it is taken. Others come if they are free and in time: a
     /// thread that has not started when the caller's is done never does, so a loop that is short, on a machine that is
-    /// busy, takes no longer than on one thread. A panic in `f` is passed on when all have come back.
+    /// busy, takes no longer than on one thread. A panic is passed on when all have come back.
     ///
     /// ```
     /// use lazuli_runtime::threads::Share;
     /// use std::sync::Mutex;
     /// let work = Mutex::new(0..100);
     /// let done = Mutex::new(Vec::new());
-    /// Share::new().together(2, || {
+    /// Share::new().together(2, &|| {
     ///     while let Some(i) = { let mut work = work.lock().unwrap(); work.next() } {
     ///         done.lock().unwrap().push(i);
     ///     }
     /// });
     /// assert_eq!(done.into_inner().unwrap().len(), 100);
     /// ```
-    pub fn together(&self, threads: usize, f: impl Fn() + Sync) {
+    pub fn together<W: Work>(&self, threads: usize, work: W) -> W {
         match self.threads(threads) {
-            1 => f(),
-            threads => TEAM.run(threads - 1, &f),
+            1 => {
+                work.work();
+                work
+            }
+            threads => TEAM.run(threads - 1, work),
         }
     }
 }
@@ -207,9 +211,9 @@ mod tests {
 
     #[test]
     fn loops_at_a_time_divide_the_cores() {
-        Share::new().together(2, || {
+        Share::new().together(2, &|| {
             let calls = AtomicUsize::new(0);
-            Share::new().together(0, || {
+            Share::new().together(0, &|| {
                 calls.fetch_add(1, Ordering::Relaxed);
                 // Long enough for others to come, if they were asked.
                 thread::sleep(std::time::Duration::from_millis(20));
@@ -226,7 +230,7 @@ mod tests {
             assert_eq!(share.threads(1), 1);
         }
         let calls = AtomicUsize::new(0);
-        a.together(cpu::cores(), || {
+        a.together(cpu::cores(), &|| {
             calls.fetch_add(1, Ordering::Relaxed);
             thread::sleep(std::time::Duration::from_millis(5));
         });

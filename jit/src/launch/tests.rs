@@ -143,7 +143,7 @@ fn parts_cover_everything_once() {
         let code = subtract(DType::F64);
         let memory =
             [Memory::Read(cast_slice(&x), 0), Memory::Read(cast_slice(&y), 0), Memory::Write(cast_slice_mut(&mut z))];
-        let mut launch = layout.bind(&code, memory).unwrap();
+        let launch = layout.bind(&code, memory).unwrap();
         let parts = launch.parts(5, 1);
         let mut left: Vec<Part> = std::iter::from_fn(|| parts.take(1)).collect();
         assert_eq!(left.len(), parts.count());
@@ -158,7 +158,7 @@ fn parts_cover_everything_once() {
         z.fill(0.0);
         let memory =
             [Memory::Read(cast_slice(&x), 0), Memory::Read(cast_slice(&y), 0), Memory::Write(cast_slice_mut(&mut z))];
-        let mut launch = layout.bind(&code, memory).unwrap();
+        let launch = layout.bind(&code, memory).unwrap();
         let parts = launch.parts(8, 1);
         let runs: Vec<Part> = [3, 1, 2, usize::MAX].into_iter().filter_map(|k| parts.take(k)).collect();
         assert_eq!(runs.iter().map(Part::elements).sum::<usize>(), n);
@@ -178,7 +178,7 @@ fn parts_have_whole_rows() {
         let x = vec![1.0; rows * (width + 1)];
         let mut z = vec![0.0; x.len()];
         let read = || Memory::Read(cast_slice(&x), 0);
-        let mut launch = layout.bind(&code, [read(), read(), Memory::Write(cast_slice_mut(&mut z))]).unwrap();
+        let launch = layout.bind(&code, [read(), read(), Memory::Write(cast_slice_mut(&mut z))]).unwrap();
         let parts = launch.parts(8, 1);
         let mut lengths: Vec<usize> = std::iter::from_fn(|| parts.take(1)).map(|p| p.elements()).collect();
         lengths.pop();
