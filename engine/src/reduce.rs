@@ -252,7 +252,7 @@ impl<'a> Task<'a> {
         compute: impl Fn(Range<usize>) -> Result<T> + Sync,
     ) -> Result<Vec<T>> {
         let results: Vec<Mutex<Option<T>>> = ranges.iter().map(|_| Mutex::new(None)).collect();
-        self.run.each(threads, ranges.iter().cloned().zip(&results), |(range, result)| {
+        self.run.each(threads, ranges.iter().cloned().zip(&results), move |(range, result)| {
             let value = compute(range)?;
             *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
             Ok(())
@@ -375,10 +375,10 @@ impl<'a> Task<'a> {
             return Ok(());
         }
         let most = FOLDED * block;
-        let fresh = || self.state_words(i.min(most).div_ceil(block));
+        let fresh = move || self.state_words(i.min(most).div_ceil(block));
         let (mut states, mut trees, mut partial) = (fresh(), self.trees(), self.partial());
         for (at, row) in rows.enumerate() {
-            let piece = |states: &mut SmallVec<[Words; 1]>, range: Range<usize>, trees: &mut [Tree]| {
+            let piece = move |states: &mut SmallVec<[Words; 1]>, range: Range<usize>, trees: &mut [Tree]| {
                 for start in range.clone().step_by(most) {
                     let end = (start + most).min(range.end);
                     self.launch.fold(split, row..row + 1, start..end, &mut state_bytes(states));
@@ -431,7 +431,7 @@ impl<'a> Task<'a> {
         partial: &mut Partial,
     ) -> Result<()> {
         let (split, most) = (values.split, values.most);
-        let piece = |values: &mut Values<'_>, range: Range<usize>, trees: &mut [Tree]| {
+        let piece = move |values: &mut Values<'_>, range: Range<usize>, trees: &mut [Tree]| {
             for start in range.clone().step_by(most) {
                 let end = (start + most).min(range.end);
                 values.each(row..row + 1, start..end, |j, s, (data, _)| {
@@ -440,7 +440,7 @@ impl<'a> Task<'a> {
             }
             Ok(())
         };
-        self.pieces(i, threads, values, || self.values(split, most), piece, trees, partial)
+        self.pieces(i, threads, values, move || self.values(split, most), piece, trees, partial)
     }
 
     /// The state of `i` elements: `piece` adds those of a range to trees, on several threads where that pays, each with
@@ -469,7 +469,7 @@ impl<'a> Task<'a> {
             piece(own, 0..i, trees)?;
         } else {
             // The states of each range's subtrees, one after another: few words, for they go to another core.
-            let parts = self.collect(&ranges, threads, |range| {
+            let parts = self.collect(&ranges, threads, move |range| {
                 let (mut own, mut trees, mut partial, mut words) =
                     (fresh(), self.trees(), self.partial(), Words::new());
                 for (_, tiles) in whole_subtrees(range) {

@@ -403,7 +403,7 @@ impl RowRun {
                 rows.around_caches();
             }
             let scratch = rows.scratch();
-            return state.each(threads, rows.parts(count), |part| {
+            return state.each(threads, rows.parts(count), move |part| {
                 let done = |rows| state.advance(rows * per_row);
                 let mut few = Few([0; 1024]);
                 match few.0.get_mut(..scratch) {
@@ -422,7 +422,7 @@ impl RowRun {
             rows.around_caches();
         }
         let scratch = rows.scratch();
-        state.each(threads, rows.parts(count), |part| {
+        state.each(threads, rows.parts(count), move |part| {
             let mut buffer = Buffer::alloc(scratch)?;
             part.run(buffer.bytes_mut().unwrap_or_default(), |rows| state.advance(rows * per_row))
         })
