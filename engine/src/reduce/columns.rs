@@ -50,7 +50,8 @@ impl Task<'_> {
                 self.stripe(split, row * o, o, columns, 0..blocks)?
             } else {
                 let mut levels = Levels::default();
-                let compute = |range| self.stripe(split, row * o, o, columns.clone(), range);
+                let stripe = columns.clone();
+                let compute = move |range| self.stripe(split, row * o, o, stripe.clone(), range);
                 for mut part in
                     self.collect(&self.subtrees(blocks, Reduction::OUTER_BLOCK * n, false, within), within, compute)?
                 {
