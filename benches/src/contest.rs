@@ -201,7 +201,8 @@ pub(crate) fn cell(
                 Contestant::Ours(ours, bundle) => timing::samples(turns.seconds, *bundle, || run(*ours).map(drop))?,
                 Contestant::Peer(peer) => peers.client(peer)?.run(&peer.name, turns.seconds)?,
                 Contestant::Triad => {
-                    let best = triad.best(Threads::count(config.threads), turns.seconds)?;
+                    // It takes longer than most, and is to have as many samples.
+                    let best = triad.best(Threads::count(config.threads), 4.0 * turns.seconds)?;
                     cell.triad = Some(cell.triad.unwrap_or(0.0).max(best));
                     Vec::new()
                 }

@@ -29,7 +29,7 @@ pub(crate) fn everything(
 
     // The roof may sink and rise with the neighbours: it is looked at before, amid and after.
     let seconds = if options.quick { 0.02 } else { 0.4 };
-    let mut triad = Triad::new()?;
+    let mut triad = Triad::new(Triad::elements())?;
     let look = |roof: Roof, triad: &mut Triad| Ok::<_, String>(roof.best(roofline::measure(triad, threads, seconds)?));
     record.roof = look(record.roof, &mut triad)?;
     println!("{}", table::header(&record.machine.contestants));

@@ -63,8 +63,9 @@ pub(crate) fn measure(config: &Config, quick: bool) -> Result<Vec<Overhead>, Str
         overheads.push(Overhead { what: format!("{what}, {kind}"), microseconds });
     };
     for (kind, ops) in [("arithmetic", ARITHMETIC), ("with exp, sqrt, divide", FUNCTIONS)] {
+        let leaves = (data(x.clone()), data(y.clone()));
         let once = |config: &Config| -> Result<(), String> {
-            let result = chain(&data(x.clone()), &data(y.clone()), &ops).map_err(|e| e.to_string())?;
+            let result = chain(&leaves.0, &leaves.1, &ops).map_err(|e| e.to_string())?;
             compute(&[result], config).map(drop).map_err(text)
         };
         for (name, choice) in cold::backends() {
@@ -85,7 +86,6 @@ pub(crate) fn measure(config: &Config, quick: bool) -> Result<Vec<Overhead>, Str
         let function = Function::new(2, move |args| Ok(vec![chain(&args[0], &args[1], &ops)?]));
         let args = [x.clone(), y.clone()];
         add("call of a `Function`", kind, best(&|| function.call(&args, config).map(drop).map_err(text))?);
-        let leaves = (data(x.clone()), data(y.clone()));
         let build = || chain(&leaves.0, &leaves.1, &ops).map(drop).map_err(|e| e.to_string());
         add("building the expression alone", kind, best(&build)?);
     }

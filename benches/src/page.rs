@@ -81,9 +81,9 @@ fn head(record: &Record, out: &mut String) {
     let m = &record.machine;
     *out += "Lazuli and its peers by turns in one run on one machine: only ratios within a run mean much. Times are of\n\
              the best of many samples. Everyone's arrays are made once. `compute` builds the expression, call by call as a\n\
-             program does, and computes it, each time anew; `call` calls a `Function` made once, `call_1` with one thread. `numba` and `ndarray` are loops\n\
-             fused by hand; with `_out` they write into one array again and again. Each result was compared with\n\
-             NumPy's before it was timed.\n\n";
+             program does, and computes it, each time anew; `call` calls a `Function` made once, `call_1` with one thread.\n\
+             `numba` and `ndarray` are loops fused by hand; with `_out` they write into one array again and again. Each\n\
+             result was compared with NumPy's before it was timed.\n\n";
     let changes = if m.dirty { ", with changes" } else { "" };
     let versions: Vec<String> = m.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     *out += &format!("- machine: {}, {} threads, {}\n", m.cpu, m.threads, m.os);
@@ -154,8 +154,9 @@ fn roofline(record: &Record, out: &mut String) {
     *out += &table.0;
     *out += "\nBytes that a workload must move, operations that it must do (functions at the nominal cost that\n\
              `benches/src/flops.rs` lists), and how much of what either roof allows `compute` reaches. The triad is the\n\
-             best that it did by turns with the workload: memory may be twice as fast, or half, some minutes later. Loops\n\
-             that only read can move more than the triad.\n\n";
+             best that it did by turns with the workload: memory may be twice as fast, or half, some minutes later. Where less\n\
+             is moved than two caches hold, it is that of the run, marked with `*`. Loops that only read can move more than the\n\
+             triad.\n\n";
     let Some(&n) = record.sizes().first() else { return };
     let columns = ["workload", "bound by", "MB", "Mflop", "GB/s", "triad", "of the triad", "Gflop/s", "of the roof"];
     let mut table = Table::new(2, &words(&columns));
@@ -168,7 +169,7 @@ fn roofline(record: &Record, out: &mut String) {
             format!("{:.0}", cell.bytes / 1e6),
             format!("{:.0}", cell.flops / 1e6),
             format!("{:.1}", cell.bytes / ns),
-            giga(triad(record, cell)),
+            giga(triad(record, cell)) + if cell.triad.is_some() { "" } else { "*" },
             percent(bandwidth_share(record, cell, Ours::Compute)),
             format!("{:.1}", cell.flops / ns),
             percent(roof_share(record, cell, Ours::Compute)),
@@ -302,7 +303,7 @@ mod tests {
         assert!(page.contains("| axpy float64 | 4.00 ms | - | - | 2.00 ms | 0.50 (numpy) | - |"), "{page}");
         assert!(page.contains("**NOT MET**") && page.contains("| met |"), "{page}");
         assert!(page.contains("- `torch`: not installed: axpy"));
-        assert!(page.contains("| 240 | 20 | 60.0 | 100.0 | 60 % |"), "{page}");
+        assert!(page.contains("| 240 | 20 | 60.0 | 100.0* | 60 % |"), "{page}");
         let chart = chart(&record);
         assert!(chart.contains("axpy f64, 10000000 (compute): 0.50") && chart.contains("100000 (compute): 2.00"));
     }

@@ -66,7 +66,7 @@ impl Roof {
 
 /// Measures, each for about this many seconds.
 pub(crate) fn measure(triad: &mut Triad, threads: usize, seconds: f64) -> Result<Roof, String> {
-    let (triad_1, triad_all) = (triad.best(1, seconds / 2.0)?, triad.best(threads, seconds / 2.0)?);
+    let (triad_1, triad_all) = (triad.best(1, seconds)?, triad.best(threads, seconds)?);
     let both = |threads| Ok::<_, String>((fma_peak::<f64>(threads, seconds)?, fma_peak::<f32>(threads, seconds)?));
     let ((fma_f64_1, fma_f32_1), (fma_f64_all, fma_f32_all)) = (both(1)?, both(threads)?);
     Ok(Roof { triad_1, triad_all, fma_f64_1, fma_f64_all, fma_f32_1, fma_f32_all })
@@ -89,13 +89,17 @@ pub(crate) struct Triad {
 impl Triad {
     /// Whether so many bytes are moved from and to memory: those of two caches.
     pub(crate) fn compares(bytes: f64) -> bool {
-        bytes > 2.0 * last_cache() as f64
+        bytes > 2.0 * cpu::last_cache() as f64
     }
 
-    /// Makes the arrays.
-    pub(crate) fn new() -> Result<Triad, String> {
-        // STREAM asks for four times the last cache; three arrays have it with this.
-        let n = (2 * last_cache() / size_of::<f64>()).max(4_000_000);
+    /// Elements that no cache holds: STREAM asks for four times the last one, which three such arrays have.
+    pub(crate) fn elements() -> usize {
+        let last = cpu::caches().l3.max(cpu::caches().l2);
+        (2 * last / size_of::<f64>()).max(4_000_000)
+    }
+
+    /// Makes arrays of `n` elements.
+    pub(crate) fn new(n: usize) -> Result<Triad, String> {
         Ok(Triad { a: zeros(n)?, b: filled(n, 1.0)?, c: filled(n, 2.0)? })
     }
 
@@ -105,10 +109,6 @@ impl Triad {
         let (b, c) = (self.b.as_slice(), self.c.as_slice());
         triads(threads, seconds, cast_slice_mut(a), b.map_err(|e| e.to_string())?, c.map_err(|e| e.to_string())?)
     }
-}
-
-fn last_cache() -> usize {
-    cpu::caches().l3.max(cpu::caches().l2)
 }
 
 /// Memory that has been touched, of so many floats.
@@ -242,10 +242,10 @@ mod tests {
 
     #[test]
     fn the_triad_moves_more_than_the_caches_hold() {
-        let mut triad = Triad::new().unwrap();
-        assert!(Triad::compares(3.0 * triad.a.len() as f64) && !Triad::compares(1000.0));
-        assert!(triad.best(1, 0.0).unwrap() > 0.0);
+        assert!(Triad::compares(24.0 * Triad::elements() as f64) && !Triad::compares(1000.0));
+        let mut triad = Triad::new(1001).unwrap();
+        assert!(triad.best(2, 0.0).unwrap() > 0.0);
         let a: &[f64] = bytemuck::cast_slice(triad.a.bytes());
-        assert!(a.iter().all(|&a| a == 2.0));
+        assert!(a[..1001].iter().all(|&a| a == 2.0));
     }
 }

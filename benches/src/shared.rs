@@ -46,12 +46,12 @@ pub(crate) fn measure(workload: &Workload, dtype: &str, config: &Config, quick: 
         subject.call(config)?;
         subject.call(&one)?;
     }
-    let (rounds, seconds) = if quick { (1, 2e-3) } else { (15, 25e-3) };
+    let (rounds, seconds) = if quick { (1, 2e-3) } else { (16, 25e-3) };
     let mut times: [Vec<f64>; 4] = Default::default();
     let modes = [(&subjects[..1], &one), (&subjects[..1], config), (&subjects[..], &one), (&subjects[..], config)];
     for n in 0..rounds {
-        // Everyone comes after someone else, as often before its other as after.
-        for at in (0..modes.len()).map(|at| if n % 2 == 0 { at } else { modes.len() - 1 - at }) {
+        // One thread and all take turns in being the first of the two.
+        for at in [0, 1, 2, 3].map(|at| at ^ (n & 1)) {
             let (subjects, config) = modes[at];
             times[at].push(round(subjects, config, seconds)?);
         }

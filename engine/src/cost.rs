@@ -10,8 +10,8 @@ use lazuli_jit::Role;
 pub const PARALLEL: u64 = 12_000_000;
 /// Parts of much work for each thread.
 const PARTS: usize = 4;
-/// Work for each thread below which it is one part: to take another one costs as much as it could win.
-const PART: u64 = 100_000_000;
+/// Work for each thread below which it is [`short`]; compiled code was seen to take half as long as that.
+const SHORT: u64 = 100_000_000;
 /// A multiplication and addition of a matrix product.
 pub const PRODUCT: u64 = 100;
 
@@ -33,9 +33,14 @@ pub fn element(kernel: &lazuli_jit::Kernel, weight: u32) -> u64 {
     (weight as u64).saturating_mul(UNIT).saturating_mul(widest as u64).saturating_add(bytes as u64 * BYTE)
 }
 
-/// Into how many parts to cut so much work for several threads.
-pub fn parts(work: u64, threads: usize) -> usize {
-    if work / (threads.max(1) as u64) < PART { threads } else { threads * PARTS }
+/// Whether so much work is best cut into one part for each thread: to take one more costs as much as it could win.
+pub fn short(work: u64, threads: usize) -> bool {
+    work / (threads.max(1) as u64) < SHORT
+}
+
+/// Into how many parts to cut so much work for several threads. Who watches it is told after each.
+pub fn parts(work: u64, threads: usize, watched: bool) -> usize {
+    if short(work, threads) && !watched { threads } else { threads * PARTS }
 }
 
 /// Of `count` parts for so many threads, those that a thread takes when it comes, one after another in memory; it then takes
@@ -47,7 +52,14 @@ pub fn own(count: usize, threads: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::own;
+    use super::*;
+
+    #[test]
+    fn short_work_is_a_part_for_each_thread() {
+        assert_eq!([0, 2 * SHORT - 1, 2 * SHORT, u64::MAX].map(|work| parts(work, 2, false)), [2, 2, 8, 8]);
+        assert_eq!([0, u64::MAX].map(|work| parts(work, 2, true)), [8, 8]);
+        assert!(short(SHORT - 1, 0) && short(SHORT - 1, 1) && !short(SHORT, 1) && short(63 * SHORT, 64));
+    }
 
     /// Each thread finds a run of its own, and something is left over if there are parts enough.
     #[test]

@@ -75,8 +75,11 @@ impl Run<'_> {
         if launch.elements() == 0 {
             return Ok(());
         }
-        // Several parts a thread even out cores of unequal speed; watched runs come back often.
-        let count = if threads <= 1 { launch.elements().div_ceil(1 << 20) } else { cost::parts(run.work(), threads) };
+        let count = match threads {
+            // It comes back now and then.
+            0 | 1 => launch.elements().div_ceil(1 << 20),
+            _ => cost::parts(run.work(), threads, self.watched()),
+        };
         let parts = launch.parts(count, GRAIN);
         let own = if self.watched() { 1 } else { cost::own(parts.count(), threads) };
         let threads = threads.min(parts.count());

@@ -140,13 +140,19 @@ impl Explanation {
                 }
                 let compiles = matches!(self.config.backend, BackendChoice::Wide | BackendChoice::Auto);
                 if compiles && self.level < Level::Asm && rows.may_be_whole() {
-                    writeln!(f, "  compiled as one code if that can be, each step a row behind the one before it")?;
+                    writeln!(
+                        f,
+                        "  compiled as one code if that can be, all rows of a part at once, each step a row behind the one before it"
+                    )?;
                 }
                 // Only who wants to see the code waits for it.
                 let whole = if compiles && self.level >= Level::Asm { rows.whole() } else { None };
                 match whole {
                     Some(Ok(code)) => {
-                        writeln!(f, "  compiled as one code, each step a row behind the one before it")?;
+                        writeln!(
+                            f,
+                            "  compiled as one code, all rows of a part at once, each step a row behind the one before it"
+                        )?;
                         let (target, size) = (self.config.target.name(), code.code_size());
                         let title = format!("machine code for {target} by wide, of all steps, {size} bytes");
                         indented(f, &title, &code.asm())?;

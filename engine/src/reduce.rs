@@ -462,7 +462,7 @@ impl<'a> Task<'a> {
         let ranges = match threads {
             0 | 1 => Vec::new(),
             // As many for each, of however many subtrees.
-            _ if cost::parts(work, threads) == threads => even(tiles, threads).collect(),
+            _ if cost::short(work, threads) => even(tiles, threads).collect(),
             _ => self.subtrees(tiles, self.tile, true, threads),
         };
         if ranges.len() <= 1 {

@@ -394,7 +394,7 @@ impl RowRun {
         });
         let far = matches!(self.steps.last(), Some(Step::Map { run, .. }) if run.far);
         let threads = state.threads(self.picoseconds);
-        let count = if threads <= 1 { 1 } else { cost::parts(self.picoseconds, threads) };
+        let count = if threads <= 1 { 1 } else { cost::parts(self.picoseconds, threads, state.watched()) };
         let per_row = self.elements / self.rows.max(1);
         if let Some(code) = self.whole.as_deref().and_then(|whole| whole.worth(config, self.units)) {
             let mut words = RowWords::default();

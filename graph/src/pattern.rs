@@ -36,11 +36,12 @@ impl Pattern {
     pub fn matches(&self, roots: &[Expr], leaves: &mut Leaves) -> bool {
         let Leaves(leaves) = leaves;
         leaves.clear();
+        if roots.len() != self.roots.len() {
+            return false;
+        }
         leaves.resize(self.leaves, None);
         let shallow = roots.iter().all(|root| root.depth() <= Expr::SHALLOW);
-        let met = if roots.len() != self.roots.len() {
-            None
-        } else if shallow {
+        let met = if shallow {
             let mut met = SmallVec::<[usize; 32]>::new();
             met.resize(self.nodes.len(), 0);
             let mut walk = Walk { pattern: self, met: &mut met, leaves };

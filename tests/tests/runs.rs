@@ -24,21 +24,24 @@ fn bits_do_not_depend_on_threads() {
             flat.min(All),
             flat.cumsum(0),
         ];
+        // Long enough for several threads, and short enough to be cut evenly; of whole tiles and others.
+        arrays.extend([40_000, 65_536, 99_999, 200_001].map(|n| flat.slice(s![..n]).sum(All)));
         for axes in [&[0i64][..], &[1], &[2], &[0, 1], &[0, 2], &[1, 2]] {
             arrays.extend([x.sum(axes), y.sum(axes), x.max(axes), x.argmin(axes), y.t().sum(axes)]);
         }
         arrays
     };
-    for backend in [BackendChoice::Auto, BackendChoice::Interp] {
+    let ways = [BackendChoice::Auto, BackendChoice::Interp].map(|backend| (backend, Precision::Standard));
+    for (backend, precision) in ways.into_iter().chain([(BackendChoice::Auto, Precision::Precise)]) {
         let run = |threads: usize| {
-            let config = Config::default().threads(threads).backend(backend);
+            let config = Config::default().threads(threads).backend(backend).precision(precision);
             compute_all_with(&all(&Array::from(x.compute().unwrap()), &flat), &config).unwrap()
         };
         let one = run(1);
         for threads in [2, 5] {
             for (i, (a, b)) in one.iter().zip(&run(threads)).enumerate() {
                 let same = a.iter_scalars().zip(b.iter_scalars()).all(|(a, b)| a.bits() == b.bits());
-                assert!(same, "array {i} on {threads} threads");
+                assert!(same, "array {i} on {threads} threads, {precision:?}");
             }
         }
     }

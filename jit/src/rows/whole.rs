@@ -221,8 +221,9 @@ impl WholeRows<'_> {
     ///
     /// # Safety
     /// Nobody else uses these rows of memory that is written, nor the scratch memory, which has the size that
-    /// [`WholeRows::scratch`] says.
+    /// [`WholeRows::scratch`] says. They are no more than a chunk, if that has fewer than [`RING`].
     unsafe fn rows(&self, rows: Range<usize>, scratch: u64) {
+        debug_assert!(self.layout.chunk >= RING || rows.len() <= self.layout.chunk, "temporaries have less room");
         let mut words: SmallVec<[u64; 80]> = SmallVec::from_slice(self.words);
         words[1] = rows.len() as u64;
         if rows.start > 0 {
@@ -259,7 +260,7 @@ impl WholePart<'_> {
         let scratch = address(scratch, all.scratch());
         let mut run = |rows: Range<usize>| {
             let n = rows.len();
-            // SAFETY: parts have disjoint rows and run once; only this thread uses its scratch.
+            // SAFETY: parts have disjoint rows and run once; only this thread uses its scratch; short chunks come one by one.
             unsafe { all.rows(rows, scratch) };
             done(n)
         };

@@ -123,6 +123,7 @@ impl Program {
         (rows, width): (usize, usize),
         skip: usize,
         code: Option<(&RowCode, bool)>,
+        parts: usize,
     ) -> Vec<u64> {
         let size = self.dtype.size();
         let x = elements(self.dtype, rows * width, rows % 2 == 1);
@@ -148,13 +149,13 @@ impl Program {
                 }
                 let mut scratch = Aligned::new(bound.scratch());
                 // At once, and chunk by chunk.
-                let parts = bound.parts(3).enumerate();
+                let parts = bound.parts(parts).enumerate();
                 parts.for_each(|(i, part)| part.run(scratch.bytes(), i % 2 == 1, never).unwrap());
             }
             None => {
                 let mut bound = layout.bind(&self.codes, memories).unwrap();
                 let mut scratch = Aligned::new(bound.scratch());
-                bound.parts(3).into_iter().for_each(|part| part.run(scratch.bytes(), never).unwrap());
+                bound.parts(parts).into_iter().for_each(|part| part.run(scratch.bytes(), never).unwrap());
             }
         }
         // One NaN is as good as another.
@@ -177,6 +178,7 @@ fn one_code_does_all_stages() {
         (2, 7),
         (5, 16),
         (40, 33),
+        (100, 20),
         (3, 100),
         (17, 100),
         (16, 255),
@@ -199,11 +201,13 @@ fn one_code_does_all_stages() {
                         let code =
                             code.get_or_insert_with(|| RowCode::compile(layout.program().unwrap(), &target).unwrap());
                         let skip = n % 9;
-                        let expected = program.run(&layout, shape, skip, None);
-                        for around in [false, true] {
-                            let found = program.run(&layout, shape, skip, Some((code, around)));
-                            let what =
-                                format!("{dtype}, {ops:?}, {}, {shape:?}, {chunk}, {skip}, {around}", target.name());
+                        let expected = program.run(&layout, shape, skip, None, 3);
+                        for (around, parts) in [(false, 3), (true, 3), (false, 1), (false, 2)] {
+                            let found = program.run(&layout, shape, skip, Some((code, around)), parts);
+                            let what = format!(
+                                "{dtype}, {ops:?}, {}, {shape:?}, {chunk}, {skip}, {around}, {parts}",
+                                target.name()
+                            );
                             assert!(found == expected, "{what}");
                         }
                     }
