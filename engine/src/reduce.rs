@@ -296,7 +296,7 @@ impl<'a> Task<'a> {
             // One thread, or few results: threads share each.
             return self.some_rows(split, 0..k, o, i, threads, outs);
         }
-        let chunk = k.div_ceil(threads * 4);
+        let chunk = k.div_ceil(cost::parts(self.launchable.work(), threads, self.run.watched()));
         let starts: Vec<usize> = (0..k).step_by(chunk).collect();
         let pieces = self.cut(outs, starts.iter().map(|&s| chunk.min(k - s)));
         let tasks: Vec<_> = starts.into_iter().zip(pieces).collect();

@@ -4,6 +4,7 @@
 //! ([`Scan::BLOCK`]): each thread takes the next chunk, scans its blocks by themselves, waits for the carry of the chunk
 //! before, passes its own on, which takes a step a block, and then combines the carry with what it has in the cache.
 
+use crate::cost;
 use crate::error::Result;
 use crate::exec::Run;
 use crate::plan::{Launchable, Sink};
@@ -45,7 +46,8 @@ pub(crate) fn run(
         });
     }
     // Cut the outputs into runs of independent slices.
-    let chunk = if threads <= 1 { k } else { k.div_ceil(threads * 4) };
+    let parts = || cost::parts(launchable.work(), threads, state.watched());
+    let chunk = if threads <= 1 { k } else { k.div_ceil(parts()) };
     let mut pieces: Vec<SmallVec<[&mut [u8]; 2]>> = (0..k.div_ceil(chunk)).map(|_| SmallVec::new()).collect();
     for (sink, out) in sinks.iter().zip(outs) {
         for (piece, part) in pieces.iter_mut().zip(out.chunks_mut(chunk * n * w * sink.result_size)) {
