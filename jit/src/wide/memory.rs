@@ -6,6 +6,7 @@
 
 use super::mach::{Enc, GPR, Index, Kind, Masking, Mem, VEC};
 use super::pairs::*;
+use super::plan::AGAIN;
 use super::select::{Lanes, Ramp, Selector, Src};
 use crate::kernel::{Class, Inst};
 use crate::launch::LINE;
@@ -79,9 +80,12 @@ impl Selector<'_> {
             return;
         }
         let base = self.bases[k];
-        for disp in bytes.step_by(LINE) {
-            let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: (ahead + disp) as i32 };
-            self.push_store(Enc::new(Code::Prefetcht0_m8).mem(0, mem), &[base]);
+        let again = (self.stages || self.plan.again).then_some(AGAIN);
+        for ahead in std::iter::once(ahead).chain(again) {
+            for disp in bytes.clone().step_by(LINE) {
+                let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: (ahead + disp) as i32 };
+                self.push_store(Enc::new(Code::Prefetcht0_m8).mem(0, mem), &[base]);
+            }
         }
     }
 

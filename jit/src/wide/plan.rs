@@ -57,6 +57,12 @@ const FOLDED: usize = 48;
 const AHEAD: usize = 16 << 10;
 const PAGE: usize = 4096;
 
+/// How many bytes before their use inputs are asked for once more, by rows of several steps and by programs of so many vector
+/// operations: what takes longer for a line than memory does, but not much, was seen to wait for memory all the same. What takes less
+/// only loses by it.
+pub(super) const AGAIN: usize = 2 * PAGE;
+const ASKS_AGAIN: usize = 10;
+
 /// Lanes of the two loops.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Rounds {
@@ -105,6 +111,8 @@ pub(super) struct Plan {
     pub(super) rounds: Rounds,
     /// How many bytes before their use contiguous inputs are asked for, where they come from memory; 0 is not at all.
     pub(super) ahead: usize,
+    /// Whether they are asked for [`AGAIN`] bytes before, too.
+    pub(super) again: bool,
 }
 
 impl Plan {
@@ -161,7 +169,8 @@ impl Plan {
         let (invariant, size) = (invariant(kernel), sizes(kernel));
         let rounds = Rounds { lanes: 0, single: 0, last: 0 };
         let hoisted = Vec::new();
-        let mut plan = Plan { uses, invariant, size, folded, reciprocals: Vec::new(), hoisted, rounds, ahead: 0 };
+        let (ahead, again) = (0, false);
+        let mut plan = Plan { uses, invariant, size, folded, reciprocals: Vec::new(), hoisted, rounds, ahead, again };
         if divides_slowly {
             let divides = |(v, i): &(usize, &Inst)| plan.moves(*v) && i.prim == Prim::FDiv;
             let mut divisors: Vec<ValueId> =
@@ -188,6 +197,7 @@ impl Plan {
         let spans = spans(kernel, &plan.uses);
         let work = plan.work(kernel, single, width);
         plan.ahead = plan.ahead(kernel, work);
+        plan.again = work >= ASKS_AGAIN;
         if plan.is_chain(kernel, work, width / single) {
             // The input stays in registers, and a result takes the register of what it is made of.
             let used = 2 * CHAIN_UNROLL + plan.row_values(kernel) + 1;
