@@ -128,7 +128,7 @@ impl Explanation {
             Step::Rows(rows) => {
                 writeln!(
                     f,
-                    "step {number}: {} steps over {} rows, {} rows at a time, {} threads at most",
+                    "step {number}: {} steps over {} rows, in chunks of {}, {} threads at most",
                     rows.steps.len(),
                     rows.rows,
                     rows.chunk,

@@ -41,7 +41,28 @@ struct Desk {
 /// Of [`Job::ended`]: the caller sleeps, or is about to, and has to be woken.
 const WAITS: usize = 1 << (usize::BITS - 1);
 
-/// What threads do together.
+/// What threads do together, and what they need for it: a closure, or a type whose values come back with what they found.
+///
+/// ```
+/// use lazuli_runtime::threads::{Share, Work};
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// struct Squares {
+///     next: AtomicU64,
+///     sum: AtomicU64,
+/// }
+/// impl Work for Squares {
+///     fn work(&self) {
+///         loop {
+///             match self.next.fetch_add(1, Ordering::Relaxed) {
+///                 n @ ..10 => self.sum.fetch_add(n * n, Ordering::Relaxed),
+///                 _ => return,
+///             };
+///         }
+///     }
+/// }
+/// let squares = Squares { next: AtomicU64::new(0), sum: AtomicU64::new(0) };
+/// assert_eq!(Share::new().together(2, squares).sum.into_inner(), 285);
+/// ```
 pub trait Work: Sync {
     /// What each of them does. It shares out the work itself, and comes back when all of it is taken.
     fn work(&self);

@@ -1,6 +1,6 @@
 //! Reductions that keep the last axis: a row of states for each row of results.
 
-use super::{States, TILE, Task};
+use super::{States, TILE, Task, cut};
 use crate::error::Result;
 use crate::plan::Sink;
 use lazuli_jit::Reduction;
@@ -53,7 +53,7 @@ impl Task<'_> {
                 let stripe = columns.clone();
                 let compute = move |range| self.stripe(split, row * o, o, stripe.clone(), range);
                 for mut part in
-                    self.collect(&self.subtrees(blocks, Reduction::OUTER_BLOCK * n, false, within), within, compute)?
+                    self.collect(&cut::subtrees(blocks, Reduction::OUTER_BLOCK * n, false, within), within, compute)?
                 {
                     levels.push(self.sinks, &mut part);
                 }

@@ -122,6 +122,13 @@ impl RowCode {
         crate::asm::disassemble(bytes, offset)
     }
 
+    /// The machine code for memory that the caches do not hold, if it has run.
+    #[cfg(test)]
+    pub(super) fn asm_far(&self) -> Option<String> {
+        let (bytes, offset) = self.forms.far_bytes()?;
+        Some(crate::asm::disassemble(bytes, offset))
+    }
+
     /// Bytes of machine code.
     pub fn code_size(&self) -> usize {
         self.forms.bytes().0.len()

@@ -80,7 +80,7 @@ impl Selector<'_> {
             return;
         }
         let base = self.bases[k];
-        let again = (self.stages || self.plan.again).then_some(AGAIN);
+        let again = self.plan.again.then_some(AGAIN);
         for ahead in std::iter::once(ahead).chain(again) {
             for disp in bytes.clone().step_by(LINE) {
                 let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: (ahead + disp) as i32 };

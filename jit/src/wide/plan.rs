@@ -57,9 +57,9 @@ const FOLDED: usize = 48;
 const AHEAD: usize = 16 << 10;
 const PAGE: usize = 4096;
 
-/// How many bytes before their use inputs are asked for once more, by rows of several steps and by programs of so many vector
-/// operations: what takes longer for a line than memory does, but not much, was seen to wait for memory all the same. What takes less
-/// only loses by it.
+/// How many bytes before their use inputs are asked for once more, by the first of several steps over rows and by programs
+/// of so many vector operations: what takes longer for a line than memory does, but not much, was seen to wait for memory all
+/// the same. What takes less only loses by it.
 pub(super) const AGAIN: usize = 2 * PAGE;
 const ASKS_AGAIN: usize = 10;
 

@@ -62,7 +62,7 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, divides_slowly: bool) -
             Work::Map => Cow::Owned(ordered(&kernel, width, free, divides_slowly).into_owned()),
             Work::Once | Work::Fold { .. } => kernel,
         };
-        let plan = match stage.work {
+        let mut plan = match stage.work {
             Work::Once => Plan::once(&kernel, width),
             Work::Map => Plan::new(&kernel, width, free, divides_slowly),
             Work::Fold { block, .. } => {
@@ -73,6 +73,7 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, divides_slowly: bool) -
                 plan
             }
         };
+        plan.again = stage.ahead;
         let Stage { work, ring, ahead, around, .. } = *stage;
         planned.push(Planned { kernel, plan, work, ring, ahead, around });
     }

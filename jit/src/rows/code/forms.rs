@@ -25,6 +25,12 @@ impl Forms {
         (self.near.bytes(), self.near.offset())
     }
 
+    /// The same of the code for memory that the caches do not hold, if it has run.
+    #[cfg(test)]
+    pub(super) fn far_bytes(&self) -> Option<(&[u8], usize)> {
+        self.far.get()?.as_ref().map(|far| (far.bytes(), far.offset()))
+    }
+
     /// # Safety
     /// As for [`RowCode::run`](super::RowCode::run), of code of this program for this target.
     #[allow(unsafe_code)]

@@ -15,6 +15,11 @@ impl Forms {
         match *self {}
     }
 
+    #[cfg(test)]
+    pub(super) fn far_bytes(&self) -> Option<(&[u8], usize)> {
+        match *self {}
+    }
+
     /// # Safety
     /// None: there is none to run.
     #[allow(unsafe_code)]

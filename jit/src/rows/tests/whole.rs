@@ -212,6 +212,10 @@ fn one_code_does_all_stages() {
                         }
                     }
                 }
+                // What comes from memory is asked for twice, by the first step; near code asks for nothing.
+                let asks = |asm: &str, at: &str| asm.lines().any(|l| l.contains("prefetcht0") && l.contains(at));
+                let (near, far) = code.map(|c| (c.asm(), c.asm_far().unwrap())).unwrap();
+                assert!(asks(&far, "+2000h") && asks(&far, "+1000h") && !asks(&near, ""), "{dtype}, {ops:?}");
             }
         }
     }
