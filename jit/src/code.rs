@@ -4,6 +4,7 @@ use crate::asm;
 use crate::clif;
 use crate::interp::Interp;
 use crate::kernel::{Kernel, KernelError, Slab};
+use crate::launch::Streams;
 use crate::reduce::{self, Columns, Join, Reduction};
 use crate::target::Target;
 #[cfg(target_arch = "x86_64")]
@@ -114,9 +115,9 @@ pub struct Code {
     kernel: Kernel,
     target: Target,
     form: Form,
-    /// The same for memory that the caches do not hold: it writes around them, or asks for inputs ahead of their use. Made
-    /// when it is first asked for.
-    far: OnceLock<Option<Form>>,
+    /// The same for memory that the caches do not hold, by [`Streams`]: it writes around them, and asks for inputs ahead of their
+    /// use where that pays. Made when it is first asked for.
+    far: [OnceLock<Option<Form>>; 2],
     /// It reduces rows to states.
     fold: Option<Box<Fold>>,
     /// It adds rows to states in memory.
@@ -238,7 +239,7 @@ impl Code {
         kernel.verify().ok()?;
         let form = crate::wide::Compiled::new(kernel, target, Mode::Draft).ok()?;
         // One form: what a second would gain is not worth the time.
-        Some(Code { far: OnceLock::from(None), ..Code::with(kernel, target, Form::Wide(Box::new(form))) })
+        Some(Code { far: [None, None].map(OnceLock::from), ..Code::with(kernel, target, Form::Wide(Box::new(form))) })
     }
 
     #[cfg(not(target_arch = "x86_64"))]
@@ -248,7 +249,7 @@ impl Code {
 
     fn with(kernel: &Kernel, target: &Target, form: Form) -> Code {
         let (kernel, target) = (kernel.clone(), target.clone());
-        Code { kernel, target, form, far: OnceLock::new(), fold: None, columns: None }
+        Code { kernel, target, form, far: Default::default(), fold: None, columns: None }
     }
 
     /// Code of the backend [`Backend::Wide`] that stores no elements, but reduces each block of each row to a state, which
@@ -266,7 +267,7 @@ impl Code {
         #[cfg(target_arch = "x86_64")]
         {
             let block = one_block(reductions)?;
-            let form = crate::wide::Compiled::new(&folded, target, Mode::Fold { joins: &joins, block, far: false })?;
+            let form = crate::wide::Compiled::new(&folded, target, Mode::Fold { joins: &joins, block, far: None })?;
             let states = reductions.iter().map(|r| r.state_size() as u8).collect();
             let fold = Some(Box::new(Fold { kernel: folded, joins, states, block }));
             Ok(Code { fold, ..Code::with(kernel, target, Form::Wide(Box::new(form))) })
@@ -356,17 +357,17 @@ impl Code {
         unsafe { self.form.run(slab) }
     }
 
-    /// Reduces each row of a slab whose outputs are states: one for each block of a row, row after row. Where inputs are
-    /// `far`, they are asked for ahead of their use, if the backend can.
+    /// Reduces each row of a slab whose outputs are states: one for each block of a row, row after row. `far` is of inputs
+    /// that come from memory.
     ///
     /// # Safety
     /// As for [`Code::run`], with states of [`Code::states`] in place of the elements of outputs.
     #[allow(unsafe_code)]
-    pub(crate) unsafe fn run_folding(&self, slab: &Slab, far: bool) {
+    pub(crate) unsafe fn run_folding(&self, slab: &Slab, far: Option<Streams>) {
         assert!(self.folds(), "code that stores elements reduces no rows");
-        let form = if far { self.far.get_or_init(|| self.compile_far()) } else { &None };
+        let form = far.and_then(|streams| self.far(streams));
         // SAFETY: what the caller promises is what the backend asks for.
-        unsafe { form.as_ref().unwrap_or(&self.form).run(slab) }
+        unsafe { form.unwrap_or(&self.form).run(slab) }
     }
 
     /// As [`Code::run`], but outputs are written around the caches if the backend has such stores and the rows of all
@@ -375,11 +376,11 @@ impl Code {
     /// # Safety
     /// As for [`Code::run`].
     #[allow(unsafe_code)]
-    pub(crate) unsafe fn run_around(&self, slab: &Slab) {
+    pub(crate) unsafe fn run_around(&self, slab: &Slab, streams: Streams) {
         assert!(!self.folds(), "code that reduces rows stores no elements");
-        let form = if self.suits_around(slab) { self.far.get_or_init(|| self.compile_far()) } else { &None };
+        let form = if self.suits_around(slab) { self.far(streams) } else { None };
         // SAFETY: what the caller promises is what the backend asks for; alignment has just been looked at.
-        unsafe { form.as_ref().unwrap_or(&self.form).run(slab) }
+        unsafe { form.unwrap_or(&self.form).run(slab) }
     }
 
     /// Whether row by row all outputs begin at the same lane of a vector.
@@ -400,13 +401,21 @@ impl Code {
         false
     }
 
-    /// `None` where it cannot be made: the code that there is does the same.
-    fn compile_far(&self) -> Option<Form> {
+    /// The code for memory that the caches do not hold; `None` where it cannot be made: the code that there is does the same.
+    #[inline]
+    fn far(&self, streams: Streams) -> Option<&Form> {
+        self.far[streams as usize].get_or_init(|| self.compile_far(streams)).as_ref()
+    }
+
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+    fn compile_far(&self, streams: Streams) -> Option<Form> {
         #[cfg(target_arch = "x86_64")]
         {
             let (kernel, mode) = match self.fold.as_deref() {
-                None => (&self.kernel, Mode::Around),
-                Some(Fold { kernel, joins, block, .. }) => (kernel, Mode::Fold { joins, block: *block, far: true }),
+                None => (&self.kernel, Mode::Around(streams)),
+                Some(Fold { kernel, joins, block, .. }) => {
+                    (kernel, Mode::Fold { joins, block: *block, far: Some(streams) })
+                }
             };
             crate::wide::Compiled::new(kernel, &self.target, mode).ok().map(|c| Form::Wide(Box::new(c)))
         }
@@ -457,8 +466,8 @@ impl Code {
 
     /// The machine code for memory that the caches do not hold, if it has run.
     #[cfg(test)]
-    pub(crate) fn asm_far(&self) -> Option<String> {
-        match self.far.get()?.as_ref()? {
+    pub(crate) fn asm_far(&self, streams: Streams) -> Option<String> {
+        match self.far[streams as usize].get()?.as_ref()? {
             #[cfg(target_arch = "x86_64")]
             Form::Wide(compiled) => Some(asm::disassemble(compiled.bytes(), compiled.offset())),
             _ => None,

@@ -19,7 +19,7 @@ use crate::code::{Code, fence};
 use crate::kernel::{Class, Role, Slab};
 use layout::TILE_ROWS;
 pub use layout::{Accessed, Home, LINE, LaunchError, Layout, Strides};
-pub(crate) use layout::{Bound, fits, injective, reach, suits};
+pub(crate) use layout::{Bound, Streams, fits, injective, reach, suits};
 use smallvec::SmallVec;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -97,7 +97,7 @@ impl Layout {
             }
             bases[i] = bases[output as usize];
         }
-        Ok(Launch { code, layout: self, bases, far: false, memory: PhantomData })
+        Ok(Launch { code, layout: self, bases, far: None, memory: PhantomData })
     }
 }
 
@@ -112,7 +112,7 @@ pub struct Launch<'m> {
     /// Address or first value of the element at index zero; for scratch, unused.
     pub(crate) bases: SmallVec<[u64; 8]>,
     /// Whether outputs are written around the caches, or, where rows are reduced, inputs asked for ahead of their use.
-    pub(crate) far: bool,
+    pub(crate) far: Option<Streams>,
     pub(crate) memory: PhantomData<&'m mut [u8]>,
 }
 
@@ -134,13 +134,14 @@ impl<'m> Launch<'m> {
         let operands = || self.layout.operands.iter().zip(&self.bases);
         let mut outputs = operands().filter(|(o, _)| o.operand.role == Role::Output);
         let read = |base: u64| operands().any(|(o, b)| o.operand.role == Role::Input && *b == base);
-        self.far = outputs.all(|(o, b)| o.home == Home::Memory && o.operand.class == Class::Contiguous && !read(*b));
+        let own = outputs.all(|(o, b)| o.home == Home::Memory && o.operand.class == Class::Contiguous && !read(*b));
+        self.far = own.then(|| self.layout.streams());
     }
 
     /// Has inputs asked for ahead of their use, where rows are reduced and the backend can: for inputs that do not fit the
     /// last cache.
     pub fn ahead(&mut self) {
-        self.far = self.code.folds();
+        self.far = self.code.folds().then(|| self.layout.streams());
     }
 
     /// Cuts the work into at most `count` parts with disjoint outputs; `grain` is the least number of elements worth
@@ -192,7 +193,7 @@ impl<'m> Launch<'m> {
 
     /// Has what was written around the caches seen by whoever is told after this.
     pub(crate) fn written(&self) {
-        if self.far {
+        if self.far.is_some() {
             fence();
         }
     }
@@ -202,7 +203,12 @@ impl<'m> Launch<'m> {
     #[inline]
     unsafe fn slab(&self, slab: &Slab) {
         // SAFETY: the caller's promise.
-        unsafe { if self.far { self.code.run_around(slab) } else { self.code.run(slab) } }
+        unsafe {
+            match self.far {
+                Some(streams) => self.code.run_around(slab, streams),
+                None => self.code.run(slab),
+            }
+        }
     }
 
     fn assert_memory(&self) {

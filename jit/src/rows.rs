@@ -358,7 +358,7 @@ impl RowLayout {
             }
             // Written where they stay.
             let (layout, bases) = (&stage.accesses, SmallVec::from_slice(&stage.bases));
-            launches.push(Launch { code, layout, bases, far: false, memory: PhantomData });
+            launches.push(Launch { code, layout, bases, far: None, memory: PhantomData });
             let bases = &mut launches.last_mut().expect("one was just pushed").bases;
             for &(operand, m) in &stage.accessed {
                 let o = &operands[operand];

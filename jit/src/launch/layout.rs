@@ -28,6 +28,15 @@ pub enum Home {
     Index,
 }
 
+/// In how many streams inputs come from memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Streams {
+    /// One at most.
+    One,
+    /// More: the CPU then has enough to fetch by itself.
+    Several,
+}
+
 /// How an operand is accessed, whatever its memory.
 #[derive(Clone, Debug)]
 pub struct Accessed {
@@ -194,6 +203,17 @@ impl Layout {
     /// The number of elements of the iteration space.
     pub fn elements(&self) -> usize {
         self.elements
+    }
+
+    /// In how many streams contiguous inputs come from memory: one whose rows are all the same does not.
+    pub(super) fn streams(&self) -> Streams {
+        let moves = |o: &&Bound| {
+            let mut outer = o.strides.iter().zip(&self.extents).rev().skip(1).filter(|(_, n)| **n > 1).peekable();
+            outer.peek().is_none() || outer.any(|(stride, _)| *stride != 0)
+        };
+        let inputs =
+            self.operands.iter().filter(|o| (o.operand.role, o.operand.class) == (Role::Input, Class::Contiguous));
+        if inputs.filter(moves).count() > 1 { Streams::Several } else { Streams::One }
     }
 
     /// Elements of a row of the innermost loop.

@@ -302,7 +302,7 @@ fn outputs_around_the_caches() {
         #[cfg(target_arch = "x86_64")]
         if backend == Backend::Wide {
             assert!(!code.asm().unwrap().contains("vmovnt"));
-            assert!(code.asm_far().unwrap().contains("vmovntpd"));
+            assert!(code.asm_far(Streams::One).unwrap().contains("vmovntpd"));
         }
     }
 }
@@ -349,7 +349,7 @@ fn outputs_around_the_caches_at_any_alignment() {
                     assert!(outs[0] == outs[1], "{dtype} for {}: {start}, {rows} x {columns}", target.name());
                 }
             }
-            let [around, plain] = [code.asm_far(), code.asm()].map(Option::unwrap);
+            let [around, plain] = [code.asm_far(Streams::One), code.asm()].map(Option::unwrap);
             assert!(around.contains("vmovnt") && !plain.contains("vmovnt"));
             // It is for more than the caches hold: inputs are asked for in time.
             assert!(around.contains("prefetcht0") && !plain.contains("prefetch"), "{around}");
@@ -357,34 +357,46 @@ fn outputs_around_the_caches_at_any_alignment() {
     }
 }
 
-/// Only programs that wait for memory ask for it: others would do so in vain.
+/// Only programs that wait for memory ask for it, and those that have one stream of it: others would do so in vain.
 #[test]
 #[cfg(target_arch = "x86_64")]
-fn long_programs_do_not_ask_for_memory() {
-    let asm = |operations: usize| {
+fn programs_ask_for_memory_where_it_pays() {
+    // How far ahead code asks that divides so often by each of its inputs; of the second the rows may all be the same.
+    let distances = |operations: usize, inputs: usize, same: bool| {
         let mut b = Builder::new();
-        let [x, y] = [Role::Input, Role::Output].map(|role| b.operand(role, DType::F64, Class::Contiguous));
-        let x = b.load(x);
-        let last = (0..operations).fold(x, |last, _| b.fdiv(last, x));
+        let sources: Vec<u32> = (0..inputs).map(|_| b.operand(Role::Input, DType::F64, Class::Contiguous)).collect();
+        let y = b.operand(Role::Output, DType::F64, Class::Contiguous);
+        let values: Vec<_> = sources.iter().map(|&x| b.load(x)).collect();
+        let last = (0..operations).fold(values[0], |last, n| b.fdiv(last, values[n % inputs]));
         b.store(y, last);
         let kernel = b.finish();
         let code = Code::compile(&kernel, Backend::Wide, Target::detect()).unwrap();
         let (x, mut y) = (vec![1.0f64; 100], vec![0.0f64; 100]);
-        let layout = Layout::new(&kernel.operands, &[100], [access(0, &[8]), access(0, &[8])]).unwrap();
-        let memory = [Memory::Read(cast_slice(&x), 0), Memory::Write(cast_slice_mut(&mut y))];
+        let rows = |n: usize| access(0, &[if same && n > 0 { 0 } else { 160 }, 8]);
+        let layout = Layout::new(&kernel.operands, &[5, 20], (0..inputs).map(rows).chain([rows(0)])).unwrap();
+        let memory =
+            (0..inputs).map(|_| Memory::Read(cast_slice(&x), 0)).chain([Memory::Write(cast_slice_mut(&mut y))]);
         let mut launch = layout.bind(&code, memory).unwrap();
         launch.around_caches();
+        let streams = launch.far.unwrap();
         launch.run();
         drop(launch);
         assert_eq!(y, x);
-        code.asm_far().unwrap()
+        let asm = code.asm_far(streams).unwrap();
+        let asks = |l: &str| Some(l.split_once("prefetcht0")?.1.rsplit_once('+')?.1.trim_end_matches("h]").to_owned());
+        let mut all: Vec<String> = asm.lines().filter_map(asks).filter(|a| a.ends_with("00")).collect();
+        all.sort();
+        all.dedup();
+        all
     };
     if Backend::Wide.why_not(Target::detect()).is_none() {
-        // Those in between ask twice; the second time two pages ahead.
-        let again = |asm: &str| asm.lines().any(|l| l.contains("prefetcht0") && l.contains("+2000h"));
-        assert!(asm(4).contains("prefetcht0") && !again(&asm(4)));
-        assert!(asm(10).contains("prefetcht0") && again(&asm(10)));
-        assert!(!asm(40).contains("prefetcht0"));
+        assert_eq!(distances(4, 1, false), ["2000"]);
+        assert_eq!(distances(4, 2, true), ["2000"]);
+        assert!(distances(4, 2, false).is_empty());
+        // Those in between ask twice.
+        assert_eq!(distances(10, 1, false), ["1000", "2000"]);
+        assert_eq!(distances(10, 2, false), ["1000", "2000"]);
+        assert!(distances(40, 1, false).is_empty());
     }
 }
 
@@ -431,14 +443,14 @@ fn folding_gives_the_states_of_blocks() {
                 #[cfg(target_arch = "x86_64")]
                 {
                     let (states, joins) = crate::reduce::states(&kernel, &[reduction]).unwrap();
-                    for far in [false, true] {
+                    for far in [None, Some(Streams::One)] {
                         let mode = crate::wide::Mode::Fold { joins: &joins, block: reduction.block(), far };
                         let asm = crate::wide::encode_512(&states, mode).unwrap();
                         let asks = asm.iter().any(|i| i.code() == iced_x86::Code::Prefetcht0_m8);
                         let multiplies =
                             |i: &iced_x86::Instruction| format!("{:?}", i.mnemonic()).starts_with("Vptestnm");
                         assert_eq!(asm.iter().any(multiplies), divides, "{op} {dtype}");
-                        assert!(asm.len() > 20 && asks == (far && class == Class::Contiguous));
+                        assert!(asm.len() > 20 && asks == (far.is_some() && class == Class::Contiguous));
                     }
                 }
                 let plain = Code::compile(&kernel, Backend::Interp, target).unwrap();

@@ -1,6 +1,7 @@
 //! What cannot be bound, and a run over several chunks; bits are compared with untiled execution in `lazuli-tests`.
 
 use super::*;
+use crate::launch::Streams;
 use crate::{Backend, Builder, Target};
 use lazuli_graph::DType;
 
@@ -132,7 +133,7 @@ fn rows_around_the_caches() {
                         bound.around_caches();
                         // A tile stays in the cache; what is reduced in registers is asked for ahead.
                         let far = bound.launches.iter().map(|l| l.far).collect::<Vec<_>>();
-                        assert_eq!(far, [first.folds(), true]);
+                        assert_eq!(far, [first.folds().then_some(Streams::One), Some(Streams::One)]);
                     }
                     let mut scratch = vec![[0u64; 8]; bound.scratch() / 64 + 2];
                     let start = scratch.as_ptr().cast::<u8>().align_offset(64);
@@ -152,8 +153,8 @@ fn rows_around_the_caches() {
             }
         }
     }
-    assert!(codes[1].asm_far().unwrap().contains("vmovntpd"));
-    assert!(folding.asm_far().unwrap().contains("prefetcht0"));
+    assert!(codes[1].asm_far(Streams::One).unwrap().contains("vmovntpd"));
+    assert!(folding.asm_far(Streams::One).unwrap().contains("prefetcht0"));
 }
 
 #[test]

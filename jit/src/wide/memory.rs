@@ -6,7 +6,6 @@
 
 use super::mach::{Enc, GPR, Index, Kind, Masking, Mem, VEC};
 use super::pairs::*;
-use super::plan::AGAIN;
 use super::select::{Lanes, Ramp, Selector, Src};
 use crate::kernel::{Class, Inst};
 use crate::launch::LINE;
@@ -62,9 +61,7 @@ impl Selector<'_> {
             // Single rounds of the main loop lie behind one another, where the counter does not go on between them.
             let behind = if self.folds.is_empty() || self.plan.rounds.last == self.lanes { 0 } else { self.fold_from };
             let from = behind * bytes;
-            if self.far {
-                self.prefetch(k, size, from..from + count * bytes);
-            }
+            self.prefetch(k, size, from..from + count * bytes);
             let disp = |v: usize| (from + v * self.width) as i32;
             let src = |v: usize| Src::Mem { operand: k as u32, disp: disp(v), bytes: bytes as u8 };
             vectors.extend((0..count).map(src));
@@ -72,16 +69,11 @@ impl Selector<'_> {
         Lanes { size: size as u8, same: false, vectors }
     }
 
-    /// Asks for what a later round reads where this one reads these bytes of a contiguous operand, from the counter on.
+    /// Asks for what later rounds read where this one reads these bytes of a contiguous operand, from the counter on.
     /// Nothing happens where there is no memory.
     fn prefetch(&mut self, k: usize, size: usize, bytes: Range<usize>) {
-        let ahead = self.plan.ahead;
-        if ahead == 0 {
-            return;
-        }
         let base = self.bases[k];
-        let again = self.plan.again.then_some(AGAIN);
-        for ahead in std::iter::once(ahead).chain(again) {
+        for &ahead in &self.plan.asks {
             for disp in bytes.clone().step_by(LINE) {
                 let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: (ahead + disp) as i32 };
                 self.push_store(Enc::new(Code::Prefetcht0_m8).mem(0, mem), &[base]);

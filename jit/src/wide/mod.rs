@@ -48,6 +48,7 @@ mod stages;
 
 use crate::code::CodeError;
 use crate::kernel::Kernel;
+use crate::launch::Streams;
 use crate::math::composed::expand;
 use crate::reduce::Join;
 use crate::target::Target;
@@ -70,15 +71,15 @@ pub(crate) enum Mode<'a> {
     /// They are stored, by code that is made in 0.15 to 0.3 of the time and takes about twice as long to run.
     Draft,
     /// They are stored around the caches: rows of all outputs begin at the same lane of a vector, and who runs the code sees
-    /// to the fence.
-    Around,
+    /// to the fence. Inputs come from memory.
+    Around(Streams),
     /// They are combined, along each block of so many elements of each row, by one of `joins` for each store; the code stores
     /// the states of an output one behind the other.
     Fold {
         joins: &'a [Join],
         block: usize,
-        /// Inputs come from memory, and are asked for ahead of their use.
-        far: bool,
+        /// Of inputs that come from memory.
+        far: Option<Streams>,
     },
 }
 
@@ -189,21 +190,30 @@ fn assemble(kernel: &Kernel, evex: bool, divides_slowly: bool, mode: Mode<'_>) -
     let (width, registers) = if evex { (64, 32) } else { (32, 16) };
     let kernel = &*if evex { Cow::Borrowed(kernel) } else { expand(kernel) };
     let kernel = &*match mode {
-        Mode::Plain | Mode::Around => plan::ordered(kernel, width, registers, divides_slowly),
+        Mode::Plain | Mode::Around(_) => plan::ordered(kernel, width, registers, divides_slowly),
         Mode::Draft | Mode::Fold { .. } => Cow::Borrowed(kernel),
     };
     let (plan, taken) = match mode {
-        Mode::Plain | Mode::Around => (plan::Plan::new(kernel, width, registers, divides_slowly), 0),
+        Mode::Plain | Mode::Around(_) => {
+            let mut plan = plan::Plan::new(kernel, width, registers, divides_slowly);
+            if let Mode::Around(streams) = mode {
+                plan.ask(kernel, width, streams, false);
+            }
+            (plan, 0)
+        }
         Mode::Draft => (plan::Plan::draft(kernel, width, registers, divides_slowly), 0),
-        Mode::Fold { joins, .. } => {
+        Mode::Fold { joins, far, .. } => {
             let taken = joins.len() * fold::accumulators(width);
-            let plan = plan::Plan::fold(kernel, width, registers.saturating_sub(taken), divides_slowly);
-            (plan?, taken)
+            let mut plan = plan::Plan::fold(kernel, width, registers.saturating_sub(taken), divides_slowly)?;
+            if let Some(streams) = far {
+                plan.ask(kernel, width, streams, false);
+            }
+            (plan, taken)
         }
     };
     let mut selector = select::Selector::new(kernel, &plan, evex, mode);
     match mode {
-        Mode::Plain | Mode::Draft | Mode::Around => nest::build(&mut selector),
+        Mode::Plain | Mode::Draft | Mode::Around(_) => nest::build(&mut selector),
         Mode::Fold { block, .. } if block == 0 || block % plan.rounds.lanes != 0 => {
             return Err(format!("blocks of {block} elements are no rounds of {}", plan.rounds.lanes));
         }

@@ -6,6 +6,8 @@ use super::fold::accumulators;
 use super::schedule;
 use crate::flow::{invariant, sizes, spans, uses};
 use crate::kernel::{Class, Inst, Kernel, Prim, Role, Ty, ValueId};
+use crate::launch::Streams;
+use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
 
 /// The most vectors of the widest lanes in one round, but for [chains](CHAIN_UNROLL).
@@ -52,16 +54,18 @@ const CHAIN: std::ops::RangeInclusive<usize> = 6..=24;
 /// and with more, storing a tile and reading it again takes little of the time.
 const FOLDED: usize = 48;
 
-/// Bytes of all inputs together that are asked for ahead of their use: half of the smallest first-level cache. Of one input,
-/// a page at most: what the CPU fetches by itself ends with the page.
-const AHEAD: usize = 16 << 10;
+/// How far before its use an input that comes from memory is asked for, where it is the only one: of a page the CPU fetches
+/// the rest by itself, but not the next.
+const FAR: usize = 2 * PAGE;
 const PAGE: usize = 4096;
 
-/// How many bytes before their use inputs are asked for once more, by the first of several steps over rows and by programs
-/// of so many vector operations: what takes longer for a line than memory does, but not much, was seen to wait for memory all
-/// the same. What takes less only loses by it.
-pub(super) const AGAIN: usize = 2 * PAGE;
-const ASKS_AGAIN: usize = 10;
+/// Programs of so many vector operations ask twice, [`FAR`] ahead and again within a page, for all inputs: what takes longer
+/// for a line than memory does, but not much, was seen to wait for memory all the same. What takes less loses by it, and with
+/// more than one input by asking at all.
+const ASKS_TWICE: usize = 10;
+
+/// Bytes of all inputs together that are asked for within a page: half of the smallest first-level cache.
+const NEAR: usize = 16 << 10;
 
 /// Lanes of the two loops.
 #[derive(Clone, Copy, Default, Debug)]
@@ -109,10 +113,8 @@ pub(super) struct Plan {
     /// Constants that stay in registers through the loops, the most used first.
     pub(super) hoisted: Vec<ValueId>,
     pub(super) rounds: Rounds,
-    /// How many bytes before their use contiguous inputs are asked for, where they come from memory; 0 is not at all.
-    pub(super) ahead: usize,
-    /// Whether they are asked for [`AGAIN`] bytes before, too.
-    pub(super) again: bool,
+    /// How many bytes before their use contiguous inputs are asked for, where they come from memory.
+    pub(super) asks: SmallVec<[usize; 2]>,
 }
 
 impl Plan {
@@ -142,7 +144,6 @@ impl Plan {
         if work > FOLDED {
             return Err("what is reduced takes longer than a tile of it would");
         }
-        plan.ahead = plan.ahead(kernel, work);
         plan.hoist(kernel, registers, pressure);
         Ok(plan)
     }
@@ -169,8 +170,8 @@ impl Plan {
         let (invariant, size) = (invariant(kernel), sizes(kernel));
         let rounds = Rounds { lanes: 0, single: 0, last: 0 };
         let hoisted = Vec::new();
-        let (ahead, again) = (0, false);
-        let mut plan = Plan { uses, invariant, size, folded, reciprocals: Vec::new(), hoisted, rounds, ahead, again };
+        let (reciprocals, asks) = (Vec::new(), SmallVec::new());
+        let mut plan = Plan { uses, invariant, size, folded, reciprocals, hoisted, rounds, asks };
         if divides_slowly {
             let divides = |(v, i): &(usize, &Inst)| plan.moves(*v) && i.prim == Prim::FDiv;
             let mut divisors: Vec<ValueId> =
@@ -196,8 +197,6 @@ impl Plan {
         let single = plan.single(kernel, width);
         let spans = spans(kernel, &plan.uses);
         let work = plan.work(kernel, single, width);
-        plan.ahead = plan.ahead(kernel, work);
-        plan.again = work >= ASKS_AGAIN;
         if plan.is_chain(kernel, work, width / single) {
             // The input stays in registers, and a result takes the register of what it is made of.
             let used = 2 * CHAIN_UNROLL + plan.row_values(kernel) + 1;
@@ -316,15 +315,19 @@ impl Plan {
         (0..used.len()).filter(row).count() + 2 * self.reciprocals.iter().filter(parts).count()
     }
 
-    /// How far ahead each contiguous input can be asked for. Programs that are long do not wait for memory.
-    fn ahead(&self, kernel: &Kernel, work: usize) -> usize {
-        if work > SHORT {
-            return 0;
-        }
+    /// Has inputs asked for that come from memory in so many streams, where that pays: programs that are long do not wait for
+    /// memory. `steps`: it is the first of several steps over rows.
+    pub(super) fn ask(&mut self, kernel: &Kernel, width: usize, streams: Streams, steps: bool) {
+        let work = self.work(kernel, self.single(kernel, width), width);
         let loads = |v: &usize| self.moves(*v) && kernel.insts[*v].prim == Prim::Load;
         let contiguous = |v: &usize| !self.strided(kernel, &kernel.insts[*v]);
         let inputs = (0..kernel.insts.len()).filter(loads).filter(contiguous).count();
-        (AHEAD / inputs.max(1)).min(PAGE)
+        self.asks = match streams {
+            _ if work > SHORT || inputs == 0 => SmallVec::new(),
+            _ if steps || work >= ASKS_TWICE => smallvec![PAGE.min(NEAR / inputs), FAR],
+            Streams::One => smallvec![FAR],
+            Streams::Several => SmallVec::new(),
+        };
     }
 
     /// Whether hardly anything in a short program of lanes of `size` bytes can be computed before what comes before it.

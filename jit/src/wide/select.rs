@@ -87,8 +87,6 @@ pub(super) struct Selector<'a> {
     pub(super) tail_table: u32,
     /// Whether outputs are written around the caches.
     pub(super) around: bool,
-    /// Whether inputs come from memory, and are asked for ahead of their use.
-    pub(super) far: bool,
     /// How states are combined, one for each store; empty: elements are stored.
     pub(super) folds: &'a [Join],
     /// The accumulator of the first vector of the round.
@@ -128,8 +126,7 @@ impl<'a> Selector<'a> {
             tail_vectors: [None; 2],
             tail_mask: None,
             tail_table,
-            around: mode == Mode::Around,
-            far: matches!(mode, Mode::Around | Mode::Fold { far: true, .. }),
+            around: matches!(mode, Mode::Around(_)),
             folds: if let Mode::Fold { joins, .. } = mode { joins } else { &[] },
             fold_from: 0,
             first_operand: 0,

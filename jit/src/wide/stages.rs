@@ -8,6 +8,7 @@ use super::plan::{Plan, ordered};
 use super::select::Selector;
 use super::{Mode, finish};
 use crate::kernel::{Kernel, Role};
+use crate::launch::Streams;
 use crate::math::composed::expand;
 use crate::reduce::Join;
 use iced_x86::Code;
@@ -31,7 +32,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) work: Work<'a>,
     /// Of which operands there is room for so many rows, of which each takes the place of the one as many rows before.
     pub(crate) ring: (&'a [bool], usize),
-    /// Inputs come from memory, and are asked for ahead of their use.
+    /// Inputs come from memory.
     pub(crate) ahead: bool,
     /// Outputs are stored around the caches, as [`Mode::Around`] says.
     pub(crate) around: bool,
@@ -43,7 +44,6 @@ struct Planned<'a> {
     plan: Plan,
     work: Work<'a>,
     ring: (&'a [bool], usize),
-    ahead: bool,
     around: bool,
 }
 
@@ -73,9 +73,11 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, divides_slowly: bool) -
                 plan
             }
         };
-        plan.again = stage.ahead;
-        let Stage { work, ring, ahead, around, .. } = *stage;
-        planned.push(Planned { kernel, plan, work, ring, ahead, around });
+        if stage.ahead {
+            plan.ask(&kernel, width, Streams::One, true);
+        }
+        let Stage { work, ring, around, .. } = *stage;
+        planned.push(Planned { kernel, plan, work, ring, around });
     }
     let first = planned.first().ok_or("there are no stages")?;
     let mut selector = Selector::new(&first.kernel, &first.plan, evex, Mode::Plain);
@@ -136,7 +138,7 @@ impl<'a> Selector<'a> {
             self.first_operand += self.kernel.operands.len() + self.folds.len();
         }
         (self.kernel, self.plan, self.ring) = (&stage.kernel, &stage.plan, stage.ring);
-        (self.stages, self.far, self.around) = (true, stage.ahead, stage.around);
+        (self.stages, self.around) = (true, stage.around);
         self.folds = if let Work::Fold { joins, .. } = stage.work { joins } else { &[] };
         self.bases.clear();
         self.strides.clear();

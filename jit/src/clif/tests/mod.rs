@@ -5,7 +5,9 @@ mod harness;
 mod random;
 
 use crate::kernel::{Class, Inst, Kernel, Prim, Role, Sig, Ty, ValueId};
+use crate::launch::Streams;
 use crate::testing::accepted;
+use crate::wide::Mode;
 use crate::{Backend, Builder, Code, CodeError, Routine, Target};
 use harness::{Shape, check, compile_all, hide_nans};
 use lazuli_graph::DType;
@@ -162,7 +164,7 @@ fn primitives_encode_for_512_bits() {
             for class in [Class::Contiguous, Class::Broadcast, Class::Strided] {
                 let out = if class == Class::Strided { class } else { Class::Contiguous };
                 let kernel = lone(prim, &args, ty, imm, class, out);
-                for mode in [crate::wide::Mode::Plain, crate::wide::Mode::Around, crate::wide::Mode::Draft] {
+                for mode in [Mode::Plain, Mode::Around(Streams::One), Mode::Around(Streams::Several), Mode::Draft] {
                     match crate::wide::encode_512(&kernel, mode) {
                         Ok(code) => assert!(code.len() > 20),
                         Err(e) => panic!("{e}\n{kernel}"),
