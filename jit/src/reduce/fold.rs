@@ -231,9 +231,20 @@ impl<F: Fold<L>, const L: usize> Reducer for Simple<F, L> {
     }
 
     fn push_all(&self, states: &mut [u8], tree: &mut Tree) {
-        let states = bytemuck::cast_slice::<u8, F::State>(states);
+        let mut states = bytemuck::cast_slice_mut::<u8, F::State>(states);
         let (levels, count) = tree.levels::<F::State>(states.len() as u64);
-        states.iter().for_each(|&state| push::<F, L>(state, levels, count));
+        // Whole subtrees, neighbours first: none of them waits for another.
+        while let Some(most) = states.len().checked_ilog2() {
+            let height = most.min(count.trailing_zeros());
+            let (subtree, rest) = states.split_at_mut(1 << height);
+            for half in (0..height).rev().map(|h| 1 << h) {
+                for i in 0..half {
+                    subtree[i] = F::join(subtree[2 * i], subtree[2 * i + 1]);
+                }
+            }
+            push::<F, L>(height, subtree[0], levels, count);
+            states = rest;
+        }
     }
 
     fn outer(&self, data: &[u8], rows: usize, pitch: usize, _: usize, _: u64, states: &mut [u8]) {
@@ -320,15 +331,15 @@ fn lanes<const L: usize>() -> usize {
     std::hint::black_box(L).min(L)
 }
 
-/// Adds the state of a block to the levels of a tree.
+/// Adds the state of `1 << height` blocks to the levels of a tree.
 #[inline(always)]
-fn push<F: Fold<L>, const L: usize>(mut state: F::State, levels: &mut [F::State], count: &mut u64) {
-    let level = count.trailing_ones() as usize;
-    for left in &levels[..level] {
+fn push<F: Fold<L>, const L: usize>(height: u32, mut state: F::State, levels: &mut [F::State], count: &mut u64) {
+    let level = (height + (*count >> height).trailing_ones()) as usize;
+    for left in &levels[height as usize..level] {
         state = F::join(*left, state);
     }
     levels[level] = state;
-    *count += 1;
+    *count += 1 << height;
 }
 
 struct Blocks<'a, F: Fold<L>, const L: usize> {
@@ -344,7 +355,7 @@ impl<F: Fold<L>, const L: usize> WithSimd for Blocks<'_, F, L> {
     fn with_simd<S: Simd>(self, _: S) {
         let lanes = lanes::<L>();
         for data in self.data.chunks(16 * L) {
-            push::<F, L>(block::<F, L>(data, lanes), self.levels, self.count);
+            push::<F, L>(0, block::<F, L>(data, lanes), self.levels, self.count);
         }
     }
 }

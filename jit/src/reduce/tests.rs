@@ -318,6 +318,14 @@ fn sequences_are_trees_of_blocks() {
                 }
                 r.fold(&mut tree, state.bytes_mut());
                 assert_eq!(finish(&r, state.bytes(), n as u64), expected, "{r:?} {n} elements, from {middle}");
+                // The states one behind the other, in two pieces.
+                let all: Vec<u8> = states.iter().flat_map(|s| s.bytes().to_vec()).collect();
+                let (left, right) = all.split_at(middle * r.state_size());
+                for piece in [left, right].map(Buffer::of).iter_mut() {
+                    r.push_all(piece.bytes_mut(), &mut tree);
+                }
+                r.fold(&mut tree, state.bytes_mut());
+                assert_eq!(finish(&r, state.bytes(), n as u64), expected, "{r:?} {n} elements, all from {middle}");
             }
         }
     }
