@@ -15,9 +15,9 @@ const CAPACITY: usize = 512;
 /// How much work (elements times cost units) the interpreter does before a kernel is compiled: a few scalars never
 /// are, and nobody waits for the interpreter.
 const COMPILE_AT: u64 = 50_000;
-/// What a long kernel's draft costs to run, in picoseconds, until it is compiled for good: what is lost by then is about what
-/// that takes.
-const FINISH_AT: u64 = 2_000_000_000;
+/// What a kernel's draft costs to run, in picoseconds for each instruction, until it is compiled for good: what is lost by then
+/// is about what that takes.
+const FINISH_AT: u64 = 6_000_000;
 
 /// A kernel and its code, made when it is first needed.
 pub struct CachedKernel {
@@ -31,7 +31,7 @@ pub struct CachedKernel {
     clif: OnceLock<Result<Code>>,
     /// The code with the widest vectors, or why there is none.
     wide: OnceLock<std::result::Result<Code, String>>,
-    /// Code for the first calls of a long kernel.
+    /// Code for the first calls.
     draft: OnceLock<Option<Code>>,
     /// Work done before the kernel was compiled for good.
     work: AtomicU64,
@@ -192,7 +192,8 @@ impl CachedKernel {
                 if auto && done < COMPILE_AT {
                     return Ok(self.interp());
                 }
-                if (done / u64::from(self.weight)).saturating_mul(self.cost) < FINISH_AT
+                if (done / u64::from(self.weight)).saturating_mul(self.cost)
+                    < FINISH_AT * self.kernel.insts.len() as u64
                     && let Some(code) = self.draft()
                 {
                     return Ok(code);
@@ -203,7 +204,7 @@ impl CachedKernel {
         }
     }
 
-    /// Code that is made quickly, of a long kernel.
+    /// Code that is made quickly, of a kernel that is not short.
     fn draft(&self) -> Option<&Code> {
         self.draft.get_or_init(|| Code::draft(&self.kernel, self.target)).as_ref()
     }
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn long_kernels_are_drafted_and_then_compiled() {
+    fn kernels_are_drafted_and_then_compiled() {
         let target = Target::detect();
         if Backend::Wide.why_not(target).is_some() {
             return;
@@ -308,15 +309,17 @@ mod tests {
         let cached = |n: usize| lookup(power(n), Folds::default(), target, 2 * n as u32);
         let auto = Config::default().backend(BackendChoice::Auto);
         let wide = auto.clone().backend(BackendChoice::Wide);
-        let long = cached(300);
-        assert_eq!(long.code(&auto, 1).unwrap().backend(), Backend::Interp);
-        let draft = long.code(&auto, 10_000).unwrap();
-        assert!(draft.backend() == Backend::Wide && std::ptr::eq(draft, long.code(&wide, 1).unwrap()));
-        assert!(long.compiled().is_none());
-        let last = long.code(&auto, 10_000_000).unwrap();
-        assert!(!std::ptr::eq(last, draft) && std::ptr::eq(last, long.native().unwrap()));
-        for config in [&auto, &wide] {
-            assert!(std::ptr::eq(last, long.code(config, 1).unwrap()));
+        for n in [30, 300] {
+            let long = cached(n);
+            assert_eq!(long.code(&auto, 1).unwrap().backend(), Backend::Interp);
+            let draft = long.code(&auto, 10_000).unwrap();
+            assert!(draft.backend() == Backend::Wide && std::ptr::eq(draft, long.code(&wide, 1).unwrap()));
+            assert!(long.compiled().is_none());
+            let last = long.code(&auto, 10_000_000).unwrap();
+            assert!(!std::ptr::eq(last, draft) && std::ptr::eq(last, long.native().unwrap()));
+            for config in [&auto, &wide] {
+                assert!(std::ptr::eq(last, long.code(config, 1).unwrap()));
+            }
         }
         // A draft would save nothing.
         let short = cached(3);

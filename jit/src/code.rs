@@ -181,8 +181,8 @@ pub(crate) fn begin_alike(vector: u64, outputs: impl Iterator<Item = (usize, u64
         && if aligned(first) { begins.all(aligned) } else { begins.all(|other| other == first) }
 }
 
-/// Instructions of a kernel that is worth making twice.
-pub(crate) const LONG: usize = 100;
+/// Instructions of a kernel that is worth making twice: of less, most of the time goes where a draft saves nothing.
+const DRAFTED: usize = 20;
 
 /// The elements of a block, which is the same for all these reductions.
 #[cfg(target_arch = "x86_64")]
@@ -227,11 +227,11 @@ impl Code {
         Ok(Code::with(kernel, target, form))
     }
 
-    /// Code of the backend [`Backend::Wide`] for the first calls of a long kernel: it is made in 0.15 to 0.3 of the time that
+    /// Code of the backend [`Backend::Wide`] for the first calls of a kernel: it is made in 0.15 to 0.5 of the time that
     /// [`Code::compile`] takes, and takes about twice as long to run. `None` of kernels that are short, and where there is no
     /// such backend.
     pub fn draft(kernel: &Kernel, target: &Target) -> Option<Code> {
-        (kernel.insts.len() >= LONG).then(|| Code::drafted(kernel, target))?
+        (kernel.insts.len() >= DRAFTED).then(|| Code::drafted(kernel, target))?
     }
 
     #[cfg(target_arch = "x86_64")]

@@ -1,7 +1,7 @@
 //! One code for all stages: no call, and hardly an instruction, between a stage and the next.
 
 use super::{RowPlace, RowSource, RowStage};
-use crate::code::{CodeError, LONG};
+use crate::code::CodeError;
 use crate::kernel::{Class, Kernel, Prim, Role};
 use crate::reduce::Reduction;
 use crate::target::Target;
@@ -35,6 +35,9 @@ struct RowKernel {
     /// The operands that are in scratch memory.
     scratch: SmallVec<[bool; 8]>,
 }
+
+/// Instructions of a step from which on others beside it win nothing, and are only more to give registers to.
+const LONG: usize = 100;
 
 const _: () = assert!(STAGES <= RING && RING.is_power_of_two());
 
