@@ -196,7 +196,10 @@ impl Explanation {
         let stores = kernel.operands.iter().zip(&run.accesses);
         let mut stores = stores.filter(|(o, a)| o.role == Role::Output && matches!(a.source, Source::Slot(_)));
         if run.far && stores.next().is_none() {
-            writeln!(f, "  inputs are larger than the last cache: code that reduces rows asks for them ahead of use where that pays")?;
+            writeln!(
+                f,
+                "  inputs are larger than the last cache: code that reduces rows asks for them ahead of use where that pays"
+            )?;
         } else if run.far {
             writeln!(f, "  outputs are larger than the last cache, and written around it where rows begin alike")?;
         }
