@@ -58,9 +58,7 @@ impl Selector<'_> {
         } else if self.tail {
             vectors.push(Src::Reg(self.load_tail(k, size, bytes)));
         } else {
-            // Single rounds of the main loop lie behind one another, where the counter does not go on between them.
-            let behind = if self.folds.is_empty() || self.plan.rounds.last == self.lanes { 0 } else { self.fold_from };
-            let from = behind * bytes;
+            let from = self.from_lane * size;
             self.prefetch(k, size, from..from + count * bytes);
             let disp = |v: usize| (from + v * self.width) as i32;
             let src = |v: usize| Src::Mem { operand: k as u32, disp: disp(v), bytes: bytes as u8 };
@@ -279,7 +277,11 @@ impl Selector<'_> {
         let base = self.bases[k];
         for v in 0..count {
             let vector = self.reg(lanes.at(v));
-            let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: (v * self.width) as i32 };
+            let mem = Mem::At {
+                index: Index::Counter,
+                scale: size as u8,
+                disp: (self.from_lane * size + v * self.width) as i32,
+            };
             let mem = if self.uniform { at(0) } else { mem };
             if self.tail {
                 let mask = self.tail_mask();

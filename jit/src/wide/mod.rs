@@ -13,6 +13,7 @@
 //! | `schedule` | the order of a long program |
 //! | `nest` | the loops over rows and elements |
 //! | `select`, `pool` | the lanes of values, constants, one round of the lane program |
+//! | `stagger` | a round of vectors at different places of the program |
 //! | `memory`, `integer`, `fma`, `divide`, `masks`, `convert`, `call`, `composed` | the primitives that are more than one instruction |
 //! | `fold` | states of reductions, in registers |
 //! | `stages` | one code for several kernels over the same rows |
@@ -21,7 +22,7 @@
 //!
 //! Invariants:
 //! - lanes that are not there are neither read nor written, and nothing that traps is done to what stands for them;
-//! - everything that a round reads is read before it writes;
+//! - everything that a round reads, or of a staggered round a pair of vectors, is read before it writes;
 //! - the code is the same for every size.
 
 #![allow(unsafe_code)]
@@ -45,6 +46,7 @@ mod pool;
 mod schedule;
 mod select;
 mod stages;
+mod stagger;
 
 use crate::code::CodeError;
 use crate::kernel::Kernel;
@@ -196,6 +198,7 @@ fn assemble(kernel: &Kernel, evex: bool, divides_slowly: bool, mode: Mode<'_>) -
     let (plan, taken) = match mode {
         Mode::Plain | Mode::Around(_) => {
             let mut plan = plan::Plan::new(kernel, width, registers, divides_slowly);
+            plan.stagger(kernel, width, registers);
             if let Mode::Around(streams) = mode {
                 plan.ask(kernel, width, streams, false);
             }

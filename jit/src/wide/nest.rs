@@ -95,10 +95,15 @@ fn main(s: &mut Selector<'_>, first: usize, fold: bool) {
         for t in 0..lanes / single {
             if t > 0 && s.plan.rounds.last == single {
                 s.body.push(Kind::Step, &[]);
+            } else {
+                s.from_lane = t * single;
             }
             s.fold_from = t;
             s.round(single, false);
         }
+        s.from_lane = 0;
+    } else if s.plan.staggered {
+        s.staggered();
     } else {
         s.round(lanes, false);
     }

@@ -3,14 +3,14 @@
 
 use super::divide::has_reciprocal;
 use super::fold::accumulators;
-use super::schedule;
+use super::{schedule, stagger};
 use crate::flow::{invariant, sizes, spans, uses};
-use crate::kernel::{Class, Inst, Kernel, Prim, Role, Ty, ValueId};
+use crate::kernel::{Class, Inst, Kernel, Operand, Prim, Role, Ty, ValueId};
 use crate::launch::Streams;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
 
-/// The most vectors of the widest lanes in one round, but for [chains](CHAIN_UNROLL).
+/// The most vectors of the widest lanes in one round, but for [chains](CHAIN_UNROLL) and where they are [staggered](STAGGERED).
 const MAX_UNROLL: usize = 4;
 
 /// The most vector operations of a round that is unrolled to hide the loop's overhead, and of one that is unrolled to
@@ -21,7 +21,7 @@ const LONG: usize = 700;
 /// Operations one after another, from which on a round has four vectors, if it then has no more than so many operations and
 /// there are so many registers: what waits for a chain fills the scheduler, long before the CPU has looked ahead over as many
 /// instructions as it could. Memory for what has no register costs less than waiting.
-const FOUR_CHAINS: usize = 14;
+const FOUR_CHAINS: usize = 12;
 const FOUR: usize = 1000;
 const MANY_REGISTERS: usize = 24;
 
@@ -36,6 +36,10 @@ const DEEP: usize = 32;
 
 /// The most vector operations of a round of three of those: to give registers to more takes too long.
 const THREE: usize = 320;
+
+/// Vectors of a staggered round ([`super::stagger`]): as many as have at most so many operations together, or the fewer.
+const STAGGERED: [usize; 2] = [8, 6];
+const FEW: usize = 256;
 
 /// Of so many operations, one may be a division or a root: where there are more, they set the pace.
 const DIVISION: usize = 24;
@@ -113,6 +117,8 @@ pub(super) struct Plan {
     /// Constants that stay in registers through the loops, the most used first.
     pub(super) hoisted: Vec<ValueId>,
     pub(super) rounds: Rounds,
+    /// Whether the vectors of a round of the main loop are at different places of the program ([`super::stagger`]).
+    pub(super) staggered: bool,
     /// How many bytes before their use contiguous inputs are asked for, where they come from memory.
     pub(super) asks: SmallVec<[usize; 2]>,
 }
@@ -170,8 +176,8 @@ impl Plan {
         let (invariant, size) = (invariant(kernel), sizes(kernel));
         let rounds = Rounds { lanes: 0, single: 0, last: 0 };
         let hoisted = Vec::new();
-        let (reciprocals, asks) = (Vec::new(), SmallVec::new());
-        let mut plan = Plan { uses, invariant, size, folded, reciprocals, hoisted, rounds, asks };
+        let (reciprocals, asks, staggered) = (Vec::new(), SmallVec::new(), false);
+        let mut plan = Plan { uses, invariant, size, folded, reciprocals, hoisted, rounds, staggered, asks };
         if divides_slowly {
             let divides = |(v, i): &(usize, &Inst)| plan.moves(*v) && i.prim == Prim::FDiv;
             let mut divisors: Vec<ValueId> =
@@ -223,6 +229,24 @@ impl Plan {
         let pressure = plan.pressure(kernel, &spans, plan.rounds.lanes, width);
         plan.hoist(kernel, registers, pressure);
         plan
+    }
+
+    /// Has vectors of a round be at different places of the program, if they are several for the sake of independent chains,
+    /// the program keeps its order, and operands are contiguous or the same for a row.
+    pub(super) fn stagger(&mut self, kernel: &Kernel, width: usize, registers: usize) {
+        let Rounds { lanes, single, .. } = self.rounds;
+        let work = self.work(kernel, single, width);
+        let dense = |o: &Operand| o.role != Role::Index && o.class != Class::Strided;
+        let chains = lanes == MAX_UNROLL * single && self.depth(kernel) >= FOUR_CHAINS;
+        if !chains || work >= ORDERED || !kernel.operands.iter().all(dense) {
+            return;
+        }
+        let [more, fewer] = STAGGERED;
+        self.rounds = Rounds::of(single, if more * work <= FEW { more } else { fewer });
+        self.staggered = true;
+        // Not all vectors have most alive at once.
+        let pressure = self.pressure(kernel, &spans(kernel, &self.uses), single, width) * stagger::PLACES;
+        self.hoist(kernel, registers, pressure);
     }
 
     /// Gives constants the registers that rounds of this pressure leave.
@@ -429,6 +453,9 @@ mod tests {
 
     type Function = fn(&mut Builder, ValueId, Precision) -> ValueId;
 
+    /// A long chain.
+    const EXPS: Function = |b, x, p| (0..4).fold(x, |y, _| math::exp(b, y, p));
+
     /// The sum of functions of one input.
     fn sum(functions: &[Function]) -> Kernel {
         let mut b = Builder::new();
@@ -446,7 +473,9 @@ mod tests {
         let kernel = sum(functions);
         [(64, 32), (32, 16)].map(|(width, registers)| {
             let ordered = ordered(&kernel, width, registers, false);
-            let rounds = Plan::new(&ordered, width, registers, false).rounds;
+            let mut plan = Plan::new(&ordered, width, registers, false);
+            plan.stagger(&ordered, width, registers);
+            let rounds = plan.rounds;
             (rounds.lanes / rounds.single, matches!(ordered, Cow::Owned(_)))
         })
     }
@@ -454,9 +483,9 @@ mod tests {
     #[test]
     fn independent_chains_come_from_several_vectors_or_from_the_program() {
         // One chain; several one after another; several side by side; more than registers are given to in time.
-        assert_eq!(decided(&[math::exp])[0], (4, false));
-        let exps: Function = |b, x, p| (0..4).fold(x, |y, _| math::exp(b, y, p));
-        assert_eq!(decided(&[exps])[0], (4, true));
+        assert_eq!(decided(&[math::exp])[0], (8, false));
+        assert_eq!(decided(&[math::tanh])[0], (6, false));
+        assert_eq!(decided(&[EXPS])[0], (4, true));
         assert_eq!(decided(&[math::sin, math::cos, math::tanh, math::exp])[0], (2, true));
         let sines: Function = |b, x, p| (0..16).fold(x, |y, _| math::sin(b, y, p));
         assert_eq!(decided(&[sines]), [(1, true); 2]);
@@ -465,7 +494,7 @@ mod tests {
     /// Rounds of four vectors load a constant once; the loops of single ones have it in memory.
     #[test]
     fn four_vectors_share_their_constants() {
-        let code = super::super::encode_512(&sum(&[math::exp]), super::super::Mode::Plain).unwrap();
+        let code = super::super::encode_512(&sum(&[EXPS]), super::super::Mode::Plain).unwrap();
         let fma = |i: &&iced_x86::Instruction| format!("{:?}", i.mnemonic()).starts_with("Vfmadd");
         let all = code.iter().filter(fma).count();
         let in_memory = code.iter().filter(fma).filter(|i| i.is_broadcast()).count();

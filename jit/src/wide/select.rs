@@ -91,6 +91,8 @@ pub(super) struct Selector<'a> {
     pub(super) folds: &'a [Join],
     /// The accumulator of the first vector of the round.
     pub(super) fold_from: usize,
+    /// The lane behind the counter that the round begins with, where several rounds lie behind one another.
+    pub(super) from_lane: usize,
     /// Where the operands of the stage begin in the slab; behind those that follow are its states, if it is one of several.
     pub(super) first_operand: usize,
     pub(super) stages: bool,
@@ -129,6 +131,7 @@ impl<'a> Selector<'a> {
             around: matches!(mode, Mode::Around(_)),
             folds: if let Mode::Fold { joins, .. } = mode { joins } else { &[] },
             fold_from: 0,
+            from_lane: 0,
             first_operand: 0,
             stages: false,
             ring: (&[], 1),

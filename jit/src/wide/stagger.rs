@@ -1,0 +1,121 @@
+//! Rounds whose vectors are at different places of the program.
+//!
+//! Where all vectors of a round take the same step one after the other, the whole round waits where the program does: for
+//! the first operands, and for the last results. Here pairs of vectors follow one another, each a third of the program behind
+//! the one before: what one waits for, another fills. So there are never as many values alive as if all had most of them at
+//! once, and a round may have more vectors.
+//!
+//! ```text
+//! pair 0: first | middle | last
+//! pair 1:       | first  | middle | last
+//! pair 2:                | first  | middle | last
+//! ```
+
+use super::plan::Rounds;
+use super::select::Selector;
+
+/// Vectors that take each step together.
+const TOGETHER: usize = 2;
+
+/// Pairs at different places of the program.
+pub(super) const PLACES: usize = 3;
+
+impl Selector<'_> {
+    /// A round of the main loop in which all operands are contiguous, or the same for a row.
+    pub(super) fn staggered(&mut self) {
+        let Rounds { lanes, single, .. } = self.plan.rounds;
+        let mut steps: Vec<(usize, usize)> = Vec::new();
+        let (begin, mut apart) = (self.body.insts.len(), 0);
+        for (pair, lane) in (0..lanes).step_by(TOGETHER * single).enumerate() {
+            let start = self.body.insts.len();
+            self.from_lane = lane;
+            self.round(TOGETHER * single, false);
+            let length = self.body.insts.len() - start;
+            if pair == 0 {
+                apart = length / PLACES;
+            }
+            // Each step's time, and the instruction.
+            steps.extend((0..length).map(|step| (step + pair * apart, start + step)));
+        }
+        self.from_lane = 0;
+        steps.sort_unstable();
+        let insts: Vec<_> = steps.into_iter().map(|(_, at)| self.body.insts[at]).collect();
+        self.body.insts[begin..].copy_from_slice(&insts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kernel::{Class, Role, Slab};
+    use crate::testing::wide_targets;
+    use crate::wide::{Mode, encode_512};
+    use crate::{Backend, Builder, Code, Kernel, Precision, Target, lower, math};
+    use lazuli_graph::DType;
+
+    /// `exp(x + y)`, of `f32` as `f64`, and its half.
+    fn exponential() -> Kernel {
+        let mut b = Builder::new();
+        let x = b.operand(Role::Input, DType::F32, Class::Contiguous);
+        let y = b.operand(Role::Input, DType::F64, Class::Broadcast);
+        let outs = [DType::F32, DType::F64].map(|d| b.operand(Role::Output, d, Class::Contiguous));
+        let (x, y) = (b.load(x), b.load(y));
+        let x = lower::cast(&mut b, DType::F32, DType::F64, x);
+        let sum = b.fadd(x, y);
+        let exp = math::exp(&mut b, sum, Precision::Standard);
+        let narrow = lower::cast(&mut b, DType::F64, DType::F32, exp);
+        let half = b.fadd(exp, exp);
+        b.store(outs[0], narrow);
+        b.store(outs[1], half);
+        b.finish()
+    }
+
+    #[test]
+    fn pairs_follow_one_another() {
+        let code = encode_512(&exponential(), Mode::Plain).unwrap();
+        // The main loop ends with the first jump back.
+        let back =
+            |i: &iced_x86::Instruction| i.code() == iced_x86::Code::Jbe_rel32_64 && i.near_branch_target() < i.ip();
+        let end = code.iter().find(|i| back(i)).unwrap();
+        let main: Vec<_> = code.iter().filter(|i| (end.near_branch_target()..end.ip()).contains(&i.ip())).collect();
+        let places = |what: &str| {
+            let is = |i: &iced_x86::Instruction| format!("{:?}", i.code()).contains(what);
+            main.iter().enumerate().filter(|(_, i)| is(i)).map(|(at, _)| at).collect::<Vec<_>>()
+        };
+        // Half a vector each: what is loaded, and what is stored.
+        let (loads, stores) = (places("Vcvtps2pd"), places("Vcvtpd2ps"));
+        assert!(loads.len() == stores.len() && [6, 8].contains(&loads.len()), "{loads:?} {stores:?}");
+        for (place, pair) in loads.chunks(2).enumerate().skip(super::PLACES) {
+            assert!(pair[0] > stores[2 * (place - super::PLACES)], "{loads:?} {stores:?}");
+        }
+        assert!(*loads.last().unwrap() > stores[0] && loads[3] < stores[0], "{loads:?} {stores:?}");
+    }
+
+    /// Any number of elements, in place and not, has the interpreter's bits.
+    #[test]
+    fn bits_are_those_of_the_interpreter() {
+        let kernel = exponential();
+        let interp = Code::compile(&kernel, Backend::Interp, Target::detect()).unwrap();
+        for target in wide_targets() {
+            let code = Code::compile(&kernel, Backend::Wide, &target).unwrap();
+            for n in 1..300usize {
+                let x: Vec<f32> = (0..n).map(|i| (i % 37) as f32 * 0.37 - 5.0).collect();
+                let run = |code: &Code, in_place: bool| {
+                    let (mut data, mut apart, mut wide) = (x.clone(), vec![0f32; n], vec![0f64; n]);
+                    let y = [0.25f64];
+                    let mut slab = Slab::new(4);
+                    slab.set_extents(n, 1);
+                    slab.set_operand(0, data.as_mut_ptr() as u64, 4, 0);
+                    slab.set_operand(1, y.as_ptr() as u64, 0, 0);
+                    let to = if in_place { &mut data } else { &mut apart };
+                    slab.set_operand(2, to.as_mut_ptr() as u64, 4, 0);
+                    slab.set_operand(3, wide.as_mut_ptr() as u64, 8, 0);
+                    // SAFETY: all operands have `n` elements, or one; outputs are apart, or the first where the input is.
+                    unsafe { code.run(&slab) };
+                    let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    (bits(if in_place { &data } else { &apart }), wide.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+                };
+                assert!(run(&code, true) == run(&interp, false), "{n}, {}", target.name());
+            }
+        }
+    }
+}
