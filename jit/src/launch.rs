@@ -135,13 +135,29 @@ impl<'m> Launch<'m> {
         let mut outputs = operands().filter(|(o, _)| o.operand.role == Role::Output);
         let read = |base: u64| operands().any(|(o, b)| o.operand.role == Role::Input && *b == base);
         let own = outputs.all(|(o, b)| o.home == Home::Memory && o.operand.class == Class::Contiguous && !read(*b));
-        self.far = own.then(|| self.layout.streams());
+        self.far = own.then(|| self.streams());
+    }
+
+    /// In how many streams contiguous inputs come from memory: one whose rows are all the same does not.
+    fn streams(&self) -> Streams {
+        let mut seen: SmallVec<[Range<u64>; 8]> = SmallVec::new();
+        for (o, base) in self.layout.operands.iter().zip(&self.bases) {
+            if (o.operand.role, o.operand.class) != (Role::Input, Class::Contiguous) || !self.layout.moves(o) {
+                continue;
+            }
+            let [start, end] = [o.low, o.high].map(|at| base.wrapping_add((at - o.offset) as u64));
+            if seen.iter().any(|s| s.start < end && start < s.end) {
+                return Streams::Same;
+            }
+            seen.push(start..end);
+        }
+        if seen.len() > 1 { Streams::Several } else { Streams::One }
     }
 
     /// Has inputs asked for ahead of their use, where rows are reduced and the backend can: for inputs that do not fit the
     /// last cache.
     pub fn ahead(&mut self) {
-        self.far = self.code.folds().then(|| self.layout.streams());
+        self.far = self.code.folds().then(|| self.streams());
     }
 
     /// Cuts the work into at most `count` parts with disjoint outputs; `grain` is the least number of elements worth

@@ -33,6 +33,8 @@ pub enum Home {
 pub(crate) enum Streams {
     /// One at most.
     One,
+    /// Several inputs are of the same memory: most of what they read is in the caches, and the CPU is late to see what is not.
+    Same,
     /// More: the CPU then has enough to fetch by itself.
     Several,
 }
@@ -205,15 +207,10 @@ impl Layout {
         self.elements
     }
 
-    /// In how many streams contiguous inputs come from memory: one whose rows are all the same does not.
-    pub(super) fn streams(&self) -> Streams {
-        let moves = |o: &&Bound| {
-            let mut outer = o.strides.iter().zip(&self.extents).rev().skip(1).filter(|(_, n)| **n > 1).peekable();
-            outer.peek().is_none() || outer.any(|(stride, _)| *stride != 0)
-        };
-        let inputs =
-            self.operands.iter().filter(|o| (o.operand.role, o.operand.class) == (Role::Input, Class::Contiguous));
-        if inputs.filter(moves).count() > 1 { Streams::Several } else { Streams::One }
+    /// Whether rows of an operand are not all the same.
+    pub(super) fn moves(&self, o: &Bound) -> bool {
+        let mut outer = o.strides.iter().zip(&self.extents).rev().skip(1).filter(|(_, n)| **n > 1).peekable();
+        outer.peek().is_none() || outer.any(|(stride, _)| *stride != 0)
     }
 
     /// Elements of a row of the innermost loop.

@@ -63,9 +63,9 @@ const FOLDED: usize = 48;
 const FAR: usize = 2 * PAGE;
 const PAGE: usize = 4096;
 
-/// Programs of so many vector operations ask twice, [`FAR`] ahead and again within a page, for all inputs: what takes longer
-/// for a line than memory does, but not much, was seen to wait for memory all the same. What takes less loses by it, and with
-/// more than one input by asking at all.
+/// Programs of so many vector operations ask twice, [`FAR`] ahead and again within a page, for all inputs, and so do those of
+/// which several inputs are of the same memory: what takes longer for a line than memory does, but not much, was seen to wait
+/// for memory all the same. What takes less loses by it, and with more than one input by asking at all.
 const ASKS_TWICE: usize = 10;
 
 /// Bytes of all inputs together that are asked for within a page: half of the smallest first-level cache.
@@ -348,9 +348,9 @@ impl Plan {
         let inputs = (0..kernel.insts.len()).filter(loads).filter(contiguous).count();
         self.asks = match streams {
             _ if work > SHORT || inputs == 0 => SmallVec::new(),
-            _ if steps || work >= ASKS_TWICE => smallvec![PAGE.min(NEAR / inputs), FAR],
+            _ if steps || work >= ASKS_TWICE || streams == Streams::Same => smallvec![PAGE.min(NEAR / inputs), FAR],
             Streams::One => smallvec![FAR],
-            Streams::Several => SmallVec::new(),
+            Streams::Same | Streams::Several => SmallVec::new(),
         };
     }
 

@@ -164,7 +164,7 @@ fn primitives_encode_for_512_bits() {
             for class in [Class::Contiguous, Class::Broadcast, Class::Strided] {
                 let out = if class == Class::Strided { class } else { Class::Contiguous };
                 let kernel = lone(prim, &args, ty, imm, class, out);
-                for mode in [Mode::Plain, Mode::Around(Streams::One), Mode::Around(Streams::Several), Mode::Draft] {
+                for mode in [Mode::Plain, Mode::Around(Streams::One), Mode::Around(Streams::Same), Mode::Draft] {
                     match crate::wide::encode_512(&kernel, mode) {
                         Ok(code) => assert!(code.len() > 20),
                         Err(e) => panic!("{e}\n{kernel}"),
