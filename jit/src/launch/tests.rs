@@ -361,8 +361,15 @@ fn outputs_around_the_caches_at_any_alignment() {
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn programs_ask_for_memory_where_it_pays() {
-    // How far ahead code asks that divides so often by each of its inputs; of the second the rows may all be the same.
-    let distances = |operations: usize, inputs: usize, same: bool| {
+    /// Of the second input and those that follow.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Others {
+        Apart,
+        AlwaysTheSameRow,
+        OfTheSameMemory,
+    }
+    // The machine code of a program that divides so often by each of its inputs.
+    let asm = |operations: usize, inputs: usize, others: Others| {
         let mut b = Builder::new();
         let sources: Vec<u32> = (0..inputs).map(|_| b.operand(Role::Input, DType::F64, Class::Contiguous)).collect();
         let y = b.operand(Role::Output, DType::F64, Class::Contiguous);
@@ -371,18 +378,23 @@ fn programs_ask_for_memory_where_it_pays() {
         b.store(y, last);
         let kernel = b.finish();
         let code = Code::compile(&kernel, Backend::Wide, Target::detect()).unwrap();
-        let (x, mut y) = (vec![1.0f64; 100], vec![0.0f64; 100]);
-        let rows = |n: usize| access(0, &[if same && n > 0 { 0 } else { 160 }, 8]);
-        let layout = Layout::new(&kernel.operands, &[5, 20], (0..inputs).map(rows).chain([rows(0)])).unwrap();
-        let memory =
-            (0..inputs).map(|_| Memory::Read(cast_slice(&x), 0)).chain([Memory::Write(cast_slice_mut(&mut y))]);
-        let mut launch = layout.bind(&code, memory).unwrap();
+        let (x, mut y) = (vec![vec![1.0f64; 110]; inputs], vec![0.0f64; 100]);
+        let row = |n: usize| if others == Others::AlwaysTheSameRow && n > 0 { 0 } else { 160 };
+        let of = |n: usize| if others == Others::OfTheSameMemory { (0, n) } else { (n, 0) };
+        let accesses = (0..inputs).map(|n| access(8 * of(n).1 as isize, &[row(n), 8])).chain([access(0, &[160, 8])]);
+        let layout = Layout::new(&kernel.operands, &[5, 20], accesses).unwrap();
+        let reads = (0..inputs).map(|n| Memory::Read(cast_slice(&x[of(n).0]), 0));
+        let mut launch = layout.bind(&code, reads.chain([Memory::Write(cast_slice_mut(&mut y))])).unwrap();
         launch.around_caches();
         let streams = launch.far.unwrap();
         launch.run();
         drop(launch);
-        assert_eq!(y, x);
-        let asm = code.asm_far(streams).unwrap();
+        assert_eq!(y, [1.0; 100]);
+        code.asm_far(streams).unwrap()
+    };
+    // How far ahead it asks.
+    let distances = |operations: usize, inputs: usize, others: Others| {
+        let asm = asm(operations, inputs, others);
         let asks = |l: &str| Some(l.split_once("prefetcht0")?.1.rsplit_once('+')?.1.trim_end_matches("h]").to_owned());
         let mut all: Vec<String> = asm.lines().filter_map(asks).filter(|a| a.ends_with("00")).collect();
         all.sort();
@@ -390,13 +402,20 @@ fn programs_ask_for_memory_where_it_pays() {
         all
     };
     if Backend::Wide.why_not(Target::detect()).is_none() {
-        assert_eq!(distances(4, 1, false), ["2000"]);
-        assert_eq!(distances(4, 2, true), ["2000"]);
-        assert!(distances(4, 2, false).is_empty());
-        // Those in between ask twice.
-        assert_eq!(distances(10, 1, false), ["1000", "2000"]);
-        assert_eq!(distances(10, 2, false), ["1000", "2000"]);
-        assert!(distances(40, 1, false).is_empty());
+        assert_eq!(distances(4, 1, Others::Apart), ["2000"]);
+        assert_eq!(distances(4, 2, Others::AlwaysTheSameRow), ["2000"]);
+        assert!(distances(4, 2, Others::Apart).is_empty());
+        // Those in between ask twice, and those of which several inputs are of the same memory.
+        assert_eq!(distances(10, 1, Others::Apart), ["1000", "2000"]);
+        assert_eq!(distances(10, 2, Others::Apart), ["1000", "2000"]);
+        assert_eq!(distances(4, 2, Others::OfTheSameMemory), ["1000", "2000"]);
+        assert!(distances(40, 1, Others::Apart).is_empty());
+        assert!(distances(40, 2, Others::OfTheSameMemory).is_empty());
+        // Of many such inputs most vectors would cross lines, so they are shorter.
+        assert!(!asm(4, 4, Others::OfTheSameMemory).contains("zmm"));
+        if Target::detect().vector_bits() == 512 {
+            assert!(asm(4, 3, Others::OfTheSameMemory).contains("zmm") && asm(4, 4, Others::Apart).contains("zmm"));
+        }
     }
 }
 

@@ -49,7 +49,7 @@ mod stages;
 mod stagger;
 
 use crate::code::CodeError;
-use crate::kernel::Kernel;
+use crate::kernel::{Class, Kernel, Role};
 use crate::launch::Streams;
 use crate::math::composed::expand;
 use crate::reduce::Join;
@@ -88,6 +88,9 @@ pub(crate) enum Mode<'a> {
 /// Bytes that a draft may spill: its allocator never uses a place twice.
 const DRAFT_SPILLS: usize = 32 << 10;
 
+/// Inputs of the same memory from which on vectors [cross lines](crosses_lines).
+const CROSSING: usize = 4;
+
 /// The longest lane program, in vector operations of a round, that is worth the allocator's time.
 const MAX_INSTRUCTIONS: usize = 20_000;
 
@@ -123,7 +126,8 @@ impl Compiled {
             return Err(CodeError::Compiler(why));
         }
         let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
-        let code = assemble(kernel, target.vector_bits() == 512, target.divides_slowly(), mode);
+        let evex = target.vector_bits() == 512 && !crosses_lines(kernel, mode);
+        let code = assemble(kernel, evex, target.divides_slowly(), mode);
         Compiled::of(isa, &code.map_err(CodeError::Compiler)?)
     }
 
@@ -185,6 +189,13 @@ impl Drop for Compiled {
             unsafe { module.free_memory() };
         }
     }
+}
+
+/// Whether code reads the same memory at so many places that vectors of 256 bits are the faster: of 512 bits, all but those of
+/// one place begin within a line and end in the next, of 256 only every other one.
+fn crosses_lines(kernel: &Kernel, mode: Mode<'_>) -> bool {
+    let inputs = kernel.operands.iter().filter(|o| (o.role, o.class) == (Role::Input, Class::Contiguous));
+    mode == Mode::Around(Streams::Same) && inputs.count() >= CROSSING
 }
 
 /// Makes the bytes of a kernel: for vectors of 512 bits or of 256, and for a CPU that divides the former slowly or not.
