@@ -29,7 +29,8 @@ impl Selector<'_> {
     /// Accumulator `n` of output `output`.
     fn accumulator(&self, output: usize, n: usize) -> Operand {
         let registers = if self.evex { 32 } else { 16 };
-        Operand::fixed_nonallocatable(PReg::new(registers - 1 - output * accumulators(self.width) - n, VEC))
+        let before = (self.first_output + output) * accumulators(self.width);
+        Operand::fixed_nonallocatable(PReg::new(registers - 1 - before - n, VEC))
     }
 
     /// The type of the state of an output.

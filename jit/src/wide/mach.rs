@@ -179,6 +179,14 @@ pub(super) enum Kind {
         /// How many rows.
         behind: u8,
     },
+    /// To the steps that all stages take together, if each has a row, the last of which is `behind` so many others; else to
+    /// the second successor.
+    EnterTogether {
+        /// How many rows.
+        behind: u8,
+    },
+    /// Goes on if the address in the operand is that of a whole vector, else to the second successor.
+    EnterAligned,
     /// On by one vector, within a round of the main loop.
     Step,
     /// The end of a round of the main loop: again, or to the second successor.

@@ -16,7 +16,7 @@
 //! | `stagger` | a round of vectors at different places of the program |
 //! | `memory`, `integer`, `fma`, `divide`, `masks`, `convert`, `call`, `composed` | the primitives that are more than one instruction |
 //! | `fold` | states of reductions, in registers |
-//! | `stages` | one code for several kernels over the same rows |
+//! | `stages`, `together` | one code for several kernels over the same rows |
 //! | `pairs`, `mach` | the instructions, and the function that the register allocator sees |
 //! | `encode` | bytes, the frame, the convention of calls |
 //!
@@ -47,6 +47,7 @@ mod schedule;
 mod select;
 mod stages;
 mod stagger;
+mod together;
 
 use crate::code::CodeError;
 use crate::kernel::{Class, Kernel, Role};

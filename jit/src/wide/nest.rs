@@ -47,7 +47,11 @@ pub(super) fn map(s: &mut Selector<'_>, row: usize) -> usize {
     } else {
         s.body.end_block(Kind::EnterMain, &[first, no_main(first)]);
     }
-    main(s, first, false);
+    main(s, first, &mut |s, part| match part {
+        Part::Main if s.plan.staggered => s.staggered(),
+        Part::Main => s.round(lanes, false),
+        part => s.around_main(part),
+    });
     if many {
         let whole_rest = rest - 6;
         let [entry, whole, again, done, none] = [1, 2, 3, 4, 5].map(|n| whole_rest + n);
@@ -84,30 +88,33 @@ fn rest(first: usize) -> usize {
     first + 5
 }
 
+/// A part of a row's code.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    /// The beginning of a block that is reduced.
+    Begin,
+    /// What comes before the main loop.
+    Before,
+    /// A round of the main loop.
+    Main,
+    /// What comes after it.
+    After,
+    /// The tail of a block for the accumulators of one vector.
+    Tail(usize),
+    /// The end of a block.
+    End,
+}
+
+/// Selects instructions for a part.
+type Each<'e, 'a> = &'e mut dyn FnMut(&mut Selector<'a>, Part);
+
 /// The main loop, from block `first` on.
-fn main(s: &mut Selector<'_>, first: usize, fold: bool) {
-    let Rounds { lanes, single, .. } = s.plan.rounds;
+fn main<'a>(s: &mut Selector<'a>, first: usize, each: Each<'_, 'a>) {
     let [main, again, done] = [1, 2, 3].map(|n| first + n);
-    s.reciprocals();
+    each(s, Part::Before);
     s.body.end_block(Kind::Jump, &[main]);
-    if fold {
-        // A vector at a time: the CPU finds what is independent, and values take few registers.
-        for t in 0..lanes / single {
-            if t > 0 && s.plan.rounds.last == single {
-                s.body.push(Kind::Step, &[]);
-            } else {
-                s.from_lane = t * single;
-            }
-            s.fold_from = t;
-            s.round(single, false);
-        }
-        s.from_lane = 0;
-    } else if s.plan.staggered {
-        s.staggered();
-    } else {
-        s.round(lanes, false);
-    }
-    s.parts.clear();
+    each(s, Part::Main);
+    each(s, Part::After);
     s.body.end_block(Kind::NextMain, &[again, done]);
     s.body.end_aside(main);
     s.body.end_block(Kind::Jump, &[rest(first)]);
@@ -127,13 +134,13 @@ pub(super) fn end(s: &mut Selector<'_>, next: usize, more: usize) {
 pub(super) fn build_fold(s: &mut Selector<'_>, length: usize) {
     s.body.end_block(Kind::Jump, &[ROW]);
     s.row(0);
-    let next = fold(s, ROW, length, false);
+    let next = fold(s, ROW, length, false, &mut |s, part| s.fold_part(part));
     end(s, next, 0);
 }
 
 /// The reduction of a row, whose preparation is in block `row`: the tail has a block of code for each accumulator. Gives the
 /// block after it, which is open. `anew`: the states of each row take the same place.
-pub(super) fn fold(s: &mut Selector<'_>, row: usize, length: usize, anew: bool) -> usize {
+pub(super) fn fold<'a>(s: &mut Selector<'a>, row: usize, length: usize, anew: bool, each: Each<'_, 'a>) -> usize {
     let block = row + 1;
     let first = block + 1;
     let Rounds { lanes, single, .. } = s.plan.rounds;
@@ -145,13 +152,12 @@ pub(super) fn fold(s: &mut Selector<'_>, row: usize, length: usize, anew: bool) 
     let no_tail = tail(vectors - 1) + 1;
     let next = no_tail + 1;
     s.body.end_block(Kind::BeginRow { first: anew }, &[block]);
-    s.fold_begin();
+    each(s, Part::Begin);
     s.body.end_block(Kind::EnterBlock { length: length as u32 }, &[first, no_main(first)]);
-    main(s, first, true);
+    main(s, first, each);
     s.body.end_block(Kind::EnterBlockTail, &[tail(0), no_tail]);
     for t in 0..vectors {
-        s.fold_from = t;
-        s.round(single, true);
+        each(s, Part::Tail(t));
         if t + 1 < vectors {
             s.body.end_block(Kind::NextTail, &[tail(t + 1), tail(t) + 1]);
             s.body.end_aside(next);
@@ -160,8 +166,46 @@ pub(super) fn fold(s: &mut Selector<'_>, row: usize, length: usize, anew: bool) 
         }
     }
     s.body.end_aside(next);
-    s.fold_end();
+    each(s, Part::End);
     s.body.end_block(Kind::NextBlock, &[next + 1, next + 2]);
     s.body.end_aside(block);
     next + 2
+}
+
+impl Selector<'_> {
+    /// The parts of a reduction of rows.
+    pub(super) fn fold_part(&mut self, part: Part) {
+        let Rounds { lanes, single, last } = self.plan.rounds;
+        match part {
+            Part::Begin => self.fold_begin(),
+            Part::Main => {
+                // A vector at a time: the CPU finds what is independent, and values take few registers.
+                for t in 0..lanes / single {
+                    if t > 0 && last == single {
+                        self.body.push(Kind::Step, &[]);
+                    } else {
+                        self.from_lane = t * single;
+                    }
+                    self.fold_from = t;
+                    self.round(single, false);
+                }
+                self.from_lane = 0;
+            }
+            Part::Tail(t) => {
+                self.fold_from = t;
+                self.round(single, true);
+            }
+            Part::End => self.fold_end(),
+            part => self.around_main(part),
+        }
+    }
+
+    /// What comes before and after the main loop.
+    pub(super) fn around_main(&mut self, part: Part) {
+        match part {
+            Part::Before => self.reciprocals(),
+            Part::After => self.parts.clear(),
+            _ => {}
+        }
+    }
 }

@@ -96,6 +96,8 @@ pub(super) struct Selector<'a> {
     /// Where the operands of the stage begin in the slab; behind those that follow are its states, if it is one of several.
     pub(super) first_operand: usize,
     pub(super) stages: bool,
+    /// Of stages whose rows are reduced together, outputs of those before it.
+    pub(super) first_output: usize,
     /// Operands that have room for so many rows.
     pub(super) ring: (&'a [bool], usize),
 }
@@ -134,6 +136,7 @@ impl<'a> Selector<'a> {
             from_lane: 0,
             first_operand: 0,
             stages: false,
+            first_output: 0,
             ring: (&[], 1),
         }
     }

@@ -6,7 +6,7 @@ use super::mach::{Enc, GPR, Kind, Mem};
 use super::nest::{self, ROW};
 use super::plan::{Plan, ordered};
 use super::select::Selector;
-use super::{Mode, finish};
+use super::{Mode, finish, together};
 use crate::kernel::{Kernel, Role};
 use crate::launch::Streams;
 use crate::math::composed::expand;
@@ -39,22 +39,25 @@ pub(crate) struct Stage<'a> {
 }
 
 /// A stage with what is decided about it.
-struct Planned<'a> {
-    kernel: Cow<'a, Kernel>,
-    plan: Plan,
-    work: Work<'a>,
+pub(super) struct Planned<'a> {
+    pub(super) kernel: Cow<'a, Kernel>,
+    pub(super) plan: Plan,
+    pub(super) work: Work<'a>,
     ring: (&'a [bool], usize),
-    around: bool,
+    pub(super) around: bool,
 }
 
 /// Makes the bytes of several stages, as [`super::assemble`] does of a kernel.
 pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, divides_slowly: bool) -> Result<Encoded, String> {
     let (width, registers) = if evex { (64, 32usize) } else { (32, 16) };
     let states = |s: &Stage<'_>| if let Work::Fold { joins, .. } = s.work { joins.len() } else { 0 };
-    let taken = stages.iter().map(states).max().unwrap_or(0) * accumulators(width);
+    let taken = |outputs: usize| Some(outputs * accumulators(width)).filter(|taken| 2 * taken <= registers);
+    // All at once if stages may be taken together, else those of one stage.
+    let all = taken(stages.iter().map(states).sum());
+    let taken = all.or(taken(stages.iter().map(states).max().unwrap_or(0)));
     // Steps one by one have all registers where nothing is reduced.
-    let free = registers.checked_sub(taken).filter(|free| free * 2 >= registers);
-    let free = free.ok_or("states take more than half of the registers")?;
+    let taken = taken.ok_or("states take more than half of the registers")?;
+    let free = registers - taken;
     let mut planned = Vec::with_capacity(stages.len());
     for stage in stages {
         let kernel = if evex { Cow::Borrowed(stage.kernel) } else { expand(stage.kernel) };
@@ -81,16 +84,22 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, divides_slowly: bool) -
     }
     let first = planned.first().ok_or("there are no stages")?;
     let mut selector = Selector::new(&first.kernel, &first.plan, evex, Mode::Plain);
-    build(&mut selector, &planned);
+    build(&mut selector, &planned, all.and_then(|_| together::length(&planned)));
     finish(selector, evex, taken, false)
 }
 
 /// Selects instructions for several stages over the same rows. In one pass of the loop of rows, each stage has the row
 /// behind that of the stage before it: what it needs of that stage was made a pass ago, and the CPU works on all of them
-/// at once.
-fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>]) {
+/// at once. Rows that all stages have are taken by them together, in blocks of `together` elements, if they can be.
+fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], together: Option<usize>) {
     s.body.end_block(Kind::Jump, &[ROW]);
     let mut at = ROW;
+    let mut done = None;
+    if let Some(length) = together {
+        let last = together::build(s, stages, at, length);
+        done = Some(last);
+        at = last + 1;
+    }
     for (behind, stage) in stages.iter().enumerate() {
         s.turn_to(stage, behind == 0);
         let [skip, row] = [1, 2].map(|n| at + n);
@@ -104,7 +113,7 @@ fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>]) {
             }
             Work::Map => nest::map(s, row),
             Work::Fold { block, .. } => {
-                let last = nest::fold(s, row, block, true);
+                let last = nest::fold(s, row, block, true, &mut |s, part| s.fold_part(part));
                 tree(s, last)
             }
         };
@@ -112,11 +121,14 @@ fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>]) {
         s.body.end_block(Kind::Jump, &[at]);
         s.body.lead(skip, at);
     }
+    if let Some(done) = done {
+        s.body.lead(done, at);
+    }
     nest::end(s, at, stages.len() - 1);
 }
 
 /// Combines the states of a row's blocks, from block `at` on, and stores the results. Gives the block after it, which is open.
-fn tree(s: &mut Selector<'_>, at: usize) -> usize {
+pub(super) fn tree(s: &mut Selector<'_>, at: usize) -> usize {
     let [entry, pair, again, done, none, next] = [1, 2, 3, 4, 5, 6].map(|n| at + n);
     s.body.end_block(Kind::EnterTree, &[entry, none]);
     s.body.end_block(Kind::FirstPair, &[pair]);
@@ -133,10 +145,9 @@ fn tree(s: &mut Selector<'_>, at: usize) -> usize {
 
 impl<'a> Selector<'a> {
     /// Goes on with the next of several stages; `first` is whether it is the first.
-    fn turn_to(&mut self, stage: &'a Planned<'a>, first: bool) {
-        if !first {
-            self.first_operand += self.kernel.operands.len() + self.folds.len();
-        }
+    pub(super) fn turn_to(&mut self, stage: &'a Planned<'a>, first: bool) {
+        let next = self.first_operand + self.kernel.operands.len() + self.folds.len();
+        (self.first_operand, self.first_output) = (if first { 0 } else { next }, 0);
         (self.kernel, self.plan, self.ring) = (&stage.kernel, &stage.plan, stage.ring);
         (self.stages, self.around) = (true, stage.around);
         self.folds = if let Work::Fold { joins, .. } = stage.work { joins } else { &[] };
@@ -151,7 +162,7 @@ impl<'a> Selector<'a> {
     }
 
     /// Stores values that are the same for a row, an element each.
-    fn once(&mut self) {
+    pub(super) fn once(&mut self) {
         self.uniform = true;
         for store in &self.kernel.stores {
             let lanes = self.get(store.value);

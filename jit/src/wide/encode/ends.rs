@@ -118,6 +118,18 @@ impl Writer<'_> {
                 self.rm(Code::Cmp_r64_rm64, T0, SLAB, 8)?;
                 self.choose(NOT_BELOW, target(1), successor(0), next);
             }
+            Kind::EnterTogether { behind } => {
+                self.rm(Code::Mov_r64_rm64, T0, RSP, 0)?;
+                self.rm(Code::Cmp_r64_rm64, T0, SLAB, 8)?;
+                self.branch(NOT_BELOW, target(1));
+                self.ri(Code::Sub_rm64_imm8, T0, behind.into())?;
+                self.choose(BELOW, target(1), successor(0), next);
+            }
+            Kind::EnterAligned => {
+                let base = self.register(self.output.inst_allocs(inst)[0])?;
+                self.ri(Code::Test_rm64_imm32, base, self.body.width as i32 - 1)?;
+                self.choose(NOT_EQUAL, target(1), successor(0), next);
+            }
             Kind::EnterWhole => {
                 self.rm(Code::Mov_r64_rm64, LIMIT, SLAB, 0)?;
                 self.enter(single, target(1), successor(0), next)?;
