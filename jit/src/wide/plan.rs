@@ -102,6 +102,11 @@ pub(super) fn ordered(kernel: &Kernel, width: usize, registers: usize, divides_s
     Cow::Owned(schedule::reorder(kernel, vectors, registers))
 }
 
+/// Whether a program is so deep that it wants many vectors in a round.
+pub(super) fn is_deep(kernel: &Kernel) -> bool {
+    Plan::undecided(kernel, false).depth(kernel) >= FOUR_CHAINS
+}
+
 /// Decisions about one kernel.
 pub(super) struct Plan {
     /// How often each value is used, after folding; 0 is dead.

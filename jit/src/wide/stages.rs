@@ -45,6 +45,8 @@ pub(super) struct Planned<'a> {
     pub(super) work: Work<'a>,
     ring: (&'a [bool], usize),
     pub(super) around: bool,
+    /// Where its operands begin in the slab.
+    first_operand: usize,
 }
 
 /// Makes the bytes of several stages, as [`super::assemble`] does of a kernel.
@@ -52,13 +54,13 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, divides_slowly: bool) -
     let (width, registers) = if evex { (64, 32usize) } else { (32, 16) };
     let states = |s: &Stage<'_>| if let Work::Fold { joins, .. } = s.work { joins.len() } else { 0 };
     let taken = |outputs: usize| Some(outputs * accumulators(width)).filter(|taken| 2 * taken <= registers);
-    // All at once if stages may be taken together, else those of one stage.
-    let all = taken(stages.iter().map(states).sum());
+    // All at once if stages are to take rows together, else those of one stage.
+    let all = taken(stages.iter().map(states).sum()).filter(|taken| 4 * taken <= registers && together::pays(stages));
     let taken = all.or(taken(stages.iter().map(states).max().unwrap_or(0)));
     // Steps one by one have all registers where nothing is reduced.
     let taken = taken.ok_or("states take more than half of the registers")?;
     let free = registers - taken;
-    let mut planned = Vec::with_capacity(stages.len());
+    let (mut planned, mut first_operand) = (Vec::with_capacity(stages.len()), 0);
     for stage in stages {
         let kernel = if evex { Cow::Borrowed(stage.kernel) } else { expand(stage.kernel) };
         let kernel = match stage.work {
@@ -80,7 +82,8 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, divides_slowly: bool) -
             plan.ask(&kernel, width, Streams::One, true);
         }
         let Stage { work, ring, around, .. } = *stage;
-        planned.push(Planned { kernel, plan, work, ring, around });
+        planned.push(Planned { kernel, plan, work, ring, around, first_operand });
+        first_operand += stage.kernel.operands.len() + states(stage);
     }
     let first = planned.first().ok_or("there are no stages")?;
     let mut selector = Selector::new(&first.kernel, &first.plan, evex, Mode::Plain);
@@ -101,22 +104,12 @@ fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], together: Option<u
         at = last + 1;
     }
     for (behind, stage) in stages.iter().enumerate() {
-        s.turn_to(stage, behind == 0);
+        s.turn_to(stage);
         let [skip, row] = [1, 2].map(|n| at + n);
         s.body.end_block(Kind::EnterStage { behind: behind as u8 }, &[row, skip]);
         s.body.end_aside(skip);
         s.row(behind);
-        let last = match stage.work {
-            Work::Once => {
-                s.once();
-                row
-            }
-            Work::Map => nest::map(s, row),
-            Work::Fold { block, .. } => {
-                let last = nest::fold(s, row, block, true, &mut |s, part| s.fold_part(part));
-                tree(s, last)
-            }
-        };
+        let last = self::row(s, stage, row);
         at = last + 1;
         s.body.end_block(Kind::Jump, &[at]);
         s.body.lead(skip, at);
@@ -125,6 +118,21 @@ fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], together: Option<u
         s.body.lead(done, at);
     }
     nest::end(s, at, stages.len() - 1);
+}
+
+/// What a stage does with a row, whose preparation is in block `row`. Gives the block after it, which is open.
+pub(super) fn row(s: &mut Selector<'_>, stage: &Planned<'_>, row: usize) -> usize {
+    match stage.work {
+        Work::Once => {
+            s.once();
+            row
+        }
+        Work::Map => nest::map(s, row),
+        Work::Fold { block, .. } => {
+            let last = nest::fold(s, row, block, true, &mut |s, part| s.fold_part(part));
+            tree(s, last)
+        }
+    }
 }
 
 /// Combines the states of a row's blocks, from block `at` on, and stores the results. Gives the block after it, which is open.
@@ -144,10 +152,9 @@ pub(super) fn tree(s: &mut Selector<'_>, at: usize) -> usize {
 }
 
 impl<'a> Selector<'a> {
-    /// Goes on with the next of several stages; `first` is whether it is the first.
-    pub(super) fn turn_to(&mut self, stage: &'a Planned<'a>, first: bool) {
-        let next = self.first_operand + self.kernel.operands.len() + self.folds.len();
-        (self.first_operand, self.first_output) = (if first { 0 } else { next }, 0);
+    /// Goes on with one of several stages.
+    pub(super) fn turn_to(&mut self, stage: &'a Planned<'a>) {
+        (self.first_operand, self.first_output) = (stage.first_operand, 0);
         (self.kernel, self.plan, self.ring) = (&stage.kernel, &stage.plan, stage.ring);
         (self.stages, self.around) = (true, stage.around);
         self.folds = if let Work::Fold { joins, .. } = stage.work { joins } else { &[] };

@@ -5,13 +5,19 @@
 
 use super::mach::Kind;
 use super::nest::{self, Part};
-use super::plan::Plan;
+use super::plan::{Plan, is_deep};
 use super::select::{Lanes, Ramp, Selector, Src};
-use super::stages::{Planned, Work, tree};
+use super::stages::{Planned, Stage, Work, tree};
 use crate::kernel::{Class, Kernel, Role, ValueId};
 use crate::reduce::Join;
 use regalloc2::{Operand, VReg};
 use rustc_hash::FxHashMap;
+
+/// Whether it is worth it to take rows together. Deep programs lose their rounds of many vectors by it, which pays where inputs
+/// come from memory.
+pub(super) fn pays(stages: &[Stage<'_>]) -> bool {
+    stages.iter().any(|s| s.ahead) || !stages.iter().any(|s| s.work != Work::Once && is_deep(s.kernel))
+}
 
 /// The elements of a block, if stages can take rows together: more than one computes or reduces elements, all have the same
 /// lanes, in order, and blocks.
@@ -107,17 +113,14 @@ pub(super) fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], at: usi
     let mut aside: Vec<Aside<'a>> = Vec::new();
     let mut outputs = 0;
     for (behind, stage) in stages.iter().enumerate() {
-        s.turn_to(stage, behind == 0);
+        s.turn_to(stage);
         s.first_output = outputs;
         s.row(behind);
-        match stage.work {
-            Work::Once => s.once(),
-            Work::Map => {}
-            Work::Fold { joins, .. } => outputs += joins.len(),
-        }
-        let state = s.put_aside();
-        if stage.work != Work::Once {
-            aside.push(state);
+        if stage.work == Work::Once {
+            s.once();
+        } else {
+            outputs += s.folds.len();
+            aside.push(s.put_aside());
         }
     }
     // Stores around the caches want whole vectors of memory.
@@ -126,7 +129,7 @@ pub(super) fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], at: usi
     if let Some(stage) = aside.iter().find(|a| a.around) {
         let output = stage.kernel.operands.iter().position(|o| o.role == Role::Output).unwrap_or_default();
         let base = Operand::reg_use(stage.bases[output]);
-        let [elsewhere, on] = [1, 2].map(|n| rows + n);
+        let [elsewhere, on] = [1, 2].map(|n| row + n);
         s.body.end_block_with(Kind::EnterAligned, &[base], &[on, elsewhere]);
         s.body.end_aside(elsewhere);
         (row, misaligned) = (on, Some(elsewhere));
