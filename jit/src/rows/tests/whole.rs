@@ -221,6 +221,76 @@ fn one_code_does_all_stages() {
     }
 }
 
+/// Rows that all stages have are reduced and mapped in one loop.
+#[test]
+fn stages_take_rows_together() {
+    let (m, dtype) = (RowSource::Memory, DType::F64);
+    let mut b = Builder::new();
+    let [x, out] = [Role::Input, Role::Output].map(|role| b.operand(role, dtype, Class::Contiguous));
+    let x = b.load(x);
+    b.store(out, x);
+    let copy = Code::compile(&b.finish(), Backend::Interp, Target::detect()).unwrap();
+    let quotient = divide(dtype, [Class::Contiguous, Class::Broadcast]);
+    let sum = || RowSink { reduction: Reduction::new(ReduceOp::Sum, dtype, false), tile: 0, memory: 1 };
+    for target in wide_targets() {
+        let mut code = None;
+        for (n, (rows, width)) in
+            [(1, 9), (2, 64), (3, 70), (40, 16), (17, 129), (20, 256), (5, 700)].into_iter().enumerate()
+        {
+            let row = 8 * width as isize;
+            let places = [RowPlace::Read, RowPlace::Temporary { row: 8 }, RowPlace::Write { row: 8 * width }];
+            let along = |source| binding(source, &[row, 8]);
+            let stages = [
+                stage(&copy, &[rows, width], &[along(m(0)), along(RowSource::Tile)], &[sum()]),
+                stage(&quotient, &[rows, width], &[along(m(0)), binding(m(1), &[8, 0]), along(m(2))], &[]),
+            ];
+            let layout = RowLayout::new(rows, 7, places, stages).unwrap();
+            let code = &*code.get_or_insert_with(|| RowCode::compile(layout.program().unwrap(), &target).unwrap());
+            let x = elements(dtype, rows * width, n % 2 == 1);
+            let skip = n % 3;
+            let outs = [None, Some(false), Some(true)].map(|whole| {
+                let mut out = Aligned::new((rows * width + skip) * 8);
+                let memories = [
+                    RowMemory::Read(&x, 0),
+                    RowMemory::Nothing,
+                    RowMemory::Write(&mut out.bytes()[8 * skip..][..8 * rows * width]),
+                ];
+                let mut words = RowWords::default();
+                let never = |_| Ok::<(), ()>(());
+                if let Some(around) = whole {
+                    let mut bound = layout.bind_whole(code, &mut words, memories).unwrap();
+                    if around {
+                        bound.around_caches();
+                    }
+                    let mut scratch = Aligned::new(bound.scratch());
+                    bound.parts(2).for_each(|part| part.run(scratch.bytes(), false, never).unwrap());
+                } else {
+                    let mut bound = layout.bind([&copy, &quotient], memories).unwrap();
+                    let mut scratch = Aligned::new(bound.scratch());
+                    bound.parts(2).into_iter().for_each(|part| part.run(scratch.bytes(), never).unwrap());
+                }
+                let all: Vec<f64> = bytemuck::pod_collect_to_vec(out.bytes());
+                all.into_iter().map(|x| if x.is_nan() { f64::NAN.to_bits() } else { x.to_bits() }).collect::<Vec<_>>()
+            });
+            assert!(outs[0] == outs[1] && outs[0] == outs[2], "{}, {rows} x {width}", target.name());
+        }
+        // The first jump back ends a loop that adds and divides.
+        let code = code.unwrap();
+        for asm in [code.asm(), code.asm_far().unwrap()] {
+            let address = |l: &str| u64::from_str_radix(l.split_whitespace().next()?, 16).ok();
+            let target = |l: &str| u64::from_str_radix(l.split_once("jbe near ")?.1.trim_end_matches('h'), 16).ok();
+            let back =
+                asm.lines().find_map(|l| Some((target(l)?, address(l)?)).filter(|(to, from)| to < from)).unwrap();
+            let main: Vec<&str> =
+                asm.lines().filter(|l| address(l).is_some_and(|a| (back.0..back.1).contains(&a))).collect();
+            for what in ["vaddpd", "vdivpd"] {
+                let multiplied = what == "vdivpd" && main.iter().any(|l| l.contains("vfnmadd"));
+                assert!(multiplied || main.iter().any(|l| l.contains(what)), "{what}: {main:?}");
+            }
+        }
+    }
+}
+
 /// What the code of all stages cannot do is left to the stages.
 #[test]
 fn not_all_stages_are_one_code() {
