@@ -32,7 +32,7 @@ const TILE: usize = 2048;
 const STRETCH: usize = 1 << 18;
 
 /// States that a kernel leaves at a time.
-const FOLDED: usize = 256;
+const FOLDED: usize = 512;
 
 /// Words for states; a short sequence has few.
 type Words = SmallVec<[u64; 8]>;
