@@ -1,0 +1,164 @@
+//! Memory that the caches do not hold: stores around them, and inputs that are asked for ahead of their use.
+
+use super::*;
+
+/// What is written around the caches is what is written through them, at every alignment, and nothing beside it.
+#[test]
+fn outputs_around_the_caches() {
+    // y = x + x as f64, z = x: outputs of two sizes.
+    let mut b = Builder::new();
+    let x = b.operand(Role::Input, DType::F32, Class::Contiguous);
+    let (y, z) = (
+        b.operand(Role::Output, DType::F64, Class::Contiguous),
+        b.operand(Role::Output, DType::F32, Class::Contiguous),
+    );
+    let x = b.load(x);
+    let wide = crate::lower::cast(&mut b, DType::F32, DType::F64, x);
+    let sum = b.fadd(wide, wide);
+    b.store(y, sum);
+    b.store(z, x);
+    let kernel = b.finish();
+    let x: Vec<f32> = (0..300).map(|i| i as f32 * 0.5).collect();
+    for backend in Backend::ALL.into_iter().filter(|b| b.why_not(Target::detect()).is_none()) {
+        let code = Code::compile(&kernel, backend, Target::detect()).unwrap();
+        for (start, [rows, columns]) in [(0, [1, 200]), (1, [1, 199]), (8, [1, 7]), (0, [4, 48]), (0, [4, 45])] {
+            let outs = [false, true].map(|around| {
+                let mut memory = vec![255u8; 64 + 12 * 400];
+                let begin = memory.as_ptr().align_offset(64);
+                let (y, z) = memory[begin..][..12 * 400].split_at_mut(8 * 400);
+                let access = |size: isize| access(size * start, &[size * columns as isize, size]);
+                let layout =
+                    Layout::new(&kernel.operands, &[rows, columns], [access(4), access(8), access(4)]).unwrap();
+                let memory3 = [Memory::Read(cast_slice(&x), 0), Memory::Write(y), Memory::Write(z)];
+                let mut launch = layout.bind(&code, memory3).unwrap();
+                if around {
+                    launch.around_caches();
+                }
+                launch.run();
+                drop(launch);
+                memory[begin..][..12 * 400].to_vec()
+            });
+            let n = rows * columns;
+            let y: Vec<f64> = bytemuck::pod_collect_to_vec(&outs[1][8 * start as usize..][..8 * n]);
+            assert!((0..n).all(|i| y[i] == 2.0 * f64::from(x[start as usize + i])));
+            assert!(outs[0] == outs[1], "{backend}, {start}, {rows} x {columns}");
+        }
+        #[cfg(target_arch = "x86_64")]
+        if backend == Backend::Wide {
+            assert!(!code.asm().unwrap().contains("vmovnt"));
+            assert!(code.asm_far(Streams::One).unwrap().contains("vmovntpd"));
+        }
+    }
+}
+
+/// Rows that begin anywhere are written around the caches from the first whole vector on, with the same result.
+#[test]
+fn outputs_around_the_caches_at_any_alignment() {
+    const ROOM: usize = 12_000;
+    let targets = Target::available().into_iter().filter(|t| t.supported()).map(|t| Target::by_name(t.name).unwrap());
+    let targets: Vec<Target> = targets.filter(|t| Backend::Wide.why_not(t).is_none()).collect();
+    for dtype in [DType::U8, DType::I16, DType::F32, DType::F64] {
+        // y = x, z = x + row: twice the same layout.
+        let size = dtype.size() as isize;
+        let mut b = Builder::new();
+        let x = b.operand(Role::Input, dtype, Class::Contiguous);
+        let row = b.operand(Role::Input, dtype, Class::Broadcast);
+        let [y, z] = [0, 1].map(|_| b.operand(Role::Output, dtype, Class::Contiguous));
+        let (x, row) = (b.load(x), b.load(row));
+        let sum = if dtype.is_float() { b.fadd(x, row) } else { b.iadd(x, row) };
+        b.store(y, x);
+        b.store(z, sum);
+        let kernel = b.finish();
+        let x: Vec<u8> = (0..ROOM).map(|i| if dtype.is_float() { i as u8 % 60 } else { i as u8 }).collect();
+        for target in &targets {
+            let [plain, code] =
+                [Backend::Interp, Backend::Wide].map(|backend| Code::compile(&kernel, backend, target).unwrap());
+            for start in [0, 1, 5, 16, 31] {
+                for [rows, columns] in [[1, 1], [1, 15], [3, 17], [4, 64], [3, 100], [2, 333]] {
+                    let outs = [&plain, &code].map(|code| {
+                        let mut memory = vec![[255u8; 64]; 2 * ROOM / 64 + 2];
+                        let (y, z) = memory.as_flattened_mut().split_at_mut((ROOM / 64 + 1) * 64);
+                        let access = |s1: isize, s0: isize| access(size * start, &[s1, s0]);
+                        let all = || access(size * columns as isize, size);
+                        let accesses = [all(), access(size, 0), all(), all()];
+                        let layout = Layout::new(&kernel.operands, &[rows, columns], accesses).unwrap();
+                        let input = || Memory::Read(&x, 0);
+                        let memories = [input(), input(), Memory::Write(y), Memory::Write(z)];
+                        let mut launch = layout.bind(code, memories).unwrap();
+                        launch.around_caches();
+                        launch.run();
+                        drop(launch);
+                        memory
+                    });
+                    assert!(outs[0] == outs[1], "{dtype} for {}: {start}, {rows} x {columns}", target.name());
+                }
+            }
+            let [around, plain] = [code.asm_far(Streams::One), code.asm()].map(Option::unwrap);
+            assert!(around.contains("vmovnt") && !plain.contains("vmovnt"));
+            // It is for more than the caches hold: inputs are asked for in time.
+            assert!(around.contains("prefetcht0") && !plain.contains("prefetch"), "{around}");
+        }
+    }
+}
+
+/// Only programs that wait for memory ask for it, and those that have one stream of it: others would do so in vain.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn programs_ask_for_memory_where_it_pays() {
+    /// Of the second input and those that follow.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Others {
+        Apart,
+        AlwaysTheSameRow,
+        OfTheSameMemory,
+    }
+    // The machine code of a program that divides so often by each of its inputs.
+    let asm = |operations: usize, inputs: usize, others: Others| {
+        let mut b = Builder::new();
+        let sources: Vec<u32> = (0..inputs).map(|_| b.operand(Role::Input, DType::F64, Class::Contiguous)).collect();
+        let y = b.operand(Role::Output, DType::F64, Class::Contiguous);
+        let values: Vec<_> = sources.iter().map(|&x| b.load(x)).collect();
+        let last = (0..operations).fold(values[0], |last, n| b.fdiv(last, values[n % inputs]));
+        b.store(y, last);
+        let kernel = b.finish();
+        let code = Code::compile(&kernel, Backend::Wide, Target::detect()).unwrap();
+        let (x, mut y) = (vec![vec![1.0f64; 110]; inputs], vec![0.0f64; 100]);
+        let row = |n: usize| if others == Others::AlwaysTheSameRow && n > 0 { 0 } else { 160 };
+        let of = |n: usize| if others == Others::OfTheSameMemory { (0, n) } else { (n, 0) };
+        let accesses = (0..inputs).map(|n| access(8 * of(n).1 as isize, &[row(n), 8])).chain([access(0, &[160, 8])]);
+        let layout = Layout::new(&kernel.operands, &[5, 20], accesses).unwrap();
+        let reads = (0..inputs).map(|n| Memory::Read(cast_slice(&x[of(n).0]), 0));
+        let mut launch = layout.bind(&code, reads.chain([Memory::Write(cast_slice_mut(&mut y))])).unwrap();
+        launch.around_caches();
+        let streams = launch.far.unwrap();
+        launch.run();
+        drop(launch);
+        assert_eq!(y, [1.0; 100]);
+        code.asm_far(streams).unwrap()
+    };
+    // How far ahead it asks.
+    let distances = |operations: usize, inputs: usize, others: Others| {
+        let asm = asm(operations, inputs, others);
+        let asks = |l: &str| Some(l.split_once("prefetcht0")?.1.rsplit_once('+')?.1.trim_end_matches("h]").to_owned());
+        let mut all: Vec<String> = asm.lines().filter_map(asks).filter(|a| a.ends_with("00")).collect();
+        all.sort();
+        all.dedup();
+        all
+    };
+    if Backend::Wide.why_not(Target::detect()).is_none() {
+        assert_eq!(distances(4, 1, Others::Apart), ["2000"]);
+        assert_eq!(distances(4, 2, Others::AlwaysTheSameRow), ["2000"]);
+        assert!(distances(4, 2, Others::Apart).is_empty());
+        // Those in between ask twice, and those of which several inputs are of the same memory.
+        assert_eq!(distances(10, 1, Others::Apart), ["1000", "2000"]);
+        assert_eq!(distances(10, 2, Others::Apart), ["1000", "2000"]);
+        assert_eq!(distances(4, 2, Others::OfTheSameMemory), ["1000", "2000"]);
+        assert!(distances(40, 1, Others::Apart).is_empty());
+        assert!(distances(40, 2, Others::OfTheSameMemory).is_empty());
+        // Of many such inputs most vectors would cross lines, so they are shorter.
+        assert!(!asm(4, 4, Others::OfTheSameMemory).contains("zmm"));
+        if Target::detect().vector_bits() == 512 {
+            assert!(asm(4, 3, Others::OfTheSameMemory).contains("zmm") && asm(4, 4, Others::Apart).contains("zmm"));
+        }
+    }
+}
