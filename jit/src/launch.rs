@@ -105,13 +105,16 @@ impl Layout {
 /// little.
 const ROWS_OF_A_PART: usize = 8;
 
+/// Inputs that read the same memory from which on they are a stencil.
+const CROSSING: usize = 4;
+
 /// A kernel bound to memory, over an iteration space; see the module's documentation.
 pub struct Launch<'m> {
     pub(crate) code: &'m Code,
     pub(crate) layout: &'m Layout,
     /// Address or first value of the element at index zero; for scratch, unused.
     pub(crate) bases: SmallVec<[u64; 8]>,
-    /// Whether outputs are written around the caches, or, where rows are reduced, inputs asked for ahead of their use.
+    /// Of what the caches do not hold, whose outputs are written around them or whose rows are reduced: its inputs.
     pub(crate) far: Option<Streams>,
     pub(crate) memory: PhantomData<&'m mut [u8]>,
 }
@@ -138,20 +141,25 @@ impl<'m> Launch<'m> {
         self.far = own.then(|| self.streams());
     }
 
-    /// In how many streams contiguous inputs come from memory: one whose rows are all the same does not.
+    /// In how many streams contiguous inputs come from memory: one whose rows are all the same does not, nor what is in
+    /// scratch memory.
     fn streams(&self) -> Streams {
-        let mut seen: SmallVec<[Range<u64>; 8]> = SmallVec::new();
-        for (o, base) in self.layout.operands.iter().zip(&self.bases) {
-            if (o.operand.role, o.operand.class) != (Role::Input, Class::Contiguous) || !self.layout.moves(o) {
-                continue;
-            }
-            let [start, end] = [o.low, o.high].map(|at| base.wrapping_add((at - o.offset) as u64));
-            if seen.iter().any(|s| s.start < end && start < s.end) {
-                return Streams::Same;
-            }
-            seen.push(start..end);
+        let all = || self.layout.operands.iter().zip(&self.bases);
+        let comes = |(o, _): &(&Bound, &u64)| {
+            let dense = (o.operand.role, o.operand.class) == (Role::Input, Class::Contiguous);
+            dense && o.low < o.high && self.layout.moves(o)
+        };
+        // How many read what each does, itself included.
+        let shared = |(o, base): (&Bound, &u64)| {
+            let same = |(other, at): &(&Bound, &u64)| self.layout.share(o, other, at.wrapping_sub(*base) as i64);
+            all().filter(comes).filter(same).count()
+        };
+        match all().filter(comes).map(shared).max().unwrap_or_default() {
+            CROSSING.. => Streams::Stencil,
+            2.. => Streams::Same,
+            _ if all().filter(comes).count() > 1 => Streams::Several,
+            _ => Streams::One,
         }
-        if seen.len() > 1 { Streams::Several } else { Streams::One }
     }
 
     /// Has inputs asked for ahead of their use, where rows are reduced and the backend can: for inputs that do not fit the

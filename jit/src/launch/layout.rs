@@ -33,8 +33,10 @@ pub enum Home {
 pub(crate) enum Streams {
     /// One at most.
     One,
-    /// Several inputs are of the same memory: most of what they read is in the caches, and the CPU is late to see what is not.
+    /// Several inputs read the same memory: most of it is in the caches, and the CPU is late to see what is not.
     Same,
+    /// So many do that most of their vectors of 512 bits begin in one line and end in the next.
+    Stencil,
     /// More: the CPU then has enough to fetch by itself.
     Several,
 }
@@ -205,6 +207,19 @@ impl Layout {
     /// The number of elements of the iteration space.
     pub fn elements(&self) -> usize {
         self.elements
+    }
+
+    /// Whether two operands, the second of which begins `apart` bytes behind the first, read the same elements.
+    pub(super) fn share(&self, o: &Bound, other: &Bound, apart: i64) -> bool {
+        let row = (self.row() * o.operand.dtype.size()) as i64;
+        let reach = (o.high - o.low) as i64;
+        if o.strides != other.strides || apart.abs() >= reach {
+            return false;
+        }
+        // From the nearest row of the other.
+        let pitch = o.strides.iter().rev().nth(1).map_or(0, |s| s.unsigned_abs() as i64);
+        let within = if pitch == 0 { apart.abs() } else { apart.rem_euclid(pitch) };
+        within < row || pitch - within < row && pitch > 0
     }
 
     /// Whether rows of an operand are not all the same.

@@ -50,7 +50,7 @@ mod stagger;
 mod together;
 
 use crate::code::CodeError;
-use crate::kernel::{Class, Kernel, Role};
+use crate::kernel::Kernel;
 use crate::launch::Streams;
 use crate::math::composed::expand;
 use crate::reduce::Join;
@@ -71,7 +71,7 @@ pub(crate) use stages::{Stage, Work};
 pub(crate) enum Mode<'a> {
     /// They are stored.
     Plain,
-    /// They are stored, by code that is made in 0.15 to 0.3 of the time and takes about twice as long to run.
+    /// They are stored, by code that is made in 0.15 to 0.5 of the time and takes about twice as long to run.
     Draft,
     /// They are stored around the caches: rows of all outputs begin at the same lane of a vector, and who runs the code sees
     /// to the fence. Inputs come from memory.
@@ -88,9 +88,6 @@ pub(crate) enum Mode<'a> {
 
 /// Bytes that a draft may spill: its allocator never uses a place twice.
 const DRAFT_SPILLS: usize = 32 << 10;
-
-/// Inputs of the same memory from which on vectors [cross lines](crosses_lines).
-const CROSSING: usize = 4;
 
 /// The longest lane program, in vector operations of a round, that is worth the allocator's time.
 const MAX_INSTRUCTIONS: usize = 20_000;
@@ -128,7 +125,7 @@ impl Compiled {
         }
         let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
         let evex = target.vector_bits() == 512 && !crosses_lines(kernel, mode);
-        let code = assemble(kernel, evex, target.divides_slowly(), mode);
+        let code = assemble(kernel, evex, evex && target.divides_slowly(), mode);
         Compiled::of(isa, &code.map_err(CodeError::Compiler)?)
     }
 
@@ -139,7 +136,9 @@ impl Compiled {
             return Err(CodeError::Compiler(why));
         }
         let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
-        let code = stages::assemble(stages, target.vector_bits() == 512, target.divides_slowly());
+        let make = |together| stages::assemble(stages, target.vector_bits() == 512, target.divides_slowly(), together);
+        // What is too much for all steps in one loop may be done one after another.
+        let code = make(true).or_else(|_| make(false));
         Compiled::of(isa, &code.map_err(CodeError::Compiler)?)
     }
 
@@ -192,11 +191,10 @@ impl Drop for Compiled {
     }
 }
 
-/// Whether code reads the same memory at so many places that vectors of 256 bits are the faster: of 512 bits, all but those of
-/// one place begin within a line and end in the next, of 256 only every other one.
+/// Whether code reads the same memory at so many places, and does so little with it, that vectors of 256 bits are the faster:
+/// of 512 bits, those of most places begin in one line and end in the next, of 256 only every other one.
 fn crosses_lines(kernel: &Kernel, mode: Mode<'_>) -> bool {
-    let inputs = kernel.operands.iter().filter(|o| (o.role, o.class) == (Role::Input, Class::Contiguous));
-    mode == Mode::Around(Streams::Same) && inputs.count() >= CROSSING
+    mode == Mode::Around(Streams::Stencil) && plan::is_short(kernel, 64)
 }
 
 /// Makes the bytes of a kernel: for vectors of 512 bits or of 256, and for a CPU that divides the former slowly or not.

@@ -107,6 +107,12 @@ pub(super) fn is_deep(kernel: &Kernel) -> bool {
     Plan::undecided(kernel, false).depth(kernel) >= FOUR_CHAINS
 }
 
+/// Whether a program is so short that it waits for what it reads.
+pub(super) fn is_short(kernel: &Kernel, width: usize) -> bool {
+    let plan = Plan::undecided(kernel, false);
+    plan.work(kernel, plan.single(kernel, width), width) <= SHORT
+}
+
 /// Decisions about one kernel.
 pub(super) struct Plan {
     /// How often each value is used, after folding; 0 is dead.
@@ -353,9 +359,11 @@ impl Plan {
         let inputs = (0..kernel.insts.len()).filter(loads).filter(contiguous).count();
         self.asks = match streams {
             _ if work > SHORT || inputs == 0 => SmallVec::new(),
-            _ if steps || work >= ASKS_TWICE || streams == Streams::Same => smallvec![PAGE.min(NEAR / inputs), FAR],
+            _ if steps || work >= ASKS_TWICE || matches!(streams, Streams::Same | Streams::Stencil) => {
+                smallvec![PAGE.min(NEAR / inputs), FAR]
+            }
             Streams::One => smallvec![FAR],
-            Streams::Same | Streams::Several => SmallVec::new(),
+            _ => SmallVec::new(),
         };
     }
 

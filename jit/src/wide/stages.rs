@@ -50,15 +50,23 @@ pub(super) struct Planned<'a> {
 }
 
 /// Makes the bytes of several stages, as [`super::assemble`] does of a kernel.
-pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, divides_slowly: bool) -> Result<Encoded, String> {
+pub(super) fn assemble(
+    stages: &[Stage<'_>],
+    evex: bool,
+    divides_slowly: bool,
+    together: bool,
+) -> Result<Encoded, String> {
     let (width, registers) = if evex { (64, 32usize) } else { (32, 16) };
     let states = |s: &Stage<'_>| if let Work::Fold { joins, .. } = s.work { joins.len() } else { 0 };
-    let taken = |outputs: usize| Some(outputs * accumulators(width)).filter(|taken| 2 * taken <= registers);
-    // All at once if stages are to take rows together, else those of one stage.
-    let all = taken(stages.iter().map(states).sum()).filter(|taken| 4 * taken <= registers && together::pays(stages));
-    let taken = all.or(taken(stages.iter().map(states).max().unwrap_or(0)));
-    // Steps one by one have all registers where nothing is reduced.
-    let taken = taken.ok_or("states take more than half of the registers")?;
+    let together = together && together::pays(stages);
+    // Of all stages at once if they are to take rows together, else of one.
+    let outputs = stages.iter().map(states);
+    let outputs = if together { outputs.sum() } else { outputs.max().unwrap_or(0) };
+    let taken = outputs * accumulators(width);
+    // Steps one by one have all registers where nothing is reduced; in one loop they all have values.
+    if taken * if together { 4 } else { 2 } > registers {
+        return Err("states take too many of the registers".to_owned());
+    }
     let free = registers - taken;
     let (mut planned, mut first_operand) = (Vec::with_capacity(stages.len()), 0);
     for stage in stages {
@@ -87,7 +95,11 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, divides_slowly: bool) -
     }
     let first = planned.first().ok_or("there are no stages")?;
     let mut selector = Selector::new(&first.kernel, &first.plan, evex, Mode::Plain);
-    build(&mut selector, &planned, all.and_then(|_| together::length(&planned)));
+    let length = together::length(&planned).filter(|_| together);
+    if together && length.is_none() {
+        return Err("stages cannot take rows together".to_owned());
+    }
+    build(&mut selector, &planned, length);
     finish(selector, evex, taken, false)
 }
 

@@ -15,7 +15,7 @@ use super::plan::Rounds;
 use super::select::Selector;
 
 /// Vectors that take each step together.
-const TOGETHER: usize = 2;
+const PAIR: usize = 2;
 
 /// Pairs at different places of the program.
 pub(super) const PLACES: usize = 3;
@@ -26,10 +26,10 @@ impl Selector<'_> {
         let Rounds { lanes, single, .. } = self.plan.rounds;
         let mut steps: Vec<(usize, usize)> = Vec::new();
         let (begin, mut apart) = (self.body.insts.len(), 0);
-        for (pair, lane) in (0..lanes).step_by(TOGETHER * single).enumerate() {
+        for (pair, lane) in (0..lanes).step_by(PAIR * single).enumerate() {
             let start = self.body.insts.len();
             self.from_lane = lane;
-            self.round(TOGETHER * single, false);
+            self.round(PAIR * single, false);
             let length = self.body.insts.len() - start;
             if pair == 0 {
                 apart = length / PLACES;

@@ -101,64 +101,118 @@ fn outputs_around_the_caches_at_any_alignment() {
     }
 }
 
+/// Where the inputs of a program are, beside the first.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, PartialEq)]
+enum Others {
+    /// In memory of their own.
+    Apart,
+    /// An element further on each.
+    Neighbours,
+}
+
+/// The machine code for memory of a program that divides so often, by each of its inputs in turn and then by a constant. Its
+/// results, which begin anywhere, are compared with the interpreter's.
+#[cfg(target_arch = "x86_64")]
+fn far_code(operations: usize, inputs: usize, others: Others, target: &Target) -> String {
+    let mut b = Builder::new();
+    let sources: Vec<u32> = (0..inputs).map(|_| b.operand(Role::Input, DType::F64, Class::Contiguous)).collect();
+    let y = b.operand(Role::Output, DType::F64, Class::Contiguous);
+    let values: Vec<_> = sources.iter().map(|&x| b.load(x)).collect();
+    let last = (1..operations).fold(values[0], |last, n| b.fdiv(last, values[n % inputs]));
+    let three = b.float(crate::kernel::Ty::F64, 3.0);
+    let last = b.fdiv(last, three);
+    b.store(y, last);
+    let kernel = b.finish();
+    let [plain, code] = [Backend::Interp, Backend::Wide].map(|b| Code::compile(&kernel, b, target).unwrap());
+    let x: Vec<Vec<f64>> =
+        (0..inputs).map(|k| (0..250).map(|i| 1.0 + ((i * 7 + k * 3) % 97) as f64).collect()).collect();
+    let mut streams = Streams::One;
+    for [rows, columns] in [[5, 20], [3, 37], [1, 100]] {
+        for skip in [0, 1, 5] {
+            let of = |n: usize| if others == Others::Neighbours { (0, n) } else { (n, 0) };
+            let read = |n: usize| access(8 * of(n).1 as isize, &[8 * columns as isize, 8]);
+            let write = access(8 * skip, &[8 * columns as isize, 8]);
+            let layout = Layout::new(&kernel.operands, &[rows, columns], (0..inputs).map(read).chain([write])).unwrap();
+            let outs = [&plain, &code].map(|code| {
+                let mut memory = vec![[u64::MAX; 8]; 20];
+                let y = Memory::Write(cast_slice_mut(&mut memory));
+                let reads = (0..inputs).map(|n| Memory::Read(cast_slice(&x[of(n).0]), 0));
+                let mut launch = layout.bind(code, reads.chain([y])).unwrap();
+                launch.around_caches();
+                streams = launch.far.unwrap();
+                launch.run();
+                drop(launch);
+                memory
+            });
+            assert!(outs[0] == outs[1], "{operations} operations, {inputs} inputs, {rows} x {columns}, {skip}");
+        }
+    }
+    code.asm_far(streams).unwrap()
+}
+
 /// Only programs that wait for memory ask for it, and those that have one stream of it: others would do so in vain.
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn programs_ask_for_memory_where_it_pays() {
-    /// Of the second input and those that follow.
-    #[derive(Clone, Copy, PartialEq)]
-    enum Others {
-        Apart,
-        AlwaysTheSameRow,
-        OfTheSameMemory,
-    }
-    // The machine code of a program that divides so often by each of its inputs.
-    let asm = |operations: usize, inputs: usize, others: Others| {
-        let mut b = Builder::new();
-        let sources: Vec<u32> = (0..inputs).map(|_| b.operand(Role::Input, DType::F64, Class::Contiguous)).collect();
-        let y = b.operand(Role::Output, DType::F64, Class::Contiguous);
-        let values: Vec<_> = sources.iter().map(|&x| b.load(x)).collect();
-        let last = (0..operations).fold(values[0], |last, n| b.fdiv(last, values[n % inputs]));
-        b.store(y, last);
-        let kernel = b.finish();
-        let code = Code::compile(&kernel, Backend::Wide, Target::detect()).unwrap();
-        let (x, mut y) = (vec![vec![1.0f64; 110]; inputs], vec![0.0f64; 100]);
-        let row = |n: usize| if others == Others::AlwaysTheSameRow && n > 0 { 0 } else { 160 };
-        let of = |n: usize| if others == Others::OfTheSameMemory { (0, n) } else { (n, 0) };
-        let accesses = (0..inputs).map(|n| access(8 * of(n).1 as isize, &[row(n), 8])).chain([access(0, &[160, 8])]);
-        let layout = Layout::new(&kernel.operands, &[5, 20], accesses).unwrap();
-        let reads = (0..inputs).map(|n| Memory::Read(cast_slice(&x[of(n).0]), 0));
-        let mut launch = layout.bind(&code, reads.chain([Memory::Write(cast_slice_mut(&mut y))])).unwrap();
-        launch.around_caches();
-        let streams = launch.far.unwrap();
-        launch.run();
-        drop(launch);
-        assert_eq!(y, [1.0; 100]);
-        code.asm_far(streams).unwrap()
-    };
-    // How far ahead it asks.
-    let distances = |operations: usize, inputs: usize, others: Others| {
-        let asm = asm(operations, inputs, others);
-        let asks = |l: &str| Some(l.split_once("prefetcht0")?.1.rsplit_once('+')?.1.trim_end_matches("h]").to_owned());
-        let mut all: Vec<String> = asm.lines().filter_map(asks).filter(|a| a.ends_with("00")).collect();
-        all.sort();
-        all.dedup();
-        all
-    };
-    if Backend::Wide.why_not(Target::detect()).is_none() {
-        assert_eq!(distances(4, 1, Others::Apart), ["2000"]);
-        assert_eq!(distances(4, 2, Others::AlwaysTheSameRow), ["2000"]);
-        assert!(distances(4, 2, Others::Apart).is_empty());
-        // Those in between ask twice, and those of which several inputs are of the same memory.
-        assert_eq!(distances(10, 1, Others::Apart), ["1000", "2000"]);
-        assert_eq!(distances(10, 2, Others::Apart), ["1000", "2000"]);
-        assert_eq!(distances(4, 2, Others::OfTheSameMemory), ["1000", "2000"]);
-        assert!(distances(40, 1, Others::Apart).is_empty());
-        assert!(distances(40, 2, Others::OfTheSameMemory).is_empty());
-        // Of many such inputs most vectors would cross lines, so they are shorter.
-        assert!(!asm(4, 4, Others::OfTheSameMemory).contains("zmm"));
-        if Target::detect().vector_bits() == 512 {
-            assert!(asm(4, 3, Others::OfTheSameMemory).contains("zmm") && asm(4, 4, Others::Apart).contains("zmm"));
+    for target in crate::testing::wide_targets() {
+        // Of many such inputs most vectors would cross lines, so they are shorter, unless something else takes the time.
+        let zmm = |operations, inputs, others| far_code(operations, inputs, others, &target).contains("zmm");
+        assert!(!zmm(4, 4, Others::Neighbours));
+        if target.vector_bits() == 512 {
+            assert!(zmm(4, 3, Others::Neighbours) && zmm(4, 4, Others::Apart) && zmm(40, 4, Others::Neighbours));
         }
+        // How far ahead it asks.
+        let distances = |operations: usize, inputs: usize, others: Others| {
+            let asm = far_code(operations, inputs, others, &target);
+            let asks =
+                |l: &str| Some(l.split_once("prefetcht0")?.1.rsplit_once('+')?.1.trim_end_matches("h]").to_owned());
+            let mut all: Vec<String> = asm.lines().filter_map(asks).filter(|a| a.ends_with("000")).collect();
+            all.sort();
+            all.dedup();
+            all
+        };
+        // Multiplications in place of a division are more to do.
+        if target.divides_slowly() {
+            continue;
+        }
+        assert_eq!(distances(3, 1, Others::Apart), ["2000"]);
+        assert!(distances(3, 2, Others::Apart).is_empty());
+        assert!(distances(40, 1, Others::Apart).is_empty());
+        // Those in between ask twice, and those of which several inputs read the same memory.
+        assert_eq!(distances(12, 1, Others::Apart), ["1000", "2000"]);
+        assert_eq!(distances(12, 2, Others::Apart), ["1000", "2000"]);
+        assert_eq!(distances(3, 2, Others::Neighbours), ["1000", "2000"]);
+        assert!(distances(40, 2, Others::Neighbours).is_empty());
     }
+}
+
+#[test]
+fn streams_are_counted_by_what_they_read() {
+    let mut b = Builder::new();
+    let [x, y] = [0; 2].map(|_| b.operand(Role::Input, DType::F64, Class::Contiguous));
+    let z = b.operand(Role::Output, DType::F64, Class::Contiguous);
+    let [x, y] = [x, y].map(|k| b.load(k));
+    let sum = b.fadd(x, y);
+    b.store(z, sum);
+    let code = Code::compile(&b.finish(), Backend::Interp, Target::detect()).unwrap();
+    let memory = vec![0.0f64; 1000];
+    // Rows and columns; where the second input begins, its pitch and the first one's.
+    let streams = |[rows, columns]: [usize; 2], begin: isize, [first, second]: [isize; 2]| {
+        let accesses = [access(0, &[first, 8]), access(begin, &[second, 8]), access(0, &[8 * columns as isize, 8])];
+        let layout = Layout::new(&code.kernel().operands, &[rows, columns], accesses).unwrap();
+        let mut out = vec![0.0f64; rows * columns];
+        let read = || Memory::Read(cast_slice(&memory), 0);
+        let mut launch = layout.bind(&code, [read(), read(), Memory::Write(cast_slice_mut(&mut out))]).unwrap();
+        launch.around_caches();
+        launch.far.unwrap()
+    };
+    // The next element, the next row; the other half of each row, and of all rows; a row that stays; another pitch.
+    assert_eq!(streams([1, 100], 8, [800, 800]), Streams::Same);
+    assert_eq!(streams([9, 10], 80, [80, 80]), Streams::Same);
+    assert_eq!(streams([9, 10], 72, [80, 80]), Streams::Same);
+    assert_eq!(streams([9, 10], 80, [160, 160]), Streams::Several);
+    assert_eq!(streams([5, 10], 400, [80, 80]), Streams::Several);
+    assert_eq!(streams([9, 10], 0, [80, 0]), Streams::One);
+    assert_eq!(streams([9, 10], 0, [80, 88]), Streams::Several);
 }
