@@ -5,9 +5,8 @@ use crate::team::Team;
 pub use crate::team::Work;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The system gives no more threads.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,55 +64,10 @@ impl Threads {
 /// The workers of all loops.
 static TEAM: Team = Team::new();
 
-/// The [`Share`]s that there are.
-static SHARES: Shares = Shares::new();
+/// How many [`Share`]s there are.
+static SHARES: AtomicUsize = AtomicUsize::new(0);
 
-/// For so long after several computed at the same time, one that computes alone has a share of two: callers who take turns
-/// are seldom between two calls at once, and a thread that one takes then is one too many for the other's next call.
-const TURN: Duration = Duration::from_millis(1);
-
-/// How many compute at the same time.
-#[derive(Debug)]
-struct Shares {
-    count: AtomicUsize,
-    /// When several last did, in microseconds and one more since [`START`]; 0: longer ago than [`TURN`].
-    several: AtomicU64,
-}
-
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-impl Shares {
-    const fn new() -> Shares {
-        Shares { count: AtomicUsize::new(0), several: AtomicU64::new(0) }
-    }
-
-    fn begin(&self) {
-        self.count.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn end(&self) {
-        if self.count.fetch_sub(1, Ordering::Relaxed) > 1 {
-            self.several.store(START.elapsed().as_micros() as u64 + 1, Ordering::Relaxed);
-        }
-    }
-
-    /// Among how many the cores are divided.
-    fn count(&self) -> usize {
-        let count = self.count.load(Ordering::Relaxed);
-        let several = self.several.load(Ordering::Relaxed);
-        if count > 1 || several == 0 {
-            return count.max(1);
-        }
-        if START.elapsed() < Duration::from_micros(several) + TURN {
-            return 2;
-        }
-        // Who comes next need not look at the clock, unless they have been several since.
-        let _ = self.several.compare_exchange(several, 0, Ordering::Relaxed, Ordering::Relaxed);
-        1
-    }
-}
-
-/// The cores that belong to one of several that compute at the same time, or did a moment ago: they divide them. One that had more threads
+/// The cores that belong to one of several that compute at the same time: they divide them. One that had more threads
 /// than its share would wait for those that the system has put aside, and would have cut its work into pieces for nothing.
 ///
 /// ```
@@ -129,15 +83,15 @@ impl Share {
     /// For a computation that lasts as long as this lives.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Share {
-        SHARES.begin();
+        SHARES.fetch_add(1, Ordering::Relaxed);
         Share(())
     }
 
     /// How many threads it has at this moment, if it would have so many (0: one for each core).
     pub fn threads(&self, threads: usize) -> usize {
         let threads = Threads::count(threads);
-        match SHARES.count() {
-            1 => threads,
+        match SHARES.load(Ordering::Relaxed) {
+            0 | 1 => threads,
             shares => threads.min(cpu::cores() / shares).max(1),
         }
     }
@@ -174,7 +128,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        SHARES.end();
+        SHARES.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -281,26 +235,6 @@ mod tests {
             thread::sleep(std::time::Duration::from_millis(5));
         });
         assert!((1..=(cpu::cores() / 2).max(1)).contains(&calls.into_inner()));
-    }
-
-    #[test]
-    fn those_who_take_turns_divide_the_cores() {
-        let shares = Shares::new();
-        shares.begin();
-        assert_eq!(shares.count(), 1);
-        for _ in 0..3 {
-            shares.begin();
-            assert_eq!(shares.count(), 2);
-            shares.end();
-        }
-        // The other one will be back; or not.
-        let ended = Instant::now();
-        let count = shares.count();
-        assert!(count == 2 || ended.elapsed() >= TURN / 2);
-        thread::sleep(2 * TURN);
-        assert_eq!([shares.count(), shares.count()], [1, 1]);
-        shares.end();
-        assert_eq!(shares.count(), 1);
     }
 
     #[test]
