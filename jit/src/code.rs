@@ -117,7 +117,7 @@ pub struct Code {
     form: Form,
     /// The same for memory that the caches do not hold, by [`Streams`]: it writes around them, and asks for inputs ahead of their
     /// use where that pays. Made when it is first asked for.
-    far: [OnceLock<Option<Form>>; 4],
+    far: [OnceLock<Option<Form>>; Streams::COUNT],
     /// It reduces rows to states.
     fold: Option<Box<Fold>>,
     /// It adds rows to states in memory.
@@ -240,7 +240,7 @@ impl Code {
         let form = crate::wide::Compiled::new(kernel, target, Mode::Draft).ok()?;
         // One form: what a second would gain is not worth the time.
         Some(Code {
-            far: [None, None, None, None].map(OnceLock::from),
+            far: std::array::from_fn(|_| OnceLock::from(None)),
             ..Code::with(kernel, target, Form::Wide(Box::new(form)))
         })
     }

@@ -41,6 +41,11 @@ pub(crate) enum Streams {
     Several,
 }
 
+impl Streams {
+    /// How many of these there are.
+    pub(crate) const COUNT: usize = Streams::Several as usize + 1;
+}
+
 /// How an operand is accessed, whatever its memory.
 #[derive(Clone, Debug)]
 pub struct Accessed {

@@ -50,7 +50,7 @@ pub(super) fn map(s: &mut Selector<'_>, row: usize) -> usize {
     main(s, first, &mut |s, part| match part {
         Part::Main if s.plan.staggered => s.staggered(),
         Part::Main => s.round(lanes, false),
-        part => s.around_main(part),
+        part => s.outside_main(part),
     });
     if many {
         let whole_rest = rest - 6;
@@ -196,12 +196,12 @@ impl Selector<'_> {
                 self.round(single, true);
             }
             Part::End => self.fold_end(),
-            part => self.around_main(part),
+            part => self.outside_main(part),
         }
     }
 
     /// What comes before and after the main loop.
-    pub(super) fn around_main(&mut self, part: Part) {
+    pub(super) fn outside_main(&mut self, part: Part) {
         match part {
             Part::Before => self.reciprocals(),
             Part::After => self.parts.clear(),

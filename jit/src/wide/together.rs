@@ -3,15 +3,14 @@
 //! One after the other, a stage that adds leaves the divider idle and one that divides the adders, and a row is longer than
 //! the CPU looks ahead. Between the first rows and the last, which not all stages have, all have one.
 
+use super::Mode;
 use super::mach::Kind;
 use super::nest::{self, Part};
-use super::plan::{Plan, is_deep};
-use super::select::{Lanes, Ramp, Selector, Src};
+use super::plan::{Rounds, is_deep};
+use super::select::Selector;
 use super::stages::{Planned, Stage, Work, tree};
-use crate::kernel::{Class, Kernel, Role, ValueId};
-use crate::reduce::Join;
-use regalloc2::{Operand, VReg};
-use rustc_hash::FxHashMap;
+use crate::kernel::{Class, Role};
+use regalloc2::Operand;
 
 /// Whether it is worth it to take rows together. Deep programs lose their rounds of many vectors by it, which pays where inputs
 /// come from memory.
@@ -32,74 +31,25 @@ pub(super) fn length(stages: &[Planned<'_>]) -> Option<usize> {
     (rows().count() > 1 && rows().all(same) && lengths().all(|l| l == length)).then_some(length)
 }
 
-/// What is selected of a stage while others are.
-struct Aside<'a> {
-    kernel: &'a Kernel,
-    plan: &'a Plan,
-    folds: &'a [Join],
-    around: bool,
-    first_operand: usize,
-    first_output: usize,
-    bases: Vec<VReg>,
-    strides: Vec<Option<VReg>>,
-    ramps: Vec<Option<Ramp>>,
-    fixed: Vec<Option<Lanes>>,
-    values: Vec<Option<Lanes>>,
-    hoisted: FxHashMap<(u64, u8), VReg>,
-    parts: FxHashMap<ValueId, [Src; 2]>,
-}
-
 impl<'a> Selector<'a> {
-    /// Puts the current stage aside.
-    fn put_aside(&mut self) -> Aside<'a> {
-        Aside {
-            kernel: self.kernel,
-            plan: self.plan,
-            folds: self.folds,
-            around: self.around,
-            first_operand: self.first_operand,
-            first_output: self.first_output,
-            bases: std::mem::take(&mut self.bases),
-            strides: std::mem::take(&mut self.strides),
-            ramps: std::mem::take(&mut self.ramps),
-            fixed: std::mem::take(&mut self.fixed),
-            values: std::mem::take(&mut self.values),
-            hoisted: std::mem::take(&mut self.hoisted),
-            parts: std::mem::take(&mut self.parts),
-        }
-    }
-
-    /// Does something for a stage that was put aside.
-    fn on<T>(&mut self, stage: &mut Aside<'a>, f: impl FnOnce(&mut Self) -> T) -> T {
-        self.swap(stage);
-        let result = f(self);
-        self.swap(stage);
+    /// Has instructions selected by another, which appends them to the same function and its constants to the same pool.
+    fn lend<T>(&mut self, other: &mut Selector<'a>, select: impl FnOnce(&mut Selector<'a>) -> T) -> T {
+        let swap = |one: &mut Selector<'a>, other: &mut Selector<'a>| {
+            std::mem::swap(&mut one.body, &mut other.body);
+            std::mem::swap(&mut one.pool, &mut other.pool);
+        };
+        swap(self, other);
+        let result = select(other);
+        swap(self, other);
         result
     }
 
-    fn swap(&mut self, stage: &mut Aside<'a>) {
-        use std::mem::swap;
-        swap(&mut self.kernel, &mut stage.kernel);
-        swap(&mut self.plan, &mut stage.plan);
-        swap(&mut self.folds, &mut stage.folds);
-        swap(&mut self.around, &mut stage.around);
-        swap(&mut self.first_operand, &mut stage.first_operand);
-        swap(&mut self.first_output, &mut stage.first_output);
-        swap(&mut self.bases, &mut stage.bases);
-        swap(&mut self.strides, &mut stage.strides);
-        swap(&mut self.ramps, &mut stage.ramps);
-        swap(&mut self.fixed, &mut stage.fixed);
-        swap(&mut self.values, &mut stage.values);
-        swap(&mut self.hoisted, &mut stage.hoisted);
-        swap(&mut self.parts, &mut stage.parts);
-    }
-
     /// A part of a row that is computed beside others.
-    fn map_part(&mut self, part: Part, [lanes, single]: [usize; 2]) {
+    fn map_part(&mut self, part: Part, Rounds { lanes, single, .. }: Rounds) {
         match part {
             Part::Main => self.round(lanes, false),
             Part::Tail(_) => self.round(single, true),
-            part => self.around_main(part),
+            part => self.outside_main(part),
         }
     }
 }
@@ -110,23 +60,25 @@ pub(super) fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], at: usi
     let [skip, rows] = [1, 2].map(|n| at + n);
     s.body.end_block(Kind::EnterTogether { behind: stages.len() as u8 - 1 }, &[rows, skip]);
     s.body.end_aside(skip);
-    let mut aside: Vec<Aside<'a>> = Vec::new();
+    // One for each stage that has a loop.
+    let mut beside: Vec<Selector<'a>> = Vec::new();
     let mut outputs = 0;
     for (behind, stage) in stages.iter().enumerate() {
-        s.turn_to(stage);
-        s.first_output = outputs;
-        s.row(behind);
+        let mut own = Selector::new(&stage.kernel, &stage.plan, s.evex, Mode::Plain);
+        own.turn_to(stage);
+        own.first_output = outputs;
+        outputs += own.folds.len();
+        s.lend(&mut own, |own| own.row(behind));
         if stage.work == Work::Once {
-            s.once();
+            s.lend(&mut own, Selector::once);
         } else {
-            outputs += s.folds.len();
-            aside.push(s.put_aside());
+            beside.push(own);
         }
     }
     // Stores around the caches want whole vectors of memory.
     let mut row = rows;
     let mut misaligned = None;
-    if let Some(stage) = aside.iter().find(|a| a.around) {
+    if let Some(stage) = beside.iter().find(|b| b.around) {
         let output = stage.kernel.operands.iter().position(|o| o.role == Role::Output).unwrap_or_default();
         let base = Operand::reg_use(stage.bases[output]);
         let [elsewhere, on] = [1, 2].map(|n| row + n);
@@ -134,21 +86,21 @@ pub(super) fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], at: usi
         s.body.end_aside(elsewhere);
         (row, misaligned) = (on, Some(elsewhere));
     }
-    let fold = aside.iter().position(|a| !a.folds.is_empty()).unwrap_or_default();
-    let rounds = aside[fold].plan.rounds;
     // The loops are those of a reduction.
-    s.plan = aside[fold].plan;
+    let folds = |stage: &&Selector<'a>| !stage.folds.is_empty();
+    s.plan = beside.iter().find(folds).map_or(s.plan, |stage| stage.plan);
+    let rounds = s.plan.rounds;
     let mut each = |s: &mut Selector<'a>, part: Part| {
-        for stage in &mut aside {
-            s.on(stage, |s| match s.folds {
-                [] => s.map_part(part, [rounds.lanes, rounds.single]),
-                _ => s.fold_part(part),
+        for stage in &mut beside {
+            s.lend(stage, |stage| match stage.folds {
+                [] => stage.map_part(part, rounds),
+                _ => stage.fold_part(part),
             });
         }
     };
     let mut last = nest::fold(s, row, length, true, &mut each);
-    for stage in aside.iter_mut().filter(|a| !a.folds.is_empty()) {
-        last = s.on(stage, |s| tree(s, last));
+    for stage in beside.iter_mut().filter(|b| folds(&&**b)) {
+        last = s.lend(stage, |stage| tree(stage, last));
     }
     let next = last + 1;
     s.body.end_block(Kind::Jump, &[next]);
@@ -157,4 +109,32 @@ pub(super) fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], at: usi
         s.body.lead(elsewhere, next);
     }
     last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Kernel;
+    use crate::{Builder, Precision, math};
+    use lazuli_graph::DType;
+
+    #[test]
+    fn deep_programs_take_rows_together_where_they_come_from_memory() {
+        let kernel = |deep: bool| -> Kernel {
+            let mut b = Builder::new();
+            let [x, y] = [Role::Input, Role::Output].map(|role| b.operand(role, DType::F64, Class::Contiguous));
+            let x = b.load(x);
+            let value = if deep { math::exp(&mut b, x, Precision::Standard) } else { b.fadd(x, x) };
+            b.store(y, value);
+            b.finish()
+        };
+        let kernels = [false, true].map(kernel);
+        for (deep, ahead) in [(false, false), (false, true), (true, false), (true, true)] {
+            let stage = |deep: bool| {
+                let kernel = &kernels[usize::from(deep)];
+                Stage { kernel, work: Work::Map, ring: (&[], 1), ahead, around: false }
+            };
+            assert_eq!(pays(&[stage(false), stage(deep)]), ahead || !deep);
+        }
+    }
 }
