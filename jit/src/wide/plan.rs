@@ -5,7 +5,7 @@ use super::divide::has_reciprocal;
 use super::fold::accumulators;
 use super::{schedule, stagger};
 use crate::flow::{invariant, sizes, spans, uses};
-use crate::kernel::{Class, Inst, Kernel, Operand, Prim, Role, Ty, ValueId};
+use crate::kernel::{Class, Inst, Kernel, Prim, Role, Ty, ValueId};
 use crate::launch::Streams;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
@@ -247,9 +247,8 @@ impl Plan {
     pub(super) fn stagger(&mut self, kernel: &Kernel, width: usize, registers: usize) {
         let Rounds { lanes, single, .. } = self.rounds;
         let work = self.work(kernel, single, width);
-        let dense = |o: &Operand| o.role != Role::Index && o.class != Class::Strided;
         let chains = lanes == MAX_UNROLL * single && self.depth(kernel) >= FOUR_CHAINS;
-        if !chains || work >= ORDERED || !kernel.operands.iter().all(dense) {
+        if !chains || work >= ORDERED || kernel.operands.iter().any(|o| o.class == Class::Strided) {
             return;
         }
         let [more, fewer] = STAGGERED;

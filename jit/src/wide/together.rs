@@ -25,8 +25,8 @@ pub(super) fn length(stages: &[Planned<'_>]) -> Option<usize> {
     let lengths = || rows().filter_map(|s| if let Work::Fold { block, .. } = s.work { Some(block) } else { None });
     let (first, length) = (rows().next()?, lengths().next()?);
     let same = |s: &Planned<'_>| {
-        let dense = s.kernel.operands.iter().all(|o| o.role != Role::Index && o.class != Class::Strided);
-        dense && s.plan.rounds.single == first.plan.rounds.single
+        let strided = s.kernel.operands.iter().any(|o| o.class == Class::Strided);
+        !strided && s.plan.rounds.single == first.plan.rounds.single
     };
     (rows().count() > 1 && rows().all(same) && lengths().all(|l| l == length)).then_some(length)
 }
