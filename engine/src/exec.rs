@@ -6,7 +6,7 @@
 use crate::config::{self, Config};
 use crate::cost;
 use crate::error::{Error, Result};
-use crate::plan::{Launchable, Plan, Source, Step};
+use crate::plan::{Launchable, Plan, Slot, Source, Step};
 use crate::{reduce, scan};
 use lazuli_jit::{Launch, Memory, Parts, Role};
 use lazuli_runtime::matmul::matmul;
@@ -83,7 +83,7 @@ impl Run<'_> {
         let parts = launch.parts(count, GRAIN);
         let own = if self.watched() { 1 } else { cost::own(parts.count(), threads) };
         let threads = threads.min(parts.count());
-        self.share(threads, Maps { run: self, own, parts })
+        self.share(threads, Maps { run: self, own, parts }).map(drop)
     }
 
     /// Runs `task` for each item, on `threads` threads, each of which has a run of them to begin with.
@@ -99,11 +99,11 @@ impl Run<'_> {
         }
         let own = if self.watched() { 1 } else { cost::own(items.len(), threads) };
         let threads = threads.min(items.len());
-        self.share(threads, Items { own, items: Mutex::new(items), task })
+        self.share(threads, Items { own, items: Mutex::new(items), task }).map(drop)
     }
 
-    /// Does what there is to do, on `threads` threads; none begins anything after the first error.
-    fn share(&self, threads: usize, supply: impl Supply) -> Result<()> {
+    /// Does what there is to do, on `threads` threads, and gives it back; none begins anything after the first error.
+    pub fn share<S: Supply>(&self, threads: usize, supply: S) -> Result<S> {
         let work = Shared { supply, failed: AtomicBool::new(false), error: Mutex::new(None) };
         let done = match &self.share {
             Some(share) => share.together(threads, work),
@@ -113,12 +113,12 @@ impl Run<'_> {
                 work
             }
         };
-        done.error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+        done.error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(done.supply), Err)
     }
 }
 
 /// What threads share.
-trait Supply: Sync {
+pub(crate) trait Supply: Sync {
     /// Does something that nobody does yet, if there is anything, and tells whether that was the last of all: to look for more
     /// takes a line of memory that other threads have written. `first`: it is the first time on this thread.
     fn next(&self, first: bool) -> Option<(bool, Result<()>)>;
@@ -212,13 +212,9 @@ impl Plan {
                 Step::Reduce { run: launchable, kept, outer, inner, sinks } => {
                     let mut out = memory.allocate(sinks.iter().map(|s| s.slot))?;
                     {
-                        let mut launch = memory.bind(launchable, &slots, &mut [], &[], &run)?;
-                        if launchable.far {
-                            launch.ahead();
-                        }
+                        let launch = memory.bind(launchable, &slots, &mut [], &[], &run)?;
                         let mut outs = writable(&mut out)?;
-                        let task = reduce::Task::new(&run, &launch, launchable, sinks);
-                        task.run(*kept, *outer, *inner, &mut outs)?;
+                        reduce::Task::new(&run, launch, launchable, sinks).run(*kept, *outer, *inner, &mut outs)?;
                     }
                     sinks.iter().zip(out).for_each(|(s, b)| slots[s.slot as usize] = Some(b));
                 }
@@ -278,27 +274,36 @@ impl Plan {
         Ok(())
     }
 
-    /// Runs a plan of one map, whose outputs are the results `lone` in this order.
+    /// Runs a plan of one step, whose outputs are the results `lone` in this order.
     fn run_lone(&self, lone: &[u32], inputs: &[&Tensor], run: &Run<'_>, results: &mut Results) -> Result<()> {
-        let Some(Step::Map { run: launchable, .. }) = self.steps.first() else {
-            return Err(Error::Internal("a plan of one map has none".to_owned()));
-        };
         let mut buffers: SmallVec<[Option<Buffer>; 2]> = SmallVec::new();
         for &output in lone {
             let slot = self.outputs[output as usize].place.slot;
             buffers.push(Some(Buffer::alloc(self.slots[slot as usize].bytes)?));
         }
-        {
-            let code = launchable.code(run.config)?;
-            let mut outs = buffers.iter_mut().flatten();
-            let memory = launchable.accesses.iter().map(|a| match a.source {
-                Source::Index | Source::Scratch => Memory::Nothing,
-                Source::Slot(slot) => match inputs.get(slot as usize) {
-                    Some(input) => Memory::Read(input.buffer().bytes(), input.offset()),
-                    None => Memory::Write(outs.next().and_then(Buffer::bytes_mut).unwrap_or_default()),
-                },
-            });
-            run.launch(launchable, launchable.layout.bind(code, memory)?)?;
+        let mut outs = buffers.iter_mut().flatten().map(|b| b.bytes_mut().unwrap_or_default());
+        let read = |slot: Slot| inputs.get(slot as usize).map(|input| (input.buffer().bytes(), input.offset()));
+        match self.steps.first() {
+            Some(step @ (Step::Map { run: launchable, .. } | Step::Reduce { run: launchable, .. })) => {
+                let code = launchable.code(run.config)?;
+                let memory = launchable.accesses.iter().map(|a| match a.source {
+                    Source::Index | Source::Scratch => Memory::Nothing,
+                    Source::Slot(slot) => match read(slot) {
+                        Some((bytes, start)) => Memory::Read(bytes, start),
+                        None => Memory::Write(outs.next().unwrap_or_default()),
+                    },
+                });
+                let launch = launchable.layout.bind(code, memory)?;
+                match step {
+                    Step::Reduce { kept, outer, inner, sinks, .. } => {
+                        let mut outs: SmallVec<[&mut [u8]; 2]> = outs.collect();
+                        reduce::Task::new(run, launch, launchable, sinks).run(*kept, *outer, *inner, &mut outs)?;
+                    }
+                    _ => run.launch(launchable, launch)?,
+                }
+            }
+            Some(Step::Rows(rows)) => rows.run(run.config, run, |slot| read(slot).unwrap_or_default(), outs.collect())?,
+            _ => return Err(Error::Internal("a plan of one step has none".to_owned())),
         }
         for (i, o) in self.outputs.iter().enumerate() {
             let buffer = lone.iter().position(|&output| output as usize == i).and_then(|at| buffers[at].take());

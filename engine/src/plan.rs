@@ -205,7 +205,7 @@ pub struct Plan {
     pub inputs: usize,
     /// Results.
     pub outputs: Vec<Output>,
-    /// If the plan is one map from inputs to results, each in memory of its own: the results in the order of the map's
+    /// If the plan is one step from inputs to results, each in memory of its own: the results in the order of the step's
     /// outputs.
     pub lone: Option<SmallVec<[u32; 2]>>,
     /// The most that a step costs to run, in picoseconds.
@@ -290,14 +290,14 @@ impl Plan {
             rejected,
         };
         plan.assign_memory();
-        plan.lone = plan.lone_map();
+        plan.lone = plan.lone_step();
         plan.work = plan.steps.iter().map(Step::work).max().unwrap_or(0);
         Ok(plan)
     }
 
     /// See [`Plan::lone`].
-    fn lone_map(&self) -> Option<SmallVec<[u32; 2]>> {
-        let [step @ Step::Map { .. }] = self.steps.as_slice() else { return None };
+    fn lone_step(&self) -> Option<SmallVec<[u32; 2]>> {
+        let [step @ (Step::Map { .. } | Step::Reduce { .. } | Step::Rows(_))] = self.steps.as_slice() else { return None };
         let mut written: SmallVec<[Slot; 2]> = SmallVec::new();
         step.writes(&mut |slot| written.push(slot));
         let one = |slot: &Slot| {

@@ -14,14 +14,15 @@
 
 use crate::cost;
 use crate::error::Result;
-use crate::exec::Run;
+use crate::exec::{Run, Supply};
 use crate::plan::{Launchable, Sink};
 use lazuli_graph::ReduceOp;
 use lazuli_jit::{Launch, Reduction, Role, Tree};
 use lazuli_runtime::{Buffer, cpu};
 use smallvec::SmallVec;
 use std::ops::Range;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 mod columns;
 mod cut;
@@ -49,7 +50,7 @@ type Partial = SmallVec<[SmallVec<[u64; 2]>; 2]>;
 /// One reduction step.
 pub(crate) struct Task<'a> {
     run: &'a Run<'a>,
-    launch: &'a Launch<'a>,
+    launch: Launch<'a>,
     launchable: &'a Launchable,
     sinks: &'a [Sink<Reduction>],
     /// For each scratch output of the kernel, the input that it is a copy of, if all are.
@@ -120,7 +121,7 @@ impl Values<'_> {
                 none => none.insert(Scratch::new(task.launchable, self.most)?),
             };
             let width = columns.len();
-            scratch.fill(task.launch, self.split, rows, columns);
+            scratch.fill(&task.launch, self.split, rows, columns);
             for (i, sink) in task.sinks.iter().enumerate() {
                 f(i, sink, (scratch.get(sink.scratch, 0..count), width * sink.dtype.size()));
             }
@@ -132,7 +133,7 @@ impl Values<'_> {
 impl<'a> Task<'a> {
     pub fn new(
         run: &'a Run<'a>,
-        launch: &'a Launch<'a>,
+        mut launch: Launch<'a>,
         launchable: &'a Launchable,
         sinks: &'a [Sink<Reduction>],
     ) -> Task<'a> {
@@ -142,6 +143,9 @@ impl<'a> Task<'a> {
         let element: usize = outputs.map(|o| o.dtype.size()).sum();
         let room = *SCRATCH / element.max(1);
         let tile = TILE.max((room / 2 + 1).next_power_of_two());
+        if launchable.far {
+            launch.ahead();
+        }
         Task { run, launch, launchable, sinks, copied, tile }
     }
 
@@ -294,33 +298,44 @@ impl<'a> Task<'a> {
         if i > 0 && (blocks == 1 || (threads <= 1 && blocks <= FOLDED)) {
             let batch = (FOLDED / blocks).min(rows.len()).max(1);
             let mut states = self.state_words(batch * blocks);
-            let (mut trees, mut partial) = (self.trees(), self.partial());
             for start in rows.clone().step_by(batch) {
                 let n = batch.min(rows.end - start);
                 let at = start - rows.start;
                 self.launch.fold(split, start..start + n, 0..i, &mut state_bytes(&mut states));
-                if blocks == 1 {
-                    for ((s, states), out) in self.sinks.iter().zip(state_bytes(&mut states)).zip(&mut *outs) {
-                        let out = &mut out[at * s.result_size..(at + n) * s.result_size];
-                        s.op.finish(&states[..n * s.op.state_size()], i as u64, out);
+                for ((s, states), out) in self.sinks.iter().zip(state_bytes(&mut states)).zip(&mut *outs) {
+                    let (size, out) = (s.op.state_size(), &mut out[at * s.result_size..(at + n) * s.result_size]);
+                    if blocks == 1 {
+                        s.op.finish(&states[..n * size], i as u64, out);
+                        continue;
                     }
-                } else {
-                    for row in 0..n {
-                        for ((s, states), tree) in self.sinks.iter().zip(state_bytes(&mut states)).zip(&mut trees) {
-                            let size = blocks * s.op.state_size();
-                            s.op.push_all(&mut states[row * size..(row + 1) * size], tree);
-                        }
-                        self.fold(&mut trees, &mut partial);
-                        self.finish(&partial, at + row, i, outs);
+                    for (states, out) in states.chunks_exact_mut(blocks * size).zip(out.chunks_exact_mut(s.result_size)) {
+                        s.op.total(states);
+                        s.op.finish(&states[..size], i as u64, out);
                     }
                 }
                 self.run.advance(n * i)?;
             }
             return Ok(());
         }
+        let (mut trees, mut partial) = (self.trees(), self.partial());
+        let tiles = i.div_ceil(self.tile);
+        if threads > 1 && tiles > 1 && cost::short(self.work(i), threads) {
+            for (at, row) in rows.enumerate() {
+                let found = (0..threads).map(|_| OnceLock::new()).collect();
+                let ranges = Ranges { task: self, split, row, i, tiles, next: AtomicUsize::new(0), found };
+                let found = self.run.share(threads, ranges)?.found;
+                for (n, words) in found.iter().enumerate() {
+                    let words = words.get().expect("every range was computed, or the error returned");
+                    self.add_subtrees(cut::share(tiles, threads, n), words, &mut trees, &mut partial);
+                }
+                self.fold(&mut trees, &mut partial);
+                self.finish(&partial, at, i, outs);
+            }
+            return Ok(());
+        }
         let most = FOLDED * block;
         let fresh = move || self.state_words(i.min(most).div_ceil(block));
-        let (mut states, mut trees, mut partial) = (fresh(), self.trees(), self.partial());
+        let mut states = fresh();
         for (at, row) in rows.enumerate() {
             let piece = move |states: &mut SmallVec<[Words; 1]>, range: Range<usize>, trees: &mut [Tree]| {
                 for start in range.clone().step_by(most) {
@@ -328,7 +343,12 @@ impl<'a> Task<'a> {
                     self.launch.fold(split, row..row + 1, start..end, &mut state_bytes(states));
                     let blocks = (end - start).div_ceil(block);
                     for ((s, states), tree) in self.sinks.iter().zip(state_bytes(states)).zip(&mut *trees) {
-                        s.op.push_all(&mut states[..blocks * s.op.state_size()], tree);
+                        let size = s.op.state_size();
+                        for (height, blocks) in cut::whole_subtrees(0..blocks) {
+                            let states = &mut states[blocks.start * size..blocks.end * size];
+                            s.op.total(states);
+                            s.op.push(height, states, tree);
+                        }
                     }
                     self.run.advance(end - start)?;
                 }
@@ -338,6 +358,23 @@ impl<'a> Task<'a> {
             self.finish(&partial, at, i, outs);
         }
         Ok(())
+    }
+
+    /// What `i` elements cost.
+    fn work(&self, i: usize) -> u64 {
+        self.launchable.work() / self.launch.elements().max(1) as u64 * i as u64
+    }
+
+    /// Adds the states of a range of a sequence to trees: those of its subtrees, one after another.
+    fn add_subtrees(&self, range: Range<usize>, mut words: &[u64], trees: &mut [Tree], partial: &mut Partial) {
+        for (height, _) in cut::whole_subtrees(range) {
+            for state in &mut *partial {
+                let (next, rest) = words.split_at(state.len());
+                state.copy_from_slice(next);
+                words = rest;
+            }
+            self.push(height, trees, partial);
+        }
     }
 
     /// Room for `count` states of each sink.
@@ -402,11 +439,10 @@ impl<'a> Task<'a> {
     ) -> Result<()> {
         // Tiles hold a power of two of blocks, so whole tiles make whole subtrees.
         let tiles = i.div_ceil(self.tile);
-        let work = self.launchable.work() / self.launch.elements().max(1) as u64 * i as u64;
         let ranges = match threads {
             0 | 1 => Vec::new(),
             // As many for each, of however many subtrees.
-            _ if cost::short(work, threads) => cut::even(tiles, threads).collect(),
+            _ if cost::short(self.work(i), threads) => cut::even(tiles, threads).collect(),
             _ => cut::subtrees(tiles, self.tile, true, threads),
         };
         if ranges.len() <= 1 {
@@ -424,15 +460,7 @@ impl<'a> Task<'a> {
                 Ok(words)
             })?;
             for (range, words) in ranges.into_iter().zip(parts) {
-                let mut words = words.as_slice();
-                for (height, _) in cut::whole_subtrees(range) {
-                    for state in &mut *partial {
-                        let (next, rest) = words.split_at(state.len());
-                        state.copy_from_slice(next);
-                        words = rest;
-                    }
-                    self.push(height, trees, partial);
-                }
+                self.add_subtrees(range, &words, trees, partial);
             }
         }
         self.fold(trees, partial);
@@ -508,6 +536,48 @@ impl<'a> Task<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// A sequence of `i` elements whose states the kernel keeps in registers, in a range of whole tiles for each thread. What they
+/// find lies in it, for it goes to another core and back.
+struct Ranges<'a> {
+    task: &'a Task<'a>,
+    split: usize,
+    row: usize,
+    i: usize,
+    tiles: usize,
+    next: AtomicUsize,
+    /// The states of each range's subtrees, one after another.
+    found: SmallVec<[OnceLock<Words>; 2]>,
+}
+
+impl Supply for Ranges<'_> {
+    fn next(&self, _: bool) -> Option<(bool, Result<()>)> {
+        let &Ranges { task, split, row, i, tiles, .. } = self;
+        // Only the ranges are shared out here: who joins the threads orders what they read and write.
+        let n = self.next.fetch_add(1, Ordering::Relaxed);
+        let found = self.found.get(n)?;
+        let range = cut::share(tiles, self.found.len(), n);
+        let elements = (range.start * task.tile).min(i)..(range.end * task.tile).min(i);
+        let block = task.launch.block();
+        let blocks = elements.len().div_ceil(block);
+        let mut states = task.state_words(blocks);
+        task.launch.fold(split, row..row + 1, elements.clone(), &mut state_bytes(&mut states));
+        let mut words = Words::new();
+        for (_, subtree) in cut::whole_subtrees(range.clone()) {
+            let first = |tile: usize| ((tile - range.start) * (task.tile / block)).min(blocks);
+            for (s, states) in task.sinks.iter().zip(state_bytes(&mut states)) {
+                let size = s.op.state_size();
+                let states = &mut states[first(subtree.start) * size..first(subtree.end) * size];
+                s.op.total(states);
+                let at = words.len();
+                words.resize(at + size.div_ceil(8), 0);
+                bytemuck::cast_slice_mut::<u64, u8>(&mut words[at..])[..size].copy_from_slice(&states[..size]);
+            }
+        }
+        let _ = found.set(words);
+        Some((n + 1 == self.found.len(), task.run.advance(elements.len())))
     }
 }
 

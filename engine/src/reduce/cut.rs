@@ -42,9 +42,14 @@ pub(super) fn subtrees(count: usize, unit: usize, slim: bool, threads: usize) ->
     (0..count).step_by(chunk).map(|a| a..(a + chunk).min(count)).collect()
 }
 
-/// Ranges that share `count` things evenly out.
+/// Range `n` of so many that share `count` things evenly out.
+pub(super) fn share(count: usize, ranges: usize, n: usize) -> Range<usize> {
+    count * n / ranges..count * (n + 1) / ranges
+}
+
+/// Those ranges, but for the empty ones.
 pub(super) fn even(count: usize, ranges: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..ranges).map(move |n| count * n / ranges..count * (n + 1) / ranges).filter(|r| !r.is_empty())
+    (0..ranges).map(move |n| share(count, ranges, n)).filter(|r| !r.is_empty())
 }
 
 /// The subtrees that a range of the units of a tree is, and their heights: as few as can be, in order.

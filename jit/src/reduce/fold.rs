@@ -230,20 +230,18 @@ impl<F: Fold<L>, const L: usize> Reducer for Simple<F, L> {
         Arch::new().dispatch(Blocks::<F, L> { data, levels, count });
     }
 
-    fn push_all(&self, states: &mut [u8], tree: &mut Tree) {
-        let mut states = bytemuck::cast_slice_mut::<u8, F::State>(states);
-        let (levels, count) = tree.levels::<F::State>(states.len() as u64);
-        // Whole subtrees, neighbours first: none of them waits for another.
-        while let Some(most) = states.len().checked_ilog2() {
-            let height = most.min(count.trailing_zeros());
-            let (subtree, rest) = states.split_at_mut(1 << height);
-            for half in (0..height).rev().map(|h| 1 << h) {
-                for i in 0..half {
-                    subtree[i] = F::join(subtree[2 * i], subtree[2 * i + 1]);
-                }
+    fn total(&self, states: &mut [u8]) {
+        let states = bytemuck::cast_slice_mut::<u8, F::State>(states);
+        let mut count = states.len();
+        // Neighbours first: none of them waits for another. What is left over goes up alone.
+        while count > 1 {
+            for pair in 0..count / 2 {
+                states[pair] = F::join(states[2 * pair], states[2 * pair + 1]);
             }
-            push::<F, L>(height, subtree[0], levels, count);
-            states = rest;
+            if count % 2 == 1 {
+                states[count / 2] = states[count - 1];
+            }
+            count = count.div_ceil(2);
         }
     }
 
@@ -331,15 +329,15 @@ fn lanes<const L: usize>() -> usize {
     std::hint::black_box(L).min(L)
 }
 
-/// Adds the state of `1 << height` blocks to the levels of a tree.
+/// Adds the state of a block to the levels of a tree.
 #[inline(always)]
-fn push<F: Fold<L>, const L: usize>(height: u32, mut state: F::State, levels: &mut [F::State], count: &mut u64) {
-    let level = (height + (*count >> height).trailing_ones()) as usize;
-    for left in &levels[height as usize..level] {
+fn push<F: Fold<L>, const L: usize>(mut state: F::State, levels: &mut [F::State], count: &mut u64) {
+    let level = count.trailing_ones() as usize;
+    for left in &levels[..level] {
         state = F::join(*left, state);
     }
     levels[level] = state;
-    *count += 1 << height;
+    *count += 1;
 }
 
 struct Blocks<'a, F: Fold<L>, const L: usize> {
@@ -355,7 +353,7 @@ impl<F: Fold<L>, const L: usize> WithSimd for Blocks<'_, F, L> {
     fn with_simd<S: Simd>(self, _: S) {
         let lanes = lanes::<L>();
         for data in self.data.chunks(16 * L) {
-            push::<F, L>(0, block::<F, L>(data, lanes), self.levels, self.count);
+            push::<F, L>(block::<F, L>(data, lanes), self.levels, self.count);
         }
     }
 }

@@ -49,10 +49,20 @@ trait Reducer: Sync {
             tree.push(0, self.state_size(), state, |left, right| self.combine(left, right));
         }
     }
-    /// The states of blocks that follow one another, each pushed to the tree.
-    fn push_all(&self, states: &mut [u8], tree: &mut Tree) {
-        for state in states.chunks_exact_mut(self.state_size()) {
-            tree.push(0, self.state_size(), state, |left, right| self.combine(left, right));
+    /// The states of blocks that follow one another, combined as a tree of them alone, into the first.
+    fn total(&self, states: &mut [u8]) {
+        let size = self.state_size();
+        let mut count = states.len() / size;
+        while count > 1 {
+            for pair in 0..count / 2 {
+                let (left, right) = states[2 * pair * size..2 * (pair + 1) * size].split_at_mut(size);
+                self.combine(left, right);
+                states.copy_within(2 * pair * size..(2 * pair + 1) * size, pair * size);
+            }
+            if count % 2 == 1 {
+                states.copy_within((count - 1) * size..count * size, count / 2 * size);
+            }
+            count = count.div_ceil(2);
         }
     }
     /// The rows are `pitch` elements apart.
@@ -199,9 +209,19 @@ impl Reduction {
         tree.push(height, self.state_size(), &mut state[..self.state_size()], |left, right| self.combine(left, right));
     }
 
-    /// Adds the states of blocks that follow one another to a tree. They are scratch afterwards.
-    pub fn push_all(&self, states: &mut [u8], tree: &mut Tree) {
-        self.reducer.push_all(states, tree);
+    /// Combines the states of blocks that follow one another into the first, as a [`Tree`] of these alone does. The others are
+    /// scratch afterwards.
+    ///
+    /// ```
+    /// use lazuli_graph::{DType, ReduceOp};
+    /// use lazuli_jit::Reduction;
+    /// let sum = Reduction::new(ReduceOp::Sum, DType::F64, false);
+    /// let mut states = [1.0f64, 2.0, 3.5];
+    /// sum.total(bytemuck::cast_slice_mut(&mut states));
+    /// assert_eq!(states[0], 6.5);
+    /// ```
+    pub fn total(&self, states: &mut [u8]) {
+        self.reducer.total(states);
     }
 
     /// The state of all that was pushed to a tree, which is empty again; the identity if that was nothing.

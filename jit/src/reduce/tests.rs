@@ -291,6 +291,11 @@ fn sequences_are_trees_of_blocks() {
                 })
                 .collect();
             let expected = finish(&r, tree_model(&r, &states).bytes(), n as u64);
+            let mut all = Buffer::of(&states.iter().flat_map(|s| s.bytes().to_vec()).collect::<Vec<u8>>());
+            r.total(all.bytes_mut());
+            if n > 0 {
+                assert_eq!(finish(&r, &all.bytes()[..r.state_size()], n as u64), expected, "{r:?} {n} elements, all at once");
+            }
             // In one piece, in pieces of whole blocks, and as subtrees of two blocks each or of as many as can be in two ranges.
             for piece in [blocks + 1, 1, 3] {
                 let (mut tree, mut state) = (Tree::new(), Buffer::zeroed(r.state_size()));
@@ -318,14 +323,6 @@ fn sequences_are_trees_of_blocks() {
                 }
                 r.fold(&mut tree, state.bytes_mut());
                 assert_eq!(finish(&r, state.bytes(), n as u64), expected, "{r:?} {n} elements, from {middle}");
-                // The states one behind the other, in two pieces.
-                let all: Vec<u8> = states.iter().flat_map(|s| s.bytes().to_vec()).collect();
-                let (left, right) = all.split_at(middle * r.state_size());
-                for piece in [left, right].map(Buffer::of).iter_mut() {
-                    r.push_all(piece.bytes_mut(), &mut tree);
-                }
-                r.fold(&mut tree, state.bytes_mut());
-                assert_eq!(finish(&r, state.bytes(), n as u64), expected, "{r:?} {n} elements, all from {middle}");
             }
         }
     }
