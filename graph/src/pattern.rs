@@ -4,7 +4,7 @@
 //! fingerprints of its operands. It only says where to look: that expressions are what a [`Pattern`] was made of is
 //! established node by node, so that no collision can mistake one computation for another.
 
-use crate::expr::{Expr, Value};
+use crate::expr::{Expr, Operands, Value};
 use crate::{DType, Op, Shape};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Pattern {
             let mut met = SmallVec::<[usize; 32]>::new();
             met.resize(self.nodes.len(), 0);
             let mut walk = Walk { pattern: self, met: &mut met, leaves };
-            roots.iter().zip(&self.roots).try_for_each(|(root, &i)| walk.meet(root, i))
+            roots.iter().zip(&self.roots).try_for_each(|(root, &i)| walk.meet_root(root, i))
         } else {
             self.meet_deep(roots, leaves)
         };
@@ -112,23 +112,43 @@ impl FromIterator<Value> for Leaves {
 /// What is found below a node, and its number.
 enum Below<'e> {
     Leaf(u32, &'e Value),
-    Operand(u32, &'e Expr),
+    Operand(u32, &'e mut Expr),
 }
 
 impl PatternNode {
     /// Whether this is what `expr` is, and `below` has nothing against what is below it.
+    fn hold_against(&self, expr: &Expr, below: impl FnMut(Below<'_>) -> Option<()>) -> Option<()> {
+        let same = self.look_at(expr)?;
+        expr.look_into(|state| self.look_below(same, state, below))
+    }
+
+    /// The same of an operand, of which this may be the only handle.
     #[inline]
-    fn hold_against(&self, expr: &Expr, mut below: impl FnMut(Below<'_>) -> Option<()>) -> Option<()> {
-        if expr.dtype() != self.dtype || expr.shape() != &self.shape {
-            return None;
-        }
-        expr.with_operands_or_value(|state| match (state, &self.op) {
+    fn hold_against_own(&self, expr: &mut Expr, below: impl FnMut(Below<'_>) -> Option<()>) -> Option<()> {
+        let same = self.look_at(expr)?;
+        expr.look_into_own(|state| self.look_below(same, state, below))
+    }
+
+    /// Whether the operation is the same, if dtype and shape are.
+    #[inline]
+    fn look_at(&self, expr: &Expr) -> Option<bool> {
+        (expr.dtype() == self.dtype && expr.shape() == &self.shape).then(|| *expr.op() == self.op)
+    }
+
+    #[inline]
+    fn look_below(
+        &self,
+        same: bool,
+        state: Result<&mut Operands, &Value>,
+        mut below: impl FnMut(Below<'_>) -> Option<()>,
+    ) -> Option<()> {
+        match (state, &self.op) {
             (Err(value), &Op::Input(n)) => below(Below::Leaf(n, value)),
-            (Ok(operands), op) if expr.op() == op && operands.len() == self.operands.len() => {
-                operands.iter().zip(&self.operands).try_for_each(|(o, &j)| below(Below::Operand(j, o)))
+            (Ok(operands), _) if same && operands.len() == self.operands.len() => {
+                operands.iter_mut().zip(&self.operands).try_for_each(|(o, &j)| below(Below::Operand(j, o)))
             }
             _ => None,
-        })
+        }
     }
 }
 
@@ -143,23 +163,44 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
-    /// Whether `expr`, with all below it, is node `i` of the pattern: where that has been met, the same must be met again.
-    fn meet(&mut self, expr: &Expr, i: u32) -> Option<()> {
-        // A literal is equal to another if its op is.
-        if let Some(address) = expr.address() {
-            let met = &mut self.met[i as usize];
-            if *met != 0 {
-                return (*met == address).then_some(());
-            }
-            *met = address;
+    /// Whether `root`, with all below it, is node `i` of the pattern: where that has been met, the same must be met again.
+    fn meet_root(&mut self, root: &Expr, i: u32) -> Option<()> {
+        match self.known(root, i) {
+            Some(same) => same.then_some(()),
+            None => self.pattern.nodes[i as usize].hold_against(root, |below| self.meet_below(below)),
         }
-        self.pattern.nodes[i as usize].hold_against(expr, |below| match below {
+    }
+
+    /// [`Walk::meet_root`] of an operand.
+    fn meet(&mut self, expr: &mut Expr, i: u32) -> Option<()> {
+        match self.known(expr, i) {
+            Some(same) => same.then_some(()),
+            None => self.pattern.nodes[i as usize].hold_against_own(expr, |below| self.meet_below(below)),
+        }
+    }
+
+    /// Where node `i` has been met, whether this was it.
+    #[inline]
+    fn known(&mut self, expr: &Expr, i: u32) -> Option<bool> {
+        // A literal is equal to another if its op is.
+        let address = expr.address()?;
+        let met = &mut self.met[i as usize];
+        if *met != 0 {
+            return Some(*met == address);
+        }
+        *met = address;
+        None
+    }
+
+    #[inline]
+    fn meet_below(&mut self, below: Below<'_>) -> Option<()> {
+        match below {
             Below::Leaf(n, value) => {
                 self.leaves[n as usize] = Some(value.clone());
                 Some(())
             }
             Below::Operand(j, operand) => self.meet(operand, j),
-        })
+        }
     }
 }
 

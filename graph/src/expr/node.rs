@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{self, Mutex, MutexGuard, PoisonError};
@@ -122,6 +122,19 @@ impl Deref for Operands {
     }
 }
 
+impl DerefMut for Operands {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [Expr] {
+        match &mut self.0 {
+            Few::None => &mut [],
+            Few::One(all) => all,
+            Few::Two(all) => all,
+            Few::Three(all) => all,
+            Few::Many(all) => all,
+        }
+    }
+}
+
 impl fmt::Debug for Operands {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
@@ -144,6 +157,16 @@ struct Node {
 enum State {
     Pending(Operands),
     Done(Value),
+}
+
+impl State {
+    #[inline]
+    fn look<R>(&mut self, f: impl FnOnce(Result<&mut Operands, &Value>) -> R) -> R {
+        match self {
+            State::Done(value) => f(Err(value)),
+            State::Pending(operands) => f(Ok(operands)),
+        }
+    }
 }
 
 thread_local! {
@@ -397,21 +420,30 @@ impl Expr {
     }
 
     /// Calls `f` with the operands or the value. It must not look into this node again.
-    pub(crate) fn with_operands_or_value<R>(&self, f: impl FnOnce(Result<&Operands, &Value>) -> R) -> R {
+    pub(crate) fn look_into<R>(&self, f: impl FnOnce(Result<&mut Operands, &Value>) -> R) -> R {
         if self.is_constant() {
             // Computed or not: there is nothing to be gained from its value.
-            return f(Ok(&Operands(Few::None)));
+            return f(Ok(&mut Operands::default()));
         }
-        match &*self.0.state() {
-            State::Done(value) => f(Err(value)),
-            State::Pending(operands) => f(Ok(operands)),
+        self.0.state().look(f)
+    }
+
+    /// The same; where this is the only handle, nobody has to be kept out meanwhile.
+    #[inline]
+    pub(crate) fn look_into_own<R>(&mut self, f: impl FnOnce(Result<&mut Operands, &Value>) -> R) -> R {
+        if self.is_constant() {
+            return f(Ok(&mut Operands::default()));
+        }
+        match Arc::get_mut(&mut self.0) {
+            Some(node) => node.state.get_mut().unwrap_or_else(PoisonError::into_inner).look(f),
+            None => self.look_into(f),
         }
     }
 
     /// The operands (none once the node has been computed, and those of a constant) or the value, which a constant
     /// does not show here.
     pub fn operands_or_value(&self) -> Result<Operands, Value> {
-        self.with_operands_or_value(|state| state.cloned().map_err(Value::clone))
+        self.look_into(|state| state.map(|operands| operands.clone()).map_err(Value::clone))
     }
 
     /// Keeps the computed value and lets go of the operands. A value that is already there stays; a literal keeps none.
