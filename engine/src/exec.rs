@@ -296,13 +296,13 @@ impl Plan {
                 let launch = launchable.layout.bind(code, memory)?;
                 match step {
                     Step::Reduce { kept, outer, inner, sinks, .. } => {
-                        let mut outs: SmallVec<[&mut [u8]; 2]> = outs.collect();
+                        let mut outs = few(outs);
                         reduce::Task::new(run, launch, launchable, sinks).run(*kept, *outer, *inner, &mut outs)?;
                     }
                     _ => run.launch(launchable, launch)?,
                 }
             }
-            Some(Step::Rows(rows)) => rows.run(run.config, run, |slot| read(slot).unwrap_or_default(), outs.collect())?,
+            Some(Step::Rows(rows)) => rows.run(run.config, run, |slot| read(slot).unwrap_or_default(), few(outs))?,
             _ => return Err(Error::Internal("a plan of one step has none".to_owned())),
         }
         for (i, o) in self.outputs.iter().enumerate() {
@@ -312,6 +312,14 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// A few things, one after another: `collect` is made for more, and takes longer than a small kernel.
+#[inline]
+pub(crate) fn few<T>(things: impl IntoIterator<Item = T>) -> SmallVec<[T; 2]> {
+    let mut all = SmallVec::new();
+    things.into_iter().for_each(|thing| all.push(thing));
+    all
 }
 
 impl Step {

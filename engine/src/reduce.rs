@@ -14,7 +14,7 @@
 
 use crate::cost;
 use crate::error::Result;
-use crate::exec::{Run, Supply};
+use crate::exec::{Run, Supply, few};
 use crate::plan::{Launchable, Sink};
 use lazuli_graph::ReduceOp;
 use lazuli_jit::{Launch, Reduction, Role, Tree};
@@ -297,12 +297,12 @@ impl<'a> Task<'a> {
         let blocks = i.div_ceil(block);
         if i > 0 && (blocks == 1 || (threads <= 1 && blocks <= FOLDED)) {
             let batch = (FOLDED / blocks).min(rows.len()).max(1);
-            let mut states = self.state_words(batch * blocks);
+            let mut states = BlockStates::new(self.sinks, batch * blocks);
             for start in rows.clone().step_by(batch) {
                 let n = batch.min(rows.end - start);
                 let at = start - rows.start;
-                self.launch.fold(split, start..start + n, 0..i, &mut state_bytes(&mut states));
-                for ((s, states), out) in self.sinks.iter().zip(state_bytes(&mut states)).zip(&mut *outs) {
+                self.launch.fold(split, start..start + n, 0..i, &mut states.bytes());
+                for ((s, states), out) in self.sinks.iter().zip(states.bytes()).zip(&mut *outs) {
                     let (size, out) = (s.op.state_size(), &mut out[at * s.result_size..(at + n) * s.result_size]);
                     if blocks == 1 {
                         s.op.finish(&states[..n * size], i as u64, out);
@@ -334,15 +334,15 @@ impl<'a> Task<'a> {
             return Ok(());
         }
         let most = FOLDED * block;
-        let fresh = move || self.state_words(i.min(most).div_ceil(block));
+        let fresh = move || BlockStates::new(self.sinks, i.min(most).div_ceil(block));
         let mut states = fresh();
         for (at, row) in rows.enumerate() {
-            let piece = move |states: &mut SmallVec<[Words; 1]>, range: Range<usize>, trees: &mut [Tree]| {
+            let piece = move |states: &mut BlockStates<'_>, range: Range<usize>, trees: &mut [Tree]| {
                 for start in range.clone().step_by(most) {
                     let end = (start + most).min(range.end);
-                    self.launch.fold(split, row..row + 1, start..end, &mut state_bytes(states));
+                    self.launch.fold(split, row..row + 1, start..end, &mut states.bytes());
                     let blocks = (end - start).div_ceil(block);
-                    for ((s, states), tree) in self.sinks.iter().zip(state_bytes(states)).zip(&mut *trees) {
+                    for ((s, states), tree) in self.sinks.iter().zip(states.bytes()).zip(&mut *trees) {
                         let size = s.op.state_size();
                         for (height, blocks) in cut::whole_subtrees(0..blocks) {
                             let states = &mut states[blocks.start * size..blocks.end * size];
@@ -375,11 +375,6 @@ impl<'a> Task<'a> {
             }
             self.push(height, trees, partial);
         }
-    }
-
-    /// Room for `count` states of each sink.
-    fn state_words(&self, count: usize) -> SmallVec<[Words; 1]> {
-        self.sinks.iter().map(|s| SmallVec::from_elem(0, (count * s.op.state_size()).div_ceil(8))).collect()
     }
 
     /// Rows of one block at most, many to a tile.
@@ -562,12 +557,12 @@ impl Supply for Ranges<'_> {
         let elements = (range.start * task.tile).min(i)..(range.end * task.tile).min(i);
         let block = task.launch.block();
         let blocks = elements.len().div_ceil(block);
-        let mut states = task.state_words(blocks);
-        task.launch.fold(split, row..row + 1, elements.clone(), &mut state_bytes(&mut states));
+        let mut states = BlockStates::new(task.sinks, blocks);
+        task.launch.fold(split, row..row + 1, elements.clone(), &mut states.bytes());
         let mut words = Words::new();
         for (_, subtree) in cut::whole_subtrees(range.clone()) {
             let first = |tile: usize| ((tile - range.start) * (task.tile / block)).min(blocks);
-            for (s, states) in task.sinks.iter().zip(state_bytes(&mut states)) {
+            for (s, states) in task.sinks.iter().zip(states.bytes()) {
                 let size = s.op.state_size();
                 let states = &mut states[first(subtree.start) * size..first(subtree.end) * size];
                 s.op.total(states);
@@ -581,8 +576,28 @@ impl Supply for Ranges<'_> {
     }
 }
 
-fn state_bytes(states: &mut [Words]) -> SmallVec<[&mut [u8]; 2]> {
-    states.iter_mut().map(|s| bytemuck::cast_slice_mut(s)).collect()
+/// Room for the states of so many blocks of each sink.
+struct BlockStates<'t> {
+    sinks: &'t [Sink<Reduction>],
+    count: usize,
+    words: Words,
+}
+
+impl<'t> BlockStates<'t> {
+    fn new(sinks: &'t [Sink<Reduction>], count: usize) -> BlockStates<'t> {
+        let words = sinks.iter().map(|s| (count * s.op.state_size()).div_ceil(8)).sum();
+        BlockStates { sinks, count, words: SmallVec::from_elem(0, words) }
+    }
+
+    /// Those of each sink.
+    fn bytes(&mut self) -> SmallVec<[&mut [u8]; 2]> {
+        let mut rest = self.words.as_mut_slice();
+        few(self.sinks.iter().map(|s| {
+            let (states, others) = std::mem::take(&mut rest).split_at_mut((self.count * s.op.state_size()).div_ceil(8));
+            rest = others;
+            bytemuck::cast_slice_mut(states)
+        }))
+    }
 }
 
 /// States of short rows, which need not follow one another.

@@ -91,6 +91,7 @@ impl Layout {
     ///
     /// # Errors
     /// Elements that would lie outside the buffer or at an address they cannot be read from.
+    #[inline]
     pub fn tensor(&self, buffer: Buffer, offset: usize) -> Result<Tensor, TensorError> {
         // A tensor without elements lies nowhere, but its address must still be one of the buffer's.
         let inside = |(low, high): (isize, isize)| {
@@ -99,12 +100,7 @@ impl Layout {
             (low >= 0 && high as usize <= buffer.len()).then_some(())
         };
         if self.span.and_then(inside).is_none() {
-            return Err(TensorError::Bounds {
-                shape: self.shape.clone(),
-                strides: self.strides.to_vec(),
-                offset,
-                len: buffer.len(),
-            });
+            return Err(self.outside(buffer.len(), offset));
         }
         let aligned = self.aligned && (buffer.as_ptr() as usize + offset).is_multiple_of(self.dtype.size());
         if !aligned && !self.shape.contains(&0) {
@@ -112,6 +108,11 @@ impl Layout {
         }
         let Layout { dtype, shape, strides, .. } = self;
         Ok(Tensor { buffer, dtype: *dtype, shape: shape.clone(), strides: SmallVec::from_slice(strides), offset })
+    }
+
+    #[cold]
+    fn outside(&self, len: usize, offset: usize) -> TensorError {
+        TensorError::Bounds { shape: self.shape.clone(), strides: self.strides.to_vec(), offset, len }
     }
 }
 
