@@ -297,7 +297,9 @@ impl Plan {
 
     /// See [`Plan::lone`].
     fn lone_step(&self) -> Option<SmallVec<[u32; 2]>> {
-        let [step @ (Step::Map { .. } | Step::Reduce { .. } | Step::Rows(_))] = self.steps.as_slice() else { return None };
+        let [step @ (Step::Map { .. } | Step::Reduce { .. } | Step::Rows(_))] = self.steps.as_slice() else {
+            return None;
+        };
         let mut written: SmallVec<[Slot; 2]> = SmallVec::new();
         step.writes(&mut |slot| written.push(slot));
         let one = |slot: &Slot| {

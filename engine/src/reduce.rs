@@ -308,7 +308,8 @@ impl<'a> Task<'a> {
                         s.op.finish(&states[..n * size], i as u64, out);
                         continue;
                     }
-                    for (states, out) in states.chunks_exact_mut(blocks * size).zip(out.chunks_exact_mut(s.result_size)) {
+                    for (states, out) in states.chunks_exact_mut(blocks * size).zip(out.chunks_exact_mut(s.result_size))
+                    {
                         s.op.total(states);
                         s.op.finish(&states[..size], i as u64, out);
                     }

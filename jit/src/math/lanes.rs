@@ -308,6 +308,14 @@ impl<'a> Lane<'a> {
         self.paired(self.coefficients(polynomial))
     }
 
+    /// One of two polynomials with as many coefficients: where a mask holds, or else.
+    pub(super) fn poly_of(self, mask: Lane<'a>, yes: &Polynomial, no: &Polynomial) -> Lane<'a> {
+        let (yes, no) = (self.coefficients(yes), self.coefficients(no));
+        assert_eq!(yes.len(), no.len(), "polynomials of one degree");
+        let choices: Vec<Choice<'a>> = yes.iter().zip(no).map(|(&yes, &no)| Choice { mask, yes, no }).collect();
+        self.paired(&choices)
+    }
+
     /// The polynomial without its first coefficient, over this.
     pub(super) fn poly_behind_first(self, polynomial: &Polynomial) -> Lane<'a> {
         self.paired(&self.coefficients(polynomial)[1..])
@@ -337,14 +345,14 @@ impl<'a> Lane<'a> {
 
     /// Neighbours are paired, so that the chain of dependent instructions is half as long as Horner's for one more
     /// multiplication.
-    fn paired(self, coefficients: &[f64]) -> Lane<'a> {
+    fn paired<T: Operand<'a> + Copy>(self, coefficients: &[T]) -> Lane<'a> {
         if coefficients.len() < 5 {
             return self.horner(coefficients);
         }
         let square = self * self;
-        let pair = |p: &[f64]| match *p {
-            [low, high] => self.constant(high).fma(self, low),
-            _ => self.constant(p[0]),
+        let pair = |p: &[T]| match *p {
+            [low, high] => high.lane(self).fma(self, low),
+            _ => p[0].lane(self),
         };
         let sums = coefficients.chunks(2).rev().map(pair);
         // At least five coefficients make at least three pairs.
@@ -352,8 +360,8 @@ impl<'a> Lane<'a> {
     }
 
     /// The polynomial by Horner's rule.
-    pub(super) fn horner(self, coefficients: &[f64]) -> Lane<'a> {
-        let constants = coefficients.iter().rev().map(|&a| self.constant(a));
+    pub(super) fn horner<T: Operand<'a> + Copy>(self, coefficients: &[T]) -> Lane<'a> {
+        let constants = coefficients.iter().rev().map(|a| a.lane(self));
         constants.reduce(|sum, a| sum.fma(self, a)).unwrap_or_else(|| self.constant(0.0))
     }
 }
@@ -373,6 +381,20 @@ impl<'a> Operand<'a> for Lane<'a> {
 impl<'a> Operand<'a> for f64 {
     fn lane(self, like: Lane<'a>) -> Lane<'a> {
         like.constant(self)
+    }
+}
+
+/// One of two numbers, which a mask chooses where it is used.
+#[derive(Clone, Copy)]
+struct Choice<'a> {
+    mask: Lane<'a>,
+    yes: f64,
+    no: f64,
+}
+
+impl<'a> Operand<'a> for Choice<'a> {
+    fn lane(self, like: Lane<'a>) -> Lane<'a> {
+        self.mask.choose(like, self.yes, self.no)
     }
 }
 

@@ -15,8 +15,7 @@ use std::f64::consts::FRAC_2_PI;
 pub fn sin(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
     emit(b, precision, [x], |[x]| {
         let (n, r) = reduce(x.abs(), !x.is_fast());
-        let (sin, cos) = both(r, x.is_fast());
-        let y = odd(n).select(cos.sum(), sin.sum());
+        let y = either(r, odd(n), false);
         // Half-turns: bit 1 of n.
         huge(x, Routine::Sin, flip(y, n.shl(x.pick(62, 30)).xor(x.bits())))
     })
@@ -26,8 +25,7 @@ pub fn sin(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
 pub fn cos(b: &mut Builder, x: ValueId, precision: Precision) -> ValueId {
     emit(b, precision, [x], |[x]| {
         let (n, r) = reduce(x.abs(), !x.is_fast());
-        let (sin, cos) = both(r, x.is_fast());
-        let y = odd(n).select(sin.sum(), cos.sum());
+        let y = either(r, odd(n), true);
         huge(x, Routine::Cos, flip(y, n.plus(1).shl(x.pick(62, 30))))
     })
 }
@@ -78,6 +76,32 @@ fn reduce(x: Lane<'_>, low: bool) -> (Lane<'_>, Pair<'_>) {
     (shifted.bits(), r)
 }
 
+/// The sine of the remainder where `odd` does not hold, and its cosine where it does; or the other way round, if it is `turned`.
+/// Both are one formula, in which each number is chosen: with one polynomial, not two, there is less to do for the units that
+/// multiply, and as much for all.
+fn either<'a>(r: Pair<'a>, odd: Lane<'a>, turned: bool) -> Lane<'a> {
+    let choose = |sin: Lane<'a>, cos: Lane<'a>| if turned { odd.select(sin, cos) } else { odd.select(cos, sin) };
+    if r.hi.is_fast() {
+        let (sin, cos) = both(r, true);
+        return choose(sin.sum(), cos.sum());
+    }
+    let z = r.hi * r.hi;
+    let cos = one_less(r);
+    let p = if turned { z.poly_of(odd, &SIN, &COS) } else { z.poly_of(odd, &COS, &SIN) };
+    // What the low part adds to the sine is the cosine times it.
+    let behind = choose(r.lo * cos.hi, cos.lo);
+    choose(r.hi, cos.hi) + (z * choose(r.hi, z)).fma(p, behind)
+}
+
+/// `1 - r^2/2`, and what is missing to the cosine but for `r^4` times the polynomial.
+fn one_less(r: Pair<'_>) -> Pair<'_> {
+    let half = r.hi * -0.5;
+    let hi = half.fma(r.hi, 1.0);
+    let lo = half.fma(r.hi, 1.0 - hi);
+    // What the low part subtracts is the sine times it.
+    Pair { hi, lo: (-r.hi).fma(r.lo, lo) }
+}
+
 /// The sine and the cosine of the remainder; the sine with another instruction in 24 bits if it has to be `close`, as where
 /// the remainder itself is rounded, or both are divided.
 fn both(r: Pair<'_>, close: bool) -> (Pair<'_>, Pair<'_>) {
@@ -97,11 +121,7 @@ fn cosine(r: Pair<'_>) -> Pair<'_> {
     if r.hi.is_fast() {
         return Pair { hi: r.hi.constant(1.0), lo: z * z.fma(p, -0.5) };
     }
-    let half = r.hi * -0.5;
-    let hi = half.fma(r.hi, 1.0);
-    let lo = half.fma(r.hi, 1.0 - hi);
-    // What the low part subtracts is the sine times it.
-    let lo = half.fma(r.lo + r.lo, lo);
+    let Pair { hi, lo } = one_less(r);
     Pair { hi, lo: (z * z).fma(p, lo) }
 }
 

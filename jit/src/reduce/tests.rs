@@ -294,7 +294,11 @@ fn sequences_are_trees_of_blocks() {
             let mut all = Buffer::of(&states.iter().flat_map(|s| s.bytes().to_vec()).collect::<Vec<u8>>());
             r.total(all.bytes_mut());
             if n > 0 {
-                assert_eq!(finish(&r, &all.bytes()[..r.state_size()], n as u64), expected, "{r:?} {n} elements, all at once");
+                assert_eq!(
+                    finish(&r, &all.bytes()[..r.state_size()], n as u64),
+                    expected,
+                    "{r:?} {n} elements, all at once"
+                );
             }
             // In one piece, in pieces of whole blocks, and as subtrees of two blocks each or of as many as can be in two ranges.
             for piece in [blocks + 1, 1, 3] {

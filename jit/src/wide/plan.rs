@@ -26,7 +26,7 @@ const FOUR: usize = 1000;
 const MANY_REGISTERS: usize = 24;
 
 /// The least work of a program that is [put in another order](schedule::reorder); and how many times as many operations as
-/// its longest chain such a program has, if it is chains enough by itself: it then has two vectors in a round.
+/// its longest chain such a program has, if it is chains enough by itself: it then has three vectors in a round, or two.
 const ORDERED: usize = 64;
 const CHAINS_OF_ITS_OWN: usize = 5;
 
@@ -229,7 +229,10 @@ impl Plan {
             let pressure = plan.pressure(kernel, &spans, lanes, width);
             match unroll {
                 4 if wanted == 4 => pressure <= if work < ORDERED { 2 * registers } else { 3 * registers },
-                3 => wanted == 3 && pressure <= registers * 3 / 2,
+                3 => {
+                    wanted == 3
+                        && pressure <= if registers >= MANY_REGISTERS { 3 * registers } else { registers * 3 / 2 }
+                }
                 2 if work >= ORDERED => wanted > 1 && pressure <= 2 * registers,
                 2 if work > SHORT => wanted > 1 && pressure <= registers + 2,
                 _ => work * unroll <= 2 * SHORT && pressure < registers,
@@ -311,9 +314,12 @@ impl Plan {
         let spare = self.divisions(kernel) * DIVISION <= work;
         let moving = (0..kernel.insts.len()).filter(|v| self.moves(*v)).count();
         let has_chains = work >= ORDERED && moving >= CHAINS_OF_ITS_OWN * depth;
-        let four = depth >= FOUR_CHAINS && 4 * work <= FOUR && !has_chains && (spare || !divides_slowly);
-        if registers >= MANY_REGISTERS && four {
+        let many =
+            registers >= MANY_REGISTERS && depth >= FOUR_CHAINS && 4 * work <= FOUR && (spare || !divides_slowly);
+        if many && !has_chains {
             4
+        } else if many && self.even(kernel, size) {
+            3
         } else if depth >= DEEP && 3 * work <= THREE && self.even(kernel, size) && spare {
             3
         } else if work <= LONG {
@@ -498,7 +504,7 @@ mod tests {
         assert_eq!(decided(&[math::exp])[0], (8, false));
         assert_eq!(decided(&[math::tanh])[0], (6, false));
         assert_eq!(decided(&[EXPS])[0], (4, true));
-        assert_eq!(decided(&[math::sin, math::cos, math::tanh, math::exp])[0], (2, true));
+        assert_eq!(decided(&[math::sin, math::cos, math::tanh, math::exp])[0], (3, true));
         let sines: Function = |b, x, p| (0..16).fold(x, |y, _| math::sin(b, y, p));
         assert_eq!(decided(&[sines]), [(1, true); 2]);
     }

@@ -46,7 +46,7 @@ impl Lanes {
 }
 
 /// Vectors of a round from which on a constant is loaded to a register, and not by each of their instructions.
-const SHARED: usize = 4;
+const SHARED: usize = 3;
 
 /// Index operands: lanes of multiples of the stride, and the stride of a whole vector.
 #[derive(Clone, Copy)]
