@@ -60,11 +60,18 @@ impl Selector<'_> {
         } else {
             let from = self.from_lane * size;
             self.prefetch(k, size, from..from + count * bytes);
-            let disp = |v: usize| (from + v * self.width) as i32;
-            let src = |v: usize| Src::Mem { operand: k as u32, disp: disp(v), bytes: bytes as u8 };
-            vectors.extend((0..count).map(src));
+            return self.contiguous(inst);
         }
         Lanes { size: size as u8, same: false, vectors }
+    }
+
+    /// The elements of a contiguous operand in a round of the main loop, in memory.
+    pub(super) fn contiguous(&self, inst: &Inst) -> Lanes {
+        let (size, from) = (inst.ty.size(), self.from_lane * inst.ty.size());
+        let bytes = (size * self.lanes).min(self.width) as u8;
+        let disp = |v: usize| (from + v * self.width) as i32;
+        let src = |v: usize| Src::Mem { operand: inst.imm as u32, disp: disp(v), bytes };
+        Lanes { size: size as u8, same: false, vectors: (0..self.count(size as u8)).map(src).collect() }
     }
 
     /// Asks for what later rounds read where this one reads these bytes of a contiguous operand, from the counter on.

@@ -48,8 +48,10 @@ pub(super) fn map(s: &mut Selector<'_>, row: usize) -> usize {
         s.body.end_block(Kind::EnterMain, &[first, no_main(first)]);
     }
     main(s, first, &mut |s, part| match part {
-        Part::Main if s.plan.staggered => s.staggered(),
-        Part::Main => s.round(lanes, false),
+        Part::Main => match s.plan.staggered {
+            Some(apart) => s.staggered(apart),
+            None => s.round(lanes, false),
+        },
         part => s.outside_main(part),
     });
     if many {

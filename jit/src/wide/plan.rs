@@ -3,7 +3,8 @@
 
 use super::divide::has_reciprocal;
 use super::fold::accumulators;
-use super::{schedule, stagger};
+use super::schedule;
+use super::stagger::{self, Apart};
 use crate::flow::{invariant, sizes, spans, uses};
 use crate::kernel::{Class, Inst, Kernel, Prim, Role, Ty, ValueId};
 use crate::launch::Streams;
@@ -128,8 +129,8 @@ pub(super) struct Plan {
     /// Constants that stay in registers through the loops, the most used first.
     pub(super) hoisted: Vec<ValueId>,
     pub(super) rounds: Rounds,
-    /// Whether the vectors of a round of the main loop are at different places of the program ([`super::stagger`]).
-    pub(super) staggered: bool,
+    /// If the vectors of a round of the main loop are at different places of the program, how far apart ([`super::stagger`]).
+    pub(super) staggered: Option<Apart>,
     /// How many bytes before their use contiguous inputs are asked for, where they come from memory.
     pub(super) asks: SmallVec<[usize; 2]>,
 }
@@ -187,7 +188,7 @@ impl Plan {
         let (invariant, size) = (invariant(kernel), sizes(kernel));
         let rounds = Rounds { lanes: 0, single: 0, last: 0 };
         let hoisted = Vec::new();
-        let (reciprocals, asks, staggered) = (Vec::new(), SmallVec::new(), false);
+        let (reciprocals, asks, staggered) = (Vec::new(), SmallVec::new(), None);
         let mut plan = Plan { uses, invariant, size, folded, reciprocals, hoisted, rounds, staggered, asks };
         if divides_slowly {
             let divides = |(v, i): &(usize, &Inst)| plan.moves(*v) && i.prim == Prim::FDiv;
@@ -245,18 +246,22 @@ impl Plan {
         plan
     }
 
-    /// Has vectors of a round be at different places of the program, if they are several for the sake of independent chains,
-    /// the program keeps its order, and operands are contiguous or the same for a row.
+    /// Has vectors of a round be at different places of the program, if they are four for the sake of independent chains, and
+    /// operands are contiguous or the same for a row.
     pub(super) fn stagger(&mut self, kernel: &Kernel, width: usize, registers: usize) {
         let Rounds { lanes, single, .. } = self.rounds;
         let work = self.work(kernel, single, width);
         let chains = lanes == MAX_UNROLL * single && self.depth(kernel) >= FOUR_CHAINS;
-        if !chains || work >= ORDERED || kernel.operands.iter().any(|o| o.class == Class::Strided) {
+        if !chains || kernel.operands.iter().any(|o| o.class == Class::Strided) {
             return;
         }
-        let [more, fewer] = STAGGERED;
-        self.rounds = Rounds::of(single, if more * work <= FEW { more } else { fewer });
-        self.staggered = true;
+        if work < ORDERED {
+            let [more, fewer] = STAGGERED;
+            self.rounds = Rounds::of(single, if more * work <= FEW { more } else { fewer });
+            self.staggered = Some(Apart::Third);
+        } else {
+            self.staggered = Some(Apart::Little);
+        }
         // Not all vectors have most alive at once.
         let pressure = self.pressure(kernel, &spans(kernel, &self.uses), single, width) * stagger::PLACES;
         self.hoist(kernel, registers, pressure);

@@ -45,6 +45,10 @@ impl Lanes {
     }
 }
 
+/// Steps of the program for which an input that is used again stays in registers. With 512 bits a store of what has no register
+/// takes a turn of the units for `fma` (Zen 5); to read an input again takes none.
+const KEPT: usize = 16;
+
 /// Vectors of a round from which on a constant is loaded to a register, and not by each of their instructions.
 const SHARED: usize = 3;
 
@@ -75,6 +79,9 @@ pub(super) struct Selector<'a> {
     pub(super) values: Vec<Option<Lanes>>,
     /// How often each value is yet used in the round.
     pub(super) left: Vec<u32>,
+    /// The step of the program that is being selected, and that which used each input last in the round.
+    step: usize,
+    used: Vec<Option<usize>>,
     pub(super) hoisted: FxHashMap<(u64, u8), VReg>,
     /// Reciprocals of divisors, in two parts.
     pub(super) parts: FxHashMap<ValueId, [Src; 2]>,
@@ -123,6 +130,8 @@ impl<'a> Selector<'a> {
             fixed: none(),
             values: none(),
             left: Vec::new(),
+            step: 0,
+            used: vec![None; kernel.insts.len()],
             hoisted: FxHashMap::default(),
             parts: FxHashMap::default(),
             loaded: SmallVec::new(),
@@ -295,7 +304,8 @@ impl<'a> Selector<'a> {
         if self.uniform { 1 } else { vectors(size, self.lanes, self.width) }
     }
 
-    /// The lanes of a value that has been computed. What is loaded is loaded here if it is used more than once.
+    /// The lanes of a value that has been computed. What is loaded is loaded here if it is used more than once; and again, if
+    /// that was long ago.
     pub(super) fn get(&mut self, value: ValueId) -> Lanes {
         let v = value.0 as usize;
         let inst = self.kernel.insts[v];
@@ -305,6 +315,11 @@ impl<'a> Selector<'a> {
         let slot = if self.plan.invariant[v] { &self.fixed[v] } else { &self.values[v] };
         let lanes = slot.as_ref().expect("values are computed in order").clone();
         if inst.prim == Prim::Load && self.plan.uses[v] > 1 {
+            let again = self.is_read_again(v, &inst);
+            let lanes = if again { self.contiguous(&inst) } else { lanes };
+            if again && self.left[v] == 1 {
+                return lanes;
+            }
             let lanes = self.in_registers(lanes);
             if !self.plan.invariant[v] {
                 self.values[v] = Some(lanes.clone());
@@ -312,6 +327,16 @@ impl<'a> Selector<'a> {
             return lanes;
         }
         lanes
+    }
+
+    /// Whether an input is read again, and not kept in registers since it was used last: they would be written to memory meanwhile.
+    fn is_read_again(&mut self, v: usize, load: &Inst) -> bool {
+        let lies_still = self.kernel.operands[load.imm as usize].class == Class::Contiguous && !self.plan.invariant[v];
+        if !lies_still || self.uniform || self.tail {
+            return false;
+        }
+        let last = self.used[v].replace(self.step);
+        last.is_some_and(|last| self.step - last > KEPT)
     }
 
     /// The lanes of a value that comes before the current instruction, if it is computed.
@@ -426,7 +451,9 @@ impl<'a> Selector<'a> {
         self.tail_mask = None;
         self.left = self.plan.uses.clone();
         self.values.fill(None);
+        self.used.fill(None);
         for (v, inst) in self.kernel.insts.iter().enumerate() {
+            self.step = v;
             if self.plan.moves(v) {
                 let lanes = self.inst(inst);
                 self.values[v] = Some(lanes);

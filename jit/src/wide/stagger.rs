@@ -3,7 +3,8 @@
 //! Where all vectors of a round take the same step one after the other, the whole round waits where the program does: for
 //! the first operands, and for the last results. Here pairs of vectors follow one another, each a third of the program behind
 //! the one before: what one waits for, another fills. So there are never as many values alive as if all had most of them at
-//! once, and a round may have more vectors.
+//! once, and a round may have more vectors. Of long programs, which are in another order and have more values alive, pairs are
+//! only a little apart, and there are no more vectors.
 //!
 //! ```text
 //! pair 0: first | middle | last
@@ -20,9 +21,22 @@ const PAIR: usize = 2;
 /// Pairs at different places of the program.
 pub(super) const PLACES: usize = 3;
 
+/// Instructions that one is behind the other of programs that have another order: there, what waits has been taken apart, and the
+/// more places there are, the more values are alive.
+const LITTLE: usize = 32;
+
+/// How far pairs are apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Apart {
+    /// A third of the program.
+    Third,
+    /// [`LITTLE`].
+    Little,
+}
+
 impl Selector<'_> {
     /// A round of the main loop in which all operands are contiguous, or the same for a row.
-    pub(super) fn staggered(&mut self) {
+    pub(super) fn staggered(&mut self, by: Apart) {
         let Rounds { lanes, single, .. } = self.plan.rounds;
         let mut steps: Vec<(usize, usize)> = Vec::new();
         let (begin, mut apart) = (self.body.insts.len(), 0);
@@ -32,7 +46,7 @@ impl Selector<'_> {
             self.round(PAIR * single, false);
             let length = self.body.insts.len() - start;
             if pair == 0 {
-                apart = length / PLACES;
+                apart = if by == Apart::Third { length / PLACES } else { LITTLE };
             }
             // Each step's time, and the instruction.
             steps.extend((0..length).map(|step| (step + pair * apart, start + step)));
