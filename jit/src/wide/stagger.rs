@@ -83,14 +83,18 @@ mod tests {
         b.finish()
     }
 
-    #[test]
-    fn pairs_follow_one_another() {
-        let code = encode_512(&exponential(), Mode::Plain).unwrap();
-        // The main loop ends with the first jump back.
+    /// The instructions of the main loop, which ends with the first jump back.
+    fn main_loop(code: &[iced_x86::Instruction]) -> Vec<&iced_x86::Instruction> {
         let back =
             |i: &iced_x86::Instruction| i.code() == iced_x86::Code::Jbe_rel32_64 && i.near_branch_target() < i.ip();
         let end = code.iter().find(|i| back(i)).unwrap();
-        let main: Vec<_> = code.iter().filter(|i| (end.near_branch_target()..end.ip()).contains(&i.ip())).collect();
+        code.iter().filter(|i| (end.near_branch_target()..end.ip()).contains(&i.ip())).collect()
+    }
+
+    #[test]
+    fn pairs_follow_one_another() {
+        let code = encode_512(&exponential(), Mode::Plain).unwrap();
+        let main = main_loop(&code);
         let places = |what: &str| {
             let is = |i: &iced_x86::Instruction| format!("{:?}", i.code()).contains(what);
             main.iter().enumerate().filter(|(_, i)| is(i)).map(|(at, _)| at).collect::<Vec<_>>()
@@ -104,13 +108,65 @@ mod tests {
         assert!(*loads.last().unwrap() > stores[0] && loads[3] < stores[0], "{loads:?} {stores:?}");
     }
 
+    /// `sin` of a chain of squares of `x`, and `x` again: long enough for another order.
+    fn long() -> Kernel {
+        let mut b = Builder::new();
+        let x = b.operand(Role::Input, DType::F32, Class::Contiguous);
+        let y = b.operand(Role::Input, DType::F64, Class::Broadcast);
+        let outs = [DType::F32, DType::F64].map(|d| b.operand(Role::Output, d, Class::Contiguous));
+        let (first, y) = (b.load(x), b.load(y));
+        let first = lower::cast(&mut b, DType::F32, DType::F64, first);
+        let mut z = first;
+        for _ in 0..4 {
+            z = math::exp(&mut b, z, Precision::Standard);
+            z = math::log(&mut b, z, Precision::Standard);
+        }
+        let (sum, scaled) = (b.fadd(z, first), b.fmul(z, y));
+        let narrow = lower::cast(&mut b, DType::F64, DType::F32, sum);
+        b.store(outs[0], narrow);
+        b.store(outs[1], scaled);
+        b.finish()
+    }
+
+    #[test]
+    fn an_input_is_read_again_where_it_was_used_long_ago() {
+        // Of `f64` throughout, so that the input is what is used twice.
+        let mut b = Builder::new();
+        let x = b.operand(Role::Input, DType::F64, Class::Contiguous);
+        let y = b.operand(Role::Output, DType::F64, Class::Contiguous);
+        let x = b.load(x);
+        let twice = b.fadd(x, x);
+        let exp = math::exp(&mut b, twice, Precision::Standard);
+        let sum = b.fadd(exp, x);
+        b.store(y, sum);
+        let code = encode_512(&b.finish(), Mode::Plain).unwrap();
+        let (main, stack) = (main_loop(&code), iced_x86::Register::RSP);
+        let count = |f: &dyn Fn(&iced_x86::Instruction) -> bool| main.iter().filter(|i| f(i)).count();
+        let reads = |i: &iced_x86::Instruction| i.op0_kind() != iced_x86::OpKind::Memory;
+        // As part of the last addition, for each vector.
+        let again = |i: &iced_x86::Instruction| {
+            i.code() == iced_x86::Code::EVEX_Vaddpd_zmm_k1z_zmm_zmmm512b64_er
+                && reads(i)
+                && i.memory_base() != iced_x86::Register::None
+                && i.memory_base() != stack
+                && !i.is_broadcast()
+        };
+        let stores = |i: &iced_x86::Instruction| !reads(i) && i.memory_base() != stack;
+        assert_eq!(count(&again), count(&|i| stores(i) && format!("{:?}", i.code()).contains("Vmovupd")));
+    }
+
     /// Any number of elements, in place and not, has the interpreter's bits.
     #[test]
     fn bits_are_those_of_the_interpreter() {
-        let kernel = exponential();
-        let interp = Code::compile(&kernel, Backend::Interp, Target::detect()).unwrap();
+        for kernel in [exponential(), long()] {
+            same_bits(&kernel);
+        }
+    }
+
+    fn same_bits(kernel: &Kernel) {
+        let interp = Code::compile(kernel, Backend::Interp, Target::detect()).unwrap();
         for target in wide_targets() {
-            let code = Code::compile(&kernel, Backend::Wide, &target).unwrap();
+            let code = Code::compile(kernel, Backend::Wide, &target).unwrap();
             for n in 1..300usize {
                 let x: Vec<f32> = (0..n).map(|i| (i % 37) as f32 * 0.37 - 5.0).collect();
                 let run = |code: &Code, in_place: bool| {
