@@ -308,12 +308,12 @@ impl<'a> Lane<'a> {
         self.paired(self.coefficients(polynomial))
     }
 
-    /// One of two polynomials with as many coefficients: where a mask holds, or else.
+    /// One of two polynomials with as many coefficients, by Horner's rule: where a mask holds, or else.
     pub(super) fn poly_of(self, mask: Lane<'a>, yes: &Polynomial, no: &Polynomial) -> Lane<'a> {
         let (yes, no) = (self.coefficients(yes), self.coefficients(no));
         assert_eq!(yes.len(), no.len(), "polynomials of one degree");
         let choices: Vec<Choice<'a>> = yes.iter().zip(no).map(|(&yes, &no)| Choice { mask, yes, no }).collect();
-        self.paired(&choices)
+        self.horner(&choices)
     }
 
     /// The polynomial without its first coefficient, over this.
@@ -345,14 +345,14 @@ impl<'a> Lane<'a> {
 
     /// Neighbours are paired, so that the chain of dependent instructions is half as long as Horner's for one more
     /// multiplication.
-    fn paired<T: Operand<'a> + Copy>(self, coefficients: &[T]) -> Lane<'a> {
+    fn paired(self, coefficients: &[f64]) -> Lane<'a> {
         if coefficients.len() < 5 {
             return self.horner(coefficients);
         }
         let square = self * self;
-        let pair = |p: &[T]| match *p {
-            [low, high] => high.lane(self).fma(self, low),
-            _ => p[0].lane(self),
+        let pair = |p: &[f64]| match *p {
+            [low, high] => self.constant(high).fma(self, low),
+            _ => self.constant(p[0]),
         };
         let sums = coefficients.chunks(2).rev().map(pair);
         // At least five coefficients make at least three pairs.
