@@ -321,11 +321,10 @@ impl Plan {
         let has_chains = work >= ORDERED && moving >= CHAINS_OF_ITS_OWN * depth;
         let many =
             registers >= MANY_REGISTERS && depth >= FOUR_CHAINS && 4 * work <= FOUR && (spare || !divides_slowly);
+        let deep = depth >= DEEP && 3 * work <= THREE && spare;
         if many && !has_chains {
             4
-        } else if many && self.even(kernel, size) {
-            3
-        } else if depth >= DEEP && 3 * work <= THREE && self.even(kernel, size) && spare {
+        } else if (many || deep) && self.even(kernel, size) {
             3
         } else if work <= LONG {
             2
