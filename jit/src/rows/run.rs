@@ -131,7 +131,7 @@ unsafe fn reduce(all: &Rows<'_>, stage: &Stage, launch: &Launch<'_>, rows: Range
                         } else {
                             // Here `n` is 1 or the row is longer than a block: a result at a time.
                             blockwise(reduction, data, 0, &mut states[..blocks * state]);
-                            tree(reduction, &mut states[..blocks * state], blocks);
+                            reduction.total(&mut states[..blocks * state]);
                             // SAFETY: the result of a row of this part.
                             unsafe { finish(all, sink, first + row, 1, width, &states[..state], scratch) };
                         }
@@ -147,7 +147,7 @@ unsafe fn reduce(all: &Rows<'_>, stage: &Stage, launch: &Launch<'_>, rows: Range
                     for row in 0..n {
                         let data = &data[row * width * size..(row + 1) * width * size];
                         blockwise(reduction, data, 0, &mut states[..blocks * state]);
-                        tree(reduction, &mut states[..blocks * state], blocks);
+                        reduction.total(&mut states[..blocks * state]);
                         // SAFETY: the result of a row of this part.
                         unsafe { finish(all, sink, first + row, 1, width, &states[..state], scratch) };
                     }
@@ -188,7 +188,7 @@ unsafe fn fold(all: &Rows<'_>, stage: &Stage, launch: &Launch<'_>, rows: Range<u
         if blocks > 1 {
             for row in 0..n {
                 let first = row * blocks * size;
-                tree(reduction, &mut states[first..first + blocks * size], blocks);
+                reduction.total(&mut states[first..first + blocks * size]);
                 states.copy_within(first..first + size, row * size);
             }
         }
@@ -228,7 +228,7 @@ unsafe fn long_row(all: &Rows<'_>, stage: &Stage, launch: &Launch<'_>, row: usiz
         let blocks = width.div_ceil(block(reduction));
         // SAFETY: the states of the row's blocks, which were just written.
         let states = unsafe { at_mut(scratch + sink.states as u64, blocks * reduction.state_size()) };
-        tree(reduction, states, blocks);
+        reduction.total(states);
         // SAFETY: the result of a row of this part.
         unsafe { finish(all, sink, row, 1, width, &states[..reduction.state_size()], scratch) };
     }
@@ -252,19 +252,6 @@ fn blockwise(reduction: &Reduction, data: &[u8], first: u64, states: &mut [u8]) 
     }
     for (i, (data, states)) in rest.chunks(per * size).zip(states[full * state..].chunks_mut(state)).enumerate() {
         reduction.inner(data, first + ((full + i) * per) as u64, states);
-    }
-}
-
-/// Combines `count` states into the first: neighbours at distance 1, 2, 4, …
-fn tree(reduction: &Reduction, states: &mut [u8], count: usize) {
-    let size = reduction.state_size();
-    let mut step = 1;
-    while step < count {
-        for left in (0..count - step).step_by(2 * step) {
-            let (head, tail) = states.split_at_mut((left + step) * size);
-            reduction.combine(&mut head[left * size..(left + 1) * size], &tail[..size]);
-        }
-        step *= 2;
     }
 }
 
