@@ -321,6 +321,7 @@ impl<'a> Task<'a> {
         let (mut trees, mut partial) = (self.trees(), self.partial());
         let tiles = i.div_ceil(self.tile);
         if threads > 1 && tiles > 1 && cost::short(self.work(i), threads) {
+            let threads = threads.min(tiles);
             for (at, row) in rows.enumerate() {
                 let found = (0..threads).map(|_| OnceLock::new()).collect();
                 let ranges = Ranges { task: self, split, row, i, tiles, next: AtomicUsize::new(0), found };
@@ -535,8 +536,8 @@ impl<'a> Task<'a> {
     }
 }
 
-/// A sequence of `i` elements whose states the kernel keeps in registers, in a range of whole tiles for each thread. What they
-/// find lies in it, for it goes to another core and back.
+/// A sequence of `i` elements whose states the kernel keeps in registers, in a range of whole tiles for each thread. It has room
+/// for what they find, so that one piece of memory goes to another core and comes back. Who watches is told after each range.
 struct Ranges<'a> {
     task: &'a Task<'a>,
     split: usize,

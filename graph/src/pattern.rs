@@ -145,7 +145,7 @@ impl PatternNode {
         match (state, &self.op) {
             (Err(value), &Op::Input(n)) => below(Below::Leaf(n, value)),
             (Ok(operands), _) if same && operands.len() == self.operands.len() => {
-                operands.iter_mut().zip(&self.operands).try_for_each(|(o, &j)| below(Below::Operand(j, o)))
+                operands.handles().iter_mut().zip(&self.operands).try_for_each(|(o, &j)| below(Below::Operand(j, o)))
             }
             _ => None,
         }

@@ -482,6 +482,14 @@ fn what_is_recognised_may_be_computed_meanwhile() {
         let found: Vec<u8> = leaves.iter().map(|v| *v.downcast_ref::<u8>().unwrap()).collect();
         assert_eq!(found, if matches { vec![round as u8] } else { vec![] });
         assert!(!pattern.matches(&roots, &mut leaves));
+        // What is below a root that is computed meanwhile is held by the root alone.
+        let roots = [map(MapOp::Sin, &map(MapOp::Exp, &leaf(round as u8, DType::F64, &[3])))];
+        let matches = std::thread::scope(|s| {
+            s.spawn(|| roots[0].complete(Arc::new(255u8)));
+            pattern.matches(&roots, &mut leaves)
+        });
+        let found: Vec<u8> = leaves.iter().map(|v| *v.downcast_ref::<u8>().unwrap()).collect();
+        assert_eq!(found, if matches { vec![round as u8] } else { vec![] });
     }
 }
 

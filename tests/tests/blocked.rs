@@ -96,6 +96,22 @@ fn rows_go_through_all_steps() {
 }
 
 #[test]
+fn a_row_may_be_used_before_and_after_a_function_of_it() {
+    for (r, c) in [(1, 50), (70, 7), (130, 100), (37, 1000), (5, 2049)] {
+        for dtype in [DType::F64, DType::F32] {
+            let name = format!("{dtype}[{r}, {c}]");
+            let x = input(dtype, &[r, c], false);
+            let (sum, most) = (x.sum(Axis(1).keepdims()), x.max(Axis(1).keepdims()));
+            same(&format!("product {name}"), &|| vec![&sum * &x * &x]);
+            same(&format!("share {name}"), &|| vec![(&most - &x) / &x]);
+            // Short and in its own order; long, and in another.
+            same(&format!("exponential {name}"), &|| vec![(&x - &most).exp() * &x]);
+            same(&format!("sines {name}"), &|| vec![((&x - &most).sin() + (&x / &sum).cos() * &x).tanh() * &x]);
+        }
+    }
+}
+
+#[test]
 fn rows_are_one_code_where_that_can_be() {
     if Backend::Wide.why_not(Config::default().target).is_some() {
         return;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{self, Mutex, MutexGuard, PoisonError};
@@ -95,6 +95,18 @@ impl Operands {
         })
     }
 
+    /// The operands, by their handles.
+    #[inline]
+    pub(crate) fn handles(&mut self) -> &mut [Expr] {
+        match &mut self.0 {
+            Few::None => &mut [],
+            Few::One(all) => all,
+            Few::Two(all) => all,
+            Few::Three(all) => all,
+            Few::Many(all) => all,
+        }
+    }
+
     /// Moves them to the end of a list.
     fn move_to(self, list: &mut Vec<Expr>) {
         match self.0 {
@@ -114,19 +126,6 @@ impl Deref for Operands {
     fn deref(&self) -> &[Expr] {
         match &self.0 {
             Few::None => &[],
-            Few::One(all) => all,
-            Few::Two(all) => all,
-            Few::Three(all) => all,
-            Few::Many(all) => all,
-        }
-    }
-}
-
-impl DerefMut for Operands {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut [Expr] {
-        match &mut self.0 {
-            Few::None => &mut [],
             Few::One(all) => all,
             Few::Two(all) => all,
             Few::Three(all) => all,

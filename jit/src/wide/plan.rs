@@ -262,7 +262,7 @@ impl Plan {
         } else {
             self.staggered = Some(Apart::Little);
         }
-        // Not all vectors have most alive at once.
+        // Not all vectors have most alive at once; where they nearly have, no register is left for constants anyhow.
         let pressure = self.pressure(kernel, &spans(kernel, &self.uses), single, width) * stagger::PLACES;
         self.hoist(kernel, registers, pressure);
     }
@@ -417,7 +417,8 @@ impl Plan {
         kernel.operands[inst.imm as usize].class == Class::Strided
     }
 
-    /// The most vectors alive at once in a round, constants not counted.
+    /// The most vectors alive at once in a round, constants not counted; inputs that are [read again](super::select) are, for they
+    /// may be used often.
     fn pressure(&self, kernel: &Kernel, spans: &[(usize, usize)], lanes: usize, width: usize) -> usize {
         let mut change = vec![0isize; spans.len() + 2];
         for (v, &(from, to)) in spans.iter().enumerate() {

@@ -131,7 +131,7 @@ impl<'a> Selector<'a> {
             values: none(),
             left: Vec::new(),
             step: 0,
-            used: vec![None; kernel.insts.len()],
+            used: Vec::new(),
             hoisted: FxHashMap::default(),
             parts: FxHashMap::default(),
             loaded: SmallVec::new(),
@@ -451,7 +451,8 @@ impl<'a> Selector<'a> {
         self.tail_mask = None;
         self.left = self.plan.uses.clone();
         self.values.fill(None);
-        self.used.fill(None);
+        self.used.clear();
+        self.used.resize(self.kernel.insts.len(), None);
         for (v, inst) in self.kernel.insts.iter().enumerate() {
             self.step = v;
             if self.plan.moves(v) {

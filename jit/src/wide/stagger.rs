@@ -60,9 +60,10 @@ impl Selector<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::Apart;
     use crate::kernel::{Class, Role, Slab};
     use crate::testing::wide_targets;
-    use crate::wide::{Mode, encode_512};
+    use crate::wide::{Mode, encode_512, plan};
     use crate::{Backend, Builder, Code, Kernel, Precision, Target, lower, math};
     use lazuli_graph::DType;
 
@@ -108,38 +109,38 @@ mod tests {
         assert!(*loads.last().unwrap() > stores[0] && loads[3] < stores[0], "{loads:?} {stores:?}");
     }
 
-    /// `sin` of a chain of squares of `x`, and `x` again: long enough for another order.
-    fn long() -> Kernel {
-        let mut b = Builder::new();
-        let x = b.operand(Role::Input, DType::F32, Class::Contiguous);
-        let y = b.operand(Role::Input, DType::F64, Class::Broadcast);
-        let outs = [DType::F32, DType::F64].map(|d| b.operand(Role::Output, d, Class::Contiguous));
-        let (first, y) = (b.load(x), b.load(y));
-        let first = lower::cast(&mut b, DType::F32, DType::F64, first);
-        let mut z = first;
-        for _ in 0..4 {
-            z = math::exp(&mut b, z, Precision::Standard);
-            z = math::log(&mut b, z, Precision::Standard);
-        }
-        let (sum, scaled) = (b.fadd(z, first), b.fmul(z, y));
-        let narrow = lower::cast(&mut b, DType::F64, DType::F32, sum);
-        b.store(outs[0], narrow);
-        b.store(outs[1], scaled);
-        b.finish()
-    }
-
-    #[test]
-    fn an_input_is_read_again_where_it_was_used_long_ago() {
-        // Of `f64` throughout, so that the input is what is used twice.
+    /// `f(x + x) + x`: what is read is used first and last. `f` is an exponential; or, in a `long` program, logarithms of
+    /// exponentials.
+    fn first_and_last(long: bool) -> Kernel {
         let mut b = Builder::new();
         let x = b.operand(Role::Input, DType::F64, Class::Contiguous);
         let y = b.operand(Role::Output, DType::F64, Class::Contiguous);
         let x = b.load(x);
-        let twice = b.fadd(x, x);
-        let exp = math::exp(&mut b, twice, Precision::Standard);
-        let sum = b.fadd(exp, x);
+        let mut z = b.fadd(x, x);
+        for _ in 0..if long { 4 } else { 1 } {
+            z = math::exp(&mut b, z, Precision::Standard);
+            z = if long { math::log(&mut b, z, Precision::Standard) } else { z };
+        }
+        let sum = b.fadd(z, x);
         b.store(y, sum);
-        let code = encode_512(&b.finish(), Mode::Plain).unwrap();
+        b.finish()
+    }
+
+    #[test]
+    fn long_programs_are_a_little_apart() {
+        let plan = |long: bool| {
+            let kernel = first_and_last(long);
+            let ordered = plan::ordered(&kernel, 64, 32, false);
+            let mut plan = plan::Plan::new(&ordered, 64, 32, false);
+            plan.stagger(&ordered, 64, 32);
+            plan.staggered
+        };
+        assert_eq!([false, true].map(plan), [Some(Apart::Third), Some(Apart::Little)]);
+    }
+
+    #[test]
+    fn an_input_is_read_again_where_it_was_used_long_ago() {
+        let code = encode_512(&first_and_last(false), Mode::Plain).unwrap();
         let (main, stack) = (main_loop(&code), iced_x86::Register::RSP);
         let count = |f: &dyn Fn(&iced_x86::Instruction) -> bool| main.iter().filter(|i| f(i)).count();
         let reads = |i: &iced_x86::Instruction| i.op0_kind() != iced_x86::OpKind::Memory;
@@ -155,15 +156,41 @@ mod tests {
         assert_eq!(count(&again), count(&|i| stores(i) && format!("{:?}", i.code()).contains("Vmovupd")));
     }
 
-    /// Any number of elements, in place and not, has the interpreter's bits.
+    /// Where it lies is written at the end, so in place it must not be read after.
     #[test]
-    fn bits_are_those_of_the_interpreter() {
-        for kernel in [exponential(), long()] {
-            same_bits(&kernel);
+    fn what_is_read_again_has_not_been_written() {
+        for kernel in [false, true].map(first_and_last) {
+            let interp = Code::compile(&kernel, Backend::Interp, Target::detect()).unwrap();
+            for target in wide_targets() {
+                let code = Code::compile(&kernel, Backend::Wide, &target).unwrap();
+                let draft = Code::draft(&kernel, &target).unwrap();
+                for n in 1..200usize {
+                    let x: Vec<f64> = (0..n).map(|i| (i % 37) as f64 * 0.37 - 5.0).collect();
+                    let run = |code: &Code, in_place: bool| {
+                        let (mut data, mut apart) = (x.clone(), vec![0f64; n]);
+                        let mut slab = Slab::new(2);
+                        slab.set_extents(n, 1);
+                        slab.set_operand(0, data.as_mut_ptr() as u64, 8, 0);
+                        let to = if in_place { &mut data } else { &mut apart };
+                        slab.set_operand(1, to.as_mut_ptr() as u64, 8, 0);
+                        // SAFETY: both operands have `n` elements; the output is apart, or where the input is.
+                        unsafe { code.run(&slab) };
+                        let out = if in_place { data } else { apart };
+                        out.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+                    };
+                    let expected = run(&interp, false);
+                    for (code, in_place) in [(&code, false), (&code, true), (&draft, true)] {
+                        assert!(run(code, in_place) == expected, "{n}, {in_place}, {}", target.name());
+                    }
+                }
+            }
         }
     }
 
-    fn same_bits(kernel: &Kernel) {
+    /// Any number of elements, in place and not, has the interpreter's bits.
+    #[test]
+    fn bits_are_those_of_the_interpreter() {
+        let kernel = &exponential();
         let interp = Code::compile(kernel, Backend::Interp, Target::detect()).unwrap();
         for target in wide_targets() {
             let code = Code::compile(kernel, Backend::Wide, &target).unwrap();
