@@ -212,9 +212,10 @@ impl Plan {
                 Step::Reduce { run: launchable, kept, outer, inner, sinks } => {
                     let mut out = memory.allocate(sinks.iter().map(|s| s.slot))?;
                     {
-                        let launch = memory.bind(launchable, &slots, &mut [], &[], &run)?;
+                        let mut launch = memory.bind(launchable, &slots, &mut [], &[], &run)?;
                         let mut outs = writable(&mut out)?;
-                        reduce::Task::new(&run, launch, launchable, sinks).run(*kept, *outer, *inner, &mut outs)?;
+                        reduce::Task::new(&run, &mut launch, launchable, sinks)
+                            .run(*kept, *outer, *inner, &mut outs)?;
                     }
                     sinks.iter().zip(out).for_each(|(s, b)| slots[s.slot as usize] = Some(b));
                 }
@@ -284,23 +285,13 @@ impl Plan {
         let mut outs = buffers.iter_mut().flatten().map(|b| b.bytes_mut().unwrap_or_default());
         let read = |slot: Slot| inputs.get(slot as usize).map(|input| (input.buffer().bytes(), input.offset()));
         match self.steps.first() {
-            Some(step @ (Step::Map { run: launchable, .. } | Step::Reduce { run: launchable, .. })) => {
-                let code = launchable.code(run.config)?;
-                let memory = launchable.accesses.iter().map(|a| match a.source {
-                    Source::Index | Source::Scratch => Memory::Nothing,
-                    Source::Slot(slot) => match read(slot) {
-                        Some((bytes, start)) => Memory::Read(bytes, start),
-                        None => Memory::Write(outs.next().unwrap_or_default()),
-                    },
-                });
-                let launch = launchable.layout.bind(code, memory)?;
-                match step {
-                    Step::Reduce { kept, outer, inner, sinks, .. } => {
-                        let mut outs = few(outs);
-                        reduce::Task::new(run, launch, launchable, sinks).run(*kept, *outer, *inner, &mut outs)?;
-                    }
-                    _ => run.launch(launchable, launch)?,
-                }
+            Some(Step::Map { run: launchable, .. }) => {
+                run.launch(launchable, launchable.bind_lone(run.config, read, &mut outs)?)?;
+            }
+            Some(Step::Reduce { run: launchable, kept, outer, inner, sinks }) => {
+                let mut launch = launchable.bind_lone(run.config, read, &mut std::iter::empty())?;
+                let task = reduce::Task::new(run, &mut launch, launchable, sinks);
+                task.run(*kept, *outer, *inner, &mut few(outs))?;
             }
             Some(Step::Rows(rows)) => rows.run(run.config, run, |slot| read(slot).unwrap_or_default(), few(outs))?,
             _ => return Err(Error::Internal("a plan of one step has none".to_owned())),
@@ -311,6 +302,28 @@ impl Plan {
             results.push(o.layout.tensor(buffer, 0)?);
         }
         Ok(())
+    }
+}
+
+impl Launchable {
+    /// Binds the kernel of a plan's only step to inputs, by `read`, and the memory of its outputs. Inlined, so that what is bound
+    /// is written where it is used.
+    #[inline(always)]
+    fn bind_lone<'m>(
+        &'m self,
+        config: &Config,
+        read: impl Fn(Slot) -> Option<(&'m [u8], usize)>,
+        outs: &mut impl Iterator<Item = &'m mut [u8]>,
+    ) -> Result<Launch<'m>> {
+        let code = self.code(config)?;
+        let memory = self.accesses.iter().map(|a| match a.source {
+            Source::Index | Source::Scratch => Memory::Nothing,
+            Source::Slot(slot) => match read(slot) {
+                Some((bytes, start)) => Memory::Read(bytes, start),
+                None => Memory::Write(outs.next().unwrap_or_default()),
+            },
+        });
+        Ok(self.layout.bind(code, memory)?)
     }
 }
 

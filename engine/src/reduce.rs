@@ -50,7 +50,7 @@ type Partial = SmallVec<[SmallVec<[u64; 2]>; 2]>;
 /// One reduction step.
 pub(crate) struct Task<'a> {
     run: &'a Run<'a>,
-    launch: Launch<'a>,
+    launch: &'a Launch<'a>,
     launchable: &'a Launchable,
     sinks: &'a [Sink<Reduction>],
     /// For each scratch output of the kernel, the input that it is a copy of, if all are.
@@ -121,7 +121,7 @@ impl Values<'_> {
                 none => none.insert(Scratch::new(task.launchable, self.most)?),
             };
             let width = columns.len();
-            scratch.fill(&task.launch, self.split, rows, columns);
+            scratch.fill(task.launch, self.split, rows, columns);
             for (i, sink) in task.sinks.iter().enumerate() {
                 f(i, sink, (scratch.get(sink.scratch, 0..count), width * sink.dtype.size()));
             }
@@ -133,7 +133,7 @@ impl Values<'_> {
 impl<'a> Task<'a> {
     pub fn new(
         run: &'a Run<'a>,
-        mut launch: Launch<'a>,
+        launch: &'a mut Launch<'_>,
         launchable: &'a Launchable,
         sinks: &'a [Sink<Reduction>],
     ) -> Task<'a> {
