@@ -14,7 +14,7 @@
 
 use crate::cost;
 use crate::error::Result;
-use crate::exec::{Run, Supply, few};
+use crate::exec::{Run, Supply};
 use crate::plan::{Launchable, Sink};
 use lazuli_graph::ReduceOp;
 use lazuli_jit::{Launch, Reduction, Role, Tree};
@@ -26,14 +26,12 @@ use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 mod columns;
 mod cut;
+mod folded;
 
 /// The least elements of a tile: a multiple of every block (of exact sums, whose blocks do not matter, none).
 const TILE: usize = 2048;
 /// Elements that are read where they lie between two looks at the cancel token.
 const STRETCH: usize = 1 << 18;
-
-/// States that a kernel leaves at a time.
-const FOLDED: usize = 512;
 
 /// Words for states; a short sequence has few.
 type Words = SmallVec<[u64; 8]>;
@@ -284,87 +282,30 @@ impl<'a> Task<'a> {
         Ok(())
     }
 
-    /// Rows whose states the kernel keeps in registers, each of one result. No element is stored.
-    fn folded_rows(
-        &self,
-        split: usize,
-        rows: Range<usize>,
-        i: usize,
-        threads: usize,
-        outs: &mut [&mut [u8]],
-    ) -> Result<()> {
-        let block = self.launch.block();
-        let blocks = i.div_ceil(block);
-        if i > 0 && (blocks == 1 || (threads <= 1 && blocks <= FOLDED)) {
-            let batch = (FOLDED / blocks).min(rows.len()).max(1);
-            let mut states = BlockStates::new(self.sinks, batch * blocks);
-            for start in rows.clone().step_by(batch) {
-                let n = batch.min(rows.end - start);
-                let at = start - rows.start;
-                self.launch.fold(split, start..start + n, 0..i, &mut states.bytes());
-                for ((s, states), out) in self.sinks.iter().zip(states.bytes()).zip(&mut *outs) {
-                    let (size, out) = (s.op.state_size(), &mut out[at * s.result_size..(at + n) * s.result_size]);
-                    if blocks == 1 {
-                        s.op.finish(&states[..n * size], i as u64, out);
-                        continue;
-                    }
-                    for (states, out) in states.chunks_exact_mut(blocks * size).zip(out.chunks_exact_mut(s.result_size))
-                    {
-                        s.op.total(states);
-                        s.op.finish(&states[..size], i as u64, out);
-                    }
-                }
-                self.run.advance(n * i)?;
-            }
-            return Ok(());
-        }
-        let (mut trees, mut partial) = (self.trees(), self.partial());
-        let tiles = i.div_ceil(self.tile);
-        if threads > 1 && tiles > 1 && cost::short(self.work(i), threads) {
-            let threads = threads.min(tiles);
-            for (at, row) in rows.enumerate() {
-                let found = (0..threads).map(|_| OnceLock::new()).collect();
-                let ranges = Ranges { task: self, split, row, i, tiles, next: AtomicUsize::new(0), found };
-                let found = self.run.share(threads, ranges)?.found;
-                for (n, words) in found.iter().enumerate() {
-                    let words = words.get().expect("every range was computed, or the error returned");
-                    self.add_subtrees(cut::share(tiles, threads, n), words, &mut trees, &mut partial);
-                }
-                self.fold(&mut trees, &mut partial);
-                self.finish(&partial, at, i, outs);
-            }
-            return Ok(());
-        }
-        let most = FOLDED * block;
-        let fresh = move || BlockStates::new(self.sinks, i.min(most).div_ceil(block));
-        let mut states = fresh();
-        for (at, row) in rows.enumerate() {
-            let piece = move |states: &mut BlockStates<'_>, range: Range<usize>, trees: &mut [Tree]| {
-                for start in range.clone().step_by(most) {
-                    let end = (start + most).min(range.end);
-                    self.launch.fold(split, row..row + 1, start..end, &mut states.bytes());
-                    let blocks = (end - start).div_ceil(block);
-                    for ((s, states), tree) in self.sinks.iter().zip(states.bytes()).zip(&mut *trees) {
-                        let size = s.op.state_size();
-                        for (height, blocks) in cut::whole_subtrees(0..blocks) {
-                            let states = &mut states[blocks.start * size..blocks.end * size];
-                            s.op.total(states);
-                            s.op.push(height, states, tree);
-                        }
-                    }
-                    self.run.advance(end - start)?;
-                }
-                Ok(())
-            };
-            self.pieces(i, threads, &mut states, fresh, piece, &mut trees, &mut partial)?;
-            self.finish(&partial, at, i, outs);
-        }
-        Ok(())
+    /// Whether threads have each as many tiles of a sequence of `i` elements, of however many subtrees: it is short, and not one
+    /// tile.
+    fn is_shared_evenly(&self, i: usize, threads: usize) -> bool {
+        let work = self.launchable.work() / self.launch.elements().max(1) as u64 * i as u64;
+        threads > 1 && i > self.tile && cost::short(work, threads)
     }
 
-    /// What `i` elements cost.
-    fn work(&self, i: usize) -> u64 {
-        self.launchable.work() / self.launch.elements().max(1) as u64 * i as u64
+    /// Adds the states of a sequence of so many tiles to trees: `compute` gives those of the subtrees of a range, one after another.
+    fn evenly(
+        &self,
+        tiles: usize,
+        threads: usize,
+        compute: impl Fn(Range<usize>) -> Result<Words> + Sync,
+        trees: &mut [Tree],
+        partial: &mut Partial,
+    ) -> Result<()> {
+        let threads = threads.min(tiles);
+        let found = (0..threads).map(|_| OnceLock::new()).collect();
+        let ranges = Ranges { tiles, next: AtomicUsize::new(0), found, compute };
+        for (n, words) in self.run.share(threads, ranges)?.found.iter().enumerate() {
+            let words = words.get().expect("every range was computed, or the error returned");
+            self.add_subtrees(cut::share(tiles, threads, n), words, trees, partial);
+        }
+        Ok(())
     }
 
     /// Adds the states of a range of a sequence to trees: those of its subtrees, one after another.
@@ -430,34 +371,30 @@ impl<'a> Task<'a> {
         threads: usize,
         own: &mut S,
         fresh: impl Fn() -> S + Sync,
-        piece: impl Fn(&mut S, Range<usize>, &mut [Tree]) -> Result<()> + Sync,
+        piece: impl Fn(&mut S, Range<usize>, &mut [Tree]) -> Result<()> + Sync + Copy,
         trees: &mut [Tree],
         partial: &mut Partial,
     ) -> Result<()> {
         // Tiles hold a power of two of blocks, so whole tiles make whole subtrees.
         let tiles = i.div_ceil(self.tile);
-        let ranges = match threads {
-            0 | 1 => Vec::new(),
-            // As many for each, of however many subtrees.
-            _ if cost::short(self.work(i), threads) => cut::even(tiles, threads).collect(),
-            _ => cut::subtrees(tiles, self.tile, true, threads),
+        let part = move |range: Range<usize>| {
+            let (mut own, mut trees, mut partial, mut words) = (fresh(), self.trees(), self.partial(), Words::new());
+            for (_, tiles) in cut::whole_subtrees(range) {
+                piece(&mut own, tiles.start * self.tile..(tiles.end * self.tile).min(i), &mut trees)?;
+                self.fold(&mut trees, &mut partial);
+                partial.iter().for_each(|state| words.extend_from_slice(state));
+            }
+            Ok(words)
         };
-        if ranges.len() <= 1 {
-            piece(own, 0..i, trees)?;
+        if self.is_shared_evenly(i, threads) {
+            self.evenly(tiles, threads, part, trees, partial)?;
         } else {
-            // The states of each range's subtrees, one after another: few words, for they go to another core.
-            let parts = self.collect(&ranges, threads, move |range| {
-                let (mut own, mut trees, mut partial, mut words) =
-                    (fresh(), self.trees(), self.partial(), Words::new());
-                for (_, tiles) in cut::whole_subtrees(range) {
-                    piece(&mut own, tiles.start * self.tile..(tiles.end * self.tile).min(i), &mut trees)?;
-                    self.fold(&mut trees, &mut partial);
-                    partial.iter().for_each(|state| words.extend_from_slice(state));
-                }
-                Ok(words)
-            })?;
-            for (range, words) in ranges.into_iter().zip(parts) {
-                self.add_subtrees(range, &words, trees, partial);
+            let ranges = cut::subtrees(tiles, self.tile, true, threads);
+            if ranges.len() <= 1 {
+                piece(own, 0..i, trees)?;
+            } else {
+                let parts = self.collect(&ranges, threads, part)?;
+                ranges.into_iter().zip(parts).for_each(|(r, words)| self.add_subtrees(r, &words, trees, partial));
             }
         }
         self.fold(trees, partial);
@@ -536,69 +473,22 @@ impl<'a> Task<'a> {
     }
 }
 
-/// A sequence of `i` elements whose states the kernel keeps in registers, in a range of whole tiles for each thread. It has room
-/// for what they find, so that one piece of memory goes to another core and comes back. Who watches is told after each range.
-struct Ranges<'a> {
-    task: &'a Task<'a>,
-    split: usize,
-    row: usize,
-    i: usize,
+/// Ranges that share the tiles of a sequence out evenly. It has room for what is found of each, the states of its subtrees one
+/// after another, so that one piece of memory goes to another core and comes back.
+struct Ranges<F> {
     tiles: usize,
     next: AtomicUsize,
-    /// The states of each range's subtrees, one after another.
     found: SmallVec<[OnceLock<Words>; 2]>,
+    compute: F,
 }
 
-impl Supply for Ranges<'_> {
+impl<F: Fn(Range<usize>) -> Result<Words> + Sync> Supply for Ranges<F> {
     fn next(&self, _: bool) -> Option<(bool, Result<()>)> {
-        let &Ranges { task, split, row, i, tiles, .. } = self;
         // Only the ranges are shared out here: who joins the threads orders what they read and write.
         let n = self.next.fetch_add(1, Ordering::Relaxed);
-        let found = self.found.get(n)?;
-        let range = cut::share(tiles, self.found.len(), n);
-        let elements = (range.start * task.tile).min(i)..(range.end * task.tile).min(i);
-        let block = task.launch.block();
-        let blocks = elements.len().div_ceil(block);
-        let mut states = BlockStates::new(task.sinks, blocks);
-        task.launch.fold(split, row..row + 1, elements.clone(), &mut states.bytes());
-        let mut words = Words::new();
-        for (_, subtree) in cut::whole_subtrees(range.clone()) {
-            let first = |tile: usize| ((tile - range.start) * (task.tile / block)).min(blocks);
-            for (s, states) in task.sinks.iter().zip(states.bytes()) {
-                let size = s.op.state_size();
-                let states = &mut states[first(subtree.start) * size..first(subtree.end) * size];
-                s.op.total(states);
-                let at = words.len();
-                words.resize(at + size.div_ceil(8), 0);
-                bytemuck::cast_slice_mut::<u64, u8>(&mut words[at..])[..size].copy_from_slice(&states[..size]);
-            }
-        }
-        let _ = found.set(words);
-        Some((n + 1 == self.found.len(), task.run.advance(elements.len())))
-    }
-}
-
-/// Room for the states of so many blocks of each sink.
-struct BlockStates<'t> {
-    sinks: &'t [Sink<Reduction>],
-    count: usize,
-    words: Words,
-}
-
-impl<'t> BlockStates<'t> {
-    fn new(sinks: &'t [Sink<Reduction>], count: usize) -> BlockStates<'t> {
-        let words = sinks.iter().map(|s| (count * s.op.state_size()).div_ceil(8)).sum();
-        BlockStates { sinks, count, words: SmallVec::from_elem(0, words) }
-    }
-
-    /// Those of each sink.
-    fn bytes(&mut self) -> SmallVec<[&mut [u8]; 2]> {
-        let mut rest = self.words.as_mut_slice();
-        few(self.sinks.iter().map(|s| {
-            let (states, others) = std::mem::take(&mut rest).split_at_mut((self.count * s.op.state_size()).div_ceil(8));
-            rest = others;
-            bytemuck::cast_slice_mut(states)
-        }))
+        let (ranges, found) = (self.found.len(), self.found.get(n)?);
+        let outcome = (self.compute)(cut::share(self.tiles, ranges, n)).map(|words| found.get_or_init(|| words));
+        Some((n + 1 == ranges, outcome.map(|_| ())))
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::expr::{Expr, Operands, Value};
 use crate::{DType, Op, Shape};
 use smallvec::SmallVec;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// Up to so many leaves are told apart from one another: all pairs are compared.
@@ -45,7 +46,7 @@ impl Pattern {
             let mut met = SmallVec::<[usize; 32]>::new();
             met.resize(self.nodes.len(), 0);
             let mut walk = Walk { pattern: self, met: &mut met, leaves };
-            roots.iter().zip(&self.roots).try_for_each(|(root, &i)| walk.meet_root(root, i))
+            roots.iter().zip(&self.roots).try_for_each(|(root, &i)| walk.meet(Handle::Shared(root), i))
         } else {
             self.meet_deep(roots, leaves)
         };
@@ -70,7 +71,7 @@ impl Pattern {
         // Users come after their operands: when a node's turn comes, all that use it have been seen.
         for (i, node) in self.nodes.iter().enumerate().rev() {
             let expr = found[i].take()?;
-            node.hold_against(&expr, |below| match below {
+            node.hold_against(Handle::Shared(&expr), |below| match below {
                 Below::Leaf(n, value) => {
                     leaves[n as usize] = Some(value.clone());
                     Some(())
@@ -117,37 +118,47 @@ enum Below<'e> {
 
 impl PatternNode {
     /// Whether this is what `expr` is, and `below` has nothing against what is below it.
-    fn hold_against(&self, expr: &Expr, below: impl FnMut(Below<'_>) -> Option<()>) -> Option<()> {
-        let same = self.look_at(expr)?;
-        expr.look_into(|state| self.look_below(same, state, below))
-    }
-
-    /// The same of an operand, of which this may be the only handle.
     #[inline]
-    fn hold_against_own(&self, expr: &mut Expr, below: impl FnMut(Below<'_>) -> Option<()>) -> Option<()> {
-        let same = self.look_at(expr)?;
-        expr.look_into_own(|state| self.look_below(same, state, below))
-    }
-
-    /// Whether the operation is the same, if dtype and shape are.
-    #[inline]
-    fn look_at(&self, expr: &Expr) -> Option<bool> {
-        (expr.dtype() == self.dtype && expr.shape() == &self.shape).then(|| *expr.op() == self.op)
-    }
-
-    #[inline]
-    fn look_below(
-        &self,
-        same: bool,
-        state: Result<&mut Operands, &Value>,
-        mut below: impl FnMut(Below<'_>) -> Option<()>,
-    ) -> Option<()> {
-        match (state, &self.op) {
+    fn hold_against(&self, expr: Handle<'_>, mut below: impl FnMut(Below<'_>) -> Option<()>) -> Option<()> {
+        if expr.dtype() != self.dtype || expr.shape() != &self.shape {
+            return None;
+        }
+        let same = *expr.op() == self.op;
+        expr.look_into(|state| match (state, &self.op) {
             (Err(value), &Op::Input(n)) => below(Below::Leaf(n, value)),
             (Ok(operands), _) if same && operands.len() == self.operands.len() => {
                 operands.handles().iter_mut().zip(&self.operands).try_for_each(|(o, &j)| below(Below::Operand(j, o)))
             }
             _ => None,
+        })
+    }
+}
+
+/// An expression that others may hold, or an operand of one that is looked into, of which that may be the only handle.
+enum Handle<'e> {
+    Shared(&'e Expr),
+    Operand(&'e mut Expr),
+}
+
+impl Handle<'_> {
+    /// [`Expr::look_into`], without a lock where nobody has to be kept out.
+    #[inline]
+    fn look_into<R>(self, f: impl FnOnce(Result<&mut Operands, &Value>) -> R) -> R {
+        match self {
+            Handle::Shared(expr) => expr.look_into(f),
+            Handle::Operand(expr) => expr.look_into_own(f),
+        }
+    }
+}
+
+impl Deref for Handle<'_> {
+    type Target = Expr;
+
+    #[inline]
+    fn deref(&self) -> &Expr {
+        match self {
+            Handle::Shared(expr) => expr,
+            Handle::Operand(expr) => expr,
         }
     }
 }
@@ -163,44 +174,23 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
-    /// Whether `root`, with all below it, is node `i` of the pattern: where that has been met, the same must be met again.
-    fn meet_root(&mut self, root: &Expr, i: u32) -> Option<()> {
-        match self.known(root, i) {
-            Some(same) => same.then_some(()),
-            None => self.pattern.nodes[i as usize].hold_against(root, |below| self.meet_below(below)),
-        }
-    }
-
-    /// [`Walk::meet_root`] of an operand.
-    fn meet(&mut self, expr: &mut Expr, i: u32) -> Option<()> {
-        match self.known(expr, i) {
-            Some(same) => same.then_some(()),
-            None => self.pattern.nodes[i as usize].hold_against_own(expr, |below| self.meet_below(below)),
-        }
-    }
-
-    /// Where node `i` has been met, whether this was it.
-    #[inline]
-    fn known(&mut self, expr: &Expr, i: u32) -> Option<bool> {
+    /// Whether `expr`, with all below it, is node `i` of the pattern: where that has been met, the same must be met again.
+    fn meet(&mut self, expr: Handle<'_>, i: u32) -> Option<()> {
         // A literal is equal to another if its op is.
-        let address = expr.address()?;
-        let met = &mut self.met[i as usize];
-        if *met != 0 {
-            return Some(*met == address);
+        if let Some(address) = expr.address() {
+            let met = &mut self.met[i as usize];
+            if *met != 0 {
+                return (*met == address).then_some(());
+            }
+            *met = address;
         }
-        *met = address;
-        None
-    }
-
-    #[inline]
-    fn meet_below(&mut self, below: Below<'_>) -> Option<()> {
-        match below {
+        self.pattern.nodes[i as usize].hold_against(expr, |below| match below {
             Below::Leaf(n, value) => {
                 self.leaves[n as usize] = Some(value.clone());
                 Some(())
             }
-            Below::Operand(j, operand) => self.meet(operand, j),
-        }
+            Below::Operand(j, operand) => self.meet(Handle::Operand(operand), j),
+        })
     }
 }
 

@@ -26,8 +26,9 @@ fn bits_do_not_depend_on_threads() {
         ];
         // Long enough for several threads, and short enough to be cut evenly; of whole tiles and others.
         arrays.extend([40_000, 65_536, 99_999, 200_001].map(|n| flat.slice(s![..n]).sum(All)));
-        // Work for several threads in fewer tiles than there are threads; several results of each.
-        for n in [3000, 6100, 10_000] {
+        // Work for several threads in fewer tiles than there are threads; states in registers, and of what is stored.
+        for n in [3000, 6100, 8192, 10_000] {
+            arrays.push((flat.slice(s![..n]) * 1e-3).exp().sum(All));
             let deep = (flat.slice(s![..n]).sin() * 0.1).tan().tanh().sin().cos();
             arrays.extend([deep.sum(All), (&deep * 2).sum(All), deep.max(All)]);
         }

@@ -47,11 +47,6 @@ pub(super) fn share(count: usize, ranges: usize, n: usize) -> Range<usize> {
     count * n / ranges..count * (n + 1) / ranges
 }
 
-/// Those ranges, but for the empty ones.
-pub(super) fn even(count: usize, ranges: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..ranges).map(move |n| share(count, ranges, n)).filter(|r| !r.is_empty())
-}
-
 /// The subtrees that a range of the units of a tree is, and their heights: as few as can be, in order.
 pub(super) fn whole_subtrees(range: Range<usize>) -> impl Iterator<Item = (u32, Range<usize>)> {
     let mut start = range.start;
@@ -72,7 +67,7 @@ mod tests {
     fn ranges_are_whole_subtrees() {
         for count in 1..100 {
             let mut at = 0;
-            for range in even(count, 3) {
+            for range in (0..3).map(|n| share(count, 3, n)) {
                 for (height, subtree) in whole_subtrees(range) {
                     assert_eq!((subtree.start, subtree.len()), (at, 1 << height));
                     assert!(at.is_multiple_of(subtree.len()));
