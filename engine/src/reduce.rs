@@ -389,7 +389,7 @@ impl<'a> Task<'a> {
         if self.is_shared_evenly(i, threads) {
             self.evenly(tiles, threads, part, trees, partial)?;
         } else {
-            let ranges = cut::subtrees(tiles, self.tile, true, threads);
+            let ranges = if threads <= 1 { Vec::new() } else { cut::subtrees(tiles, self.tile, true, threads) };
             if ranges.len() <= 1 {
                 piece(own, 0..i, trees)?;
             } else {
