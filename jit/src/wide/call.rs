@@ -1,7 +1,8 @@
 //! Calls out of the code, a vector at a time.
 
 use super::mach::{Call, Kind, VEC};
-use super::select::{Lanes, Selector, Src};
+use super::select::Selector;
+use super::sources::{Lanes, Src};
 use crate::clif::Import;
 use crate::kernel::{Inst, Ty};
 use regalloc2::{Operand, VReg};

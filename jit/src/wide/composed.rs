@@ -2,7 +2,8 @@
 
 use super::mach::MASK;
 use super::pairs::*;
-use super::select::{Lanes, Selector};
+use super::select::Selector;
+use super::sources::Lanes;
 use crate::kernel::{Inst, Prim, Ty};
 use std::f64::consts::FRAC_1_SQRT_2;
 

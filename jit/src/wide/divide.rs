@@ -17,7 +17,8 @@
 use super::fma::FMA;
 use super::mach::{Enc, Kind, MASK, Masking, VEC};
 use super::pairs::*;
-use super::select::{Lanes, Selector, Src, sign};
+use super::select::Selector;
+use super::sources::{Lanes, Src, sign};
 use crate::kernel::{Inst, Prim, Ty, ValueId};
 use iced_x86::Code;
 use regalloc2::{Operand, VReg};

@@ -2,7 +2,8 @@
 
 use super::mach::{Enc, VEC};
 use super::pairs::*;
-use super::select::{Lanes, Selector, Src};
+use super::select::Selector;
+use super::sources::{Lanes, Src};
 use crate::kernel::{Inst, Ty, ValueId};
 use regalloc2::VReg;
 use smallvec::SmallVec;

@@ -2,7 +2,8 @@
 
 use super::mach::Kind;
 use super::pairs::*;
-use super::select::{Lanes, Selector, Src, ones, sign};
+use super::select::Selector;
+use super::sources::{Lanes, Src, ones, sign};
 use crate::kernel::{Inst, Prim, Ty};
 use smallvec::SmallVec;
 

@@ -2,7 +2,8 @@
 
 use super::mach::{Enc, MASK, Masking, VEC};
 use super::pairs::*;
-use super::select::{Lanes, Selector, Src, ones, sign};
+use super::select::Selector;
+use super::sources::{Lanes, Src, ones, sign};
 use crate::kernel::{Inst, Prim, Ty};
 use iced_x86::Code;
 use regalloc2::VReg;

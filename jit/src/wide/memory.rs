@@ -6,7 +6,8 @@
 
 use super::mach::{Enc, GPR, Index, Kind, Masking, Mem, VEC};
 use super::pairs::*;
-use super::select::{Lanes, Ramp, Selector, Src};
+use super::select::{Ramp, Selector};
+use super::sources::{Lanes, Src};
 use crate::kernel::{Class, Inst};
 use crate::launch::LINE;
 use iced_x86::Code;

@@ -12,7 +12,8 @@
 //! | `plan` | lanes of a round, constants in registers |
 //! | `schedule` | the order of a long program |
 //! | `nest` | the loops over rows and elements |
-//! | `select`, `pool` | the lanes of values, constants, one round of the lane program |
+//! | `select` | one round of the lane program |
+//! | `sources`, `pool` | the lanes of values, and where operands come from: registers, constants, memory |
 //! | `stagger` | a round of vectors at different places of the program |
 //! | `memory`, `integer`, `fma`, `divide`, `masks`, `convert`, `call`, `composed` | the primitives that are more than one instruction |
 //! | `fold` | states of reductions, in registers |
@@ -45,6 +46,7 @@ mod plan;
 mod pool;
 mod schedule;
 mod select;
+mod sources;
 mod stages;
 mod stagger;
 mod together;

@@ -417,7 +417,7 @@ impl Plan {
         kernel.operands[inst.imm as usize].class == Class::Strided
     }
 
-    /// The most vectors alive at once in a round, constants not counted; inputs that are [read again](super::select) are, for they
+    /// The most vectors alive at once in a round, constants not counted; inputs that are [read again](super::sources) are, for they
     /// may be used often.
     fn pressure(&self, kernel: &Kernel, spans: &[(usize, usize)], lanes: usize, width: usize) -> usize {
         let mut change = vec![0isize; spans.len() + 2];
