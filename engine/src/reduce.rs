@@ -289,12 +289,12 @@ impl<'a> Task<'a> {
         threads > 1 && i > self.tile && cost::short(work, threads)
     }
 
-    /// Adds the states of a sequence of so many tiles to trees: `compute` gives those of the subtrees of a range, one after another.
+    /// Adds the states of a sequence of so many tiles to trees: `compute` adds those of the subtrees of a range, one after another, to a list.
     fn evenly(
         &self,
         tiles: usize,
         threads: usize,
-        compute: impl Fn(Range<usize>) -> Result<Words> + Sync,
+        compute: impl Fn(Range<usize>, &mut Words) -> Result<()> + Sync,
         trees: &mut [Tree],
         partial: &mut Partial,
     ) -> Result<()> {
@@ -377,14 +377,14 @@ impl<'a> Task<'a> {
     ) -> Result<()> {
         // Tiles hold a power of two of blocks, so whole tiles make whole subtrees.
         let tiles = i.div_ceil(self.tile);
-        let part = move |range: Range<usize>| {
-            let (mut own, mut trees, mut partial, mut words) = (fresh(), self.trees(), self.partial(), Words::new());
+        let part = move |range: Range<usize>, words: &mut Words| {
+            let (mut own, mut trees, mut partial) = (fresh(), self.trees(), self.partial());
             for (_, tiles) in cut::whole_subtrees(range) {
                 piece(&mut own, tiles.start * self.tile..(tiles.end * self.tile).min(i), &mut trees)?;
                 self.fold(&mut trees, &mut partial);
                 partial.iter().for_each(|state| words.extend_from_slice(state));
             }
-            Ok(words)
+            Ok(())
         };
         if self.is_shared_evenly(i, threads) {
             self.evenly(tiles, threads, part, trees, partial)?;
@@ -393,7 +393,11 @@ impl<'a> Task<'a> {
             if ranges.len() <= 1 {
                 piece(own, 0..i, trees)?;
             } else {
-                let parts = self.collect(&ranges, threads, part)?;
+                let words = |range| {
+                    let mut words = Words::new();
+                    part(range, &mut words).map(|()| words)
+                };
+                let parts = self.collect(&ranges, threads, words)?;
                 ranges.into_iter().zip(parts).for_each(|(r, words)| self.add_subtrees(r, &words, trees, partial));
             }
         }
@@ -482,13 +486,15 @@ struct Ranges<F> {
     compute: F,
 }
 
-impl<F: Fn(Range<usize>) -> Result<Words> + Sync> Supply for Ranges<F> {
+impl<F: Fn(Range<usize>, &mut Words) -> Result<()> + Sync> Supply for Ranges<F> {
     fn next(&self, _: bool) -> Option<(bool, Result<()>)> {
         // Only the ranges are shared out here: who joins the threads orders what they read and write.
         let n = self.next.fetch_add(1, Ordering::Relaxed);
         let (ranges, found) = (self.found.len(), self.found.get(n)?);
-        let outcome = (self.compute)(cut::share(self.tiles, ranges, n)).map(|words| found.get_or_init(|| words));
-        Some((n + 1 == ranges, outcome.map(|_| ())))
+        let mut words = Words::new();
+        let outcome = (self.compute)(cut::share(self.tiles, ranges, n), &mut words);
+        let _ = found.set(words);
+        Some((n + 1 == ranges, outcome))
     }
 }
 

@@ -49,7 +49,7 @@ impl Task<'_> {
         let (mut trees, mut partial) = (self.trees(), self.partial());
         if self.is_shared_evenly(i, threads) {
             for (at, row) in rows.enumerate() {
-                let range = move |tiles| self.folded_range(split, row, i, tiles);
+                let range = move |tiles, words: &mut Words| self.folded_range(split, row, i, tiles, words);
                 self.evenly(i.div_ceil(self.tile), threads, range, &mut trees, &mut partial)?;
                 self.fold(&mut trees, &mut partial);
                 self.finish(&partial, at, i, outs);
@@ -83,14 +83,13 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// The states of the subtrees that a range of a row's tiles is, one after another, by one call of the kernel.
-    fn folded_range(&self, split: usize, row: usize, i: usize, tiles: Range<usize>) -> Result<Words> {
+    /// Adds the states of the subtrees that a range of a row's tiles is, one after another, to a list: by one call of the kernel.
+    fn folded_range(&self, split: usize, row: usize, i: usize, tiles: Range<usize>, words: &mut Words) -> Result<()> {
         let elements = (tiles.start * self.tile).min(i)..(tiles.end * self.tile).min(i);
         let block = self.launch.block();
         let blocks = elements.len().div_ceil(block);
         let mut states = BlockStates::new(self.sinks, blocks);
         self.launch.fold(split, row..row + 1, elements.clone(), &mut states.bytes());
-        let mut words = Words::new();
         for (_, subtree) in cut::whole_subtrees(tiles.clone()) {
             let first = |tile: usize| ((tile - tiles.start) * (self.tile / block)).min(blocks);
             for (s, states) in self.sinks.iter().zip(states.bytes()) {
@@ -102,8 +101,7 @@ impl Task<'_> {
                 bytemuck::cast_slice_mut::<u64, u8>(&mut words[at..])[..size].copy_from_slice(&states[..size]);
             }
         }
-        self.run.advance(elements.len())?;
-        Ok(words)
+        self.run.advance(elements.len())
     }
 }
 
