@@ -36,7 +36,7 @@ fn not_small(size: u8) -> u64 {
 }
 
 /// The bits of a power of two.
-fn power_of_two(double: bool, exponent: i32) -> u64 {
+pub(super) fn power_of_two(double: bool, exponent: i32) -> u64 {
     if double { 2f64.powi(exponent).to_bits() } else { 2f32.powi(exponent).to_bits().into() }
 }
 
@@ -165,7 +165,7 @@ impl Selector<'_> {
                 Operand::reg_use_at_end(small),
                 Operand::reg_use_at_end(nan),
             ];
-            s.body.push(Kind::DivideIf { size }, &operands);
+            s.body.push(Kind::DivideIf { root: false, size }, &operands);
             result
         }))
     }

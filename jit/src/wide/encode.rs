@@ -119,8 +119,11 @@ struct Stub {
 #[derive(Clone, Copy)]
 enum Aside {
     Call(Call),
-    /// A division of lanes of so many bytes.
-    Divide(u8),
+    /// A division or a root of lanes of so many bytes.
+    Divide {
+        root: bool,
+        size: u8,
+    },
 }
 
 const RSP: Register = Register::RSP;
@@ -344,7 +347,7 @@ impl Writer<'_> {
                     Kind::Advance { lane, by } => self.advance(lane, by, inst)?,
                     Kind::CallIf(call) => self.call_if(call, inst)?,
                     Kind::Call(call) => self.call(call, inst)?,
-                    Kind::DivideIf { size } => self.divide_if(size, inst)?,
+                    Kind::DivideIf { root, size } => self.divide_if(root, size, inst)?,
                     end => self.end(end, (block, inst), next, saved, done)?,
                 },
             }

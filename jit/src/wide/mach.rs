@@ -134,8 +134,11 @@ pub(super) enum Kind {
     CallIf(Call),
     /// A call for all lanes, `[result, a, …]`.
     Call(Call),
-    /// `x / y` in place of the result where one of two masks has a lane, `[result, it, x, y, mask, mask]`; out of line.
+    /// By the divider after all if one of two masks has a lane, in place of the result: `[result, it, x, y, mask, mask]`, `x / y`
+    /// or the root of `x`; out of line.
     DivideIf {
+        /// Whether it is a root.
+        root: bool,
         /// Bytes of a lane.
         size: u8,
     },

@@ -41,6 +41,7 @@ mod mach;
 mod masks;
 mod memory;
 mod nest;
+mod newton;
 mod pairs;
 mod plan;
 mod pool;

@@ -36,6 +36,13 @@ pairs! {
     MAXPS VEX_Vmaxps_ymm_ymm_ymmm256 EVEX_Vmaxps_zmm_k1z_zmm_zmmm512b32_sae 4;
     SQRTPD VEX_Vsqrtpd_ymm_ymmm256 EVEX_Vsqrtpd_zmm_k1z_zmmm512b64_er 8;
     SQRTPS VEX_Vsqrtps_ymm_ymmm256 EVEX_Vsqrtps_zmm_k1z_zmmm512b32_er 4;
+    // 512 bits only: the beginnings of a reciprocal and of that of a root; the greater or the smaller magnitude
+    RCP14PD INVALID EVEX_Vrcp14pd_zmm_k1z_zmmm512b64 8;
+    RCP14PS INVALID EVEX_Vrcp14ps_zmm_k1z_zmmm512b32 4;
+    RSQRT14PD INVALID EVEX_Vrsqrt14pd_zmm_k1z_zmmm512b64 8;
+    RSQRT14PS INVALID EVEX_Vrsqrt14ps_zmm_k1z_zmmm512b32 4;
+    RANGEPD INVALID EVEX_Vrangepd_zmm_k1z_zmm_zmmm512b64_imm8_sae 8;
+    RANGEPS INVALID EVEX_Vrangeps_zmm_k1z_zmm_zmmm512b32_imm8_sae 4;
     ROUNDPD VEX_Vroundpd_ymm_ymmm256_imm8 EVEX_Vrndscalepd_zmm_k1z_zmmm512b64_imm8_sae 8;
     ROUNDPS VEX_Vroundps_ymm_ymmm256_imm8 EVEX_Vrndscaleps_zmm_k1z_zmmm512b32_imm8_sae 4;
     // 512 bits only

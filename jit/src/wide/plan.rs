@@ -42,8 +42,10 @@ const THREE: usize = 320;
 const STAGGERED: [usize; 2] = [8, 6];
 const FEW: usize = 256;
 
-/// Of so many operations, one may be a division or a root: where there are more, they set the pace.
+/// Of so many operations, one may be a division or a root: where there are more, they set the pace. Of programs in rounds of four,
+/// where they take the divider long: then not all of them take it ([`super::newton`]).
 const DIVISION: usize = 24;
+const SLOW_DIVISION: usize = 16;
 
 /// The instructions of a division that goes without the divider.
 const MULTIPLIED: usize = 9;
@@ -126,6 +128,8 @@ pub(super) struct Plan {
     pub(super) folded: Vec<bool>,
     /// What is the same for a row and divides what is not, where that goes without the divider ([`super::divide`]).
     pub(super) reciprocals: Vec<ValueId>,
+    /// Of the other divisions and roots, how many sixteenths go without it ([`super::newton`]).
+    pub(super) newton: usize,
     /// Constants that stay in registers through the loops, the most used first.
     pub(super) hoisted: Vec<ValueId>,
     pub(super) rounds: Rounds,
@@ -156,6 +160,7 @@ impl Plan {
         plan.rounds = Rounds { lanes, single, last: if steps { single } else { lanes } };
         let pressure = plan.pressure(kernel, &spans(kernel, &plan.uses), single, width);
         let work = plan.work(kernel, single, width);
+        plan.newton = plan.for_newton(kernel, single, width, divides_slowly);
         if pressure > registers {
             return Err("states do not fit the registers");
         }
@@ -189,7 +194,7 @@ impl Plan {
         let rounds = Rounds { lanes: 0, single: 0, last: 0 };
         let hoisted = Vec::new();
         let (reciprocals, asks, staggered) = (Vec::new(), SmallVec::new(), None);
-        let mut plan = Plan { uses, invariant, size, folded, reciprocals, hoisted, rounds, staggered, asks };
+        let mut plan = Plan { uses, invariant, size, folded, reciprocals, newton: 0, hoisted, rounds, staggered, asks };
         if divides_slowly {
             let divides = |(v, i): &(usize, &Inst)| plan.moves(*v) && i.prim == Prim::FDiv;
             let mut divisors: Vec<ValueId> =
@@ -215,6 +220,7 @@ impl Plan {
         let single = plan.single(kernel, width);
         let spans = spans(kernel, &plan.uses);
         let work = plan.work(kernel, single, width);
+        plan.newton = plan.for_newton(kernel, single, width, divides_slowly);
         if plan.is_chain(kernel, work, width / single) {
             // The input stays in registers, and a result takes the register of what it is made of.
             let used = 2 * CHAIN_UNROLL + plan.row_values(kernel) + 1;
@@ -316,12 +322,14 @@ impl Plan {
     /// How many vectors of lanes of `size` bytes a round of a program is to have for the sake of independent chains.
     fn wanted(&self, kernel: &Kernel, work: usize, size: usize, registers: usize, divides_slowly: bool) -> usize {
         let depth = self.depth(kernel);
-        let spare = self.divisions(kernel) * DIVISION <= work;
+        let spare = |among: usize| self.divisions(kernel) * among <= work;
         let moving = (0..kernel.insts.len()).filter(|v| self.moves(*v)).count();
         let has_chains = work >= ORDERED && moving >= CHAINS_OF_ITS_OWN * depth;
-        let many =
-            registers >= MANY_REGISTERS && depth >= FOUR_CHAINS && 4 * work <= FOUR && (spare || !divides_slowly);
-        let deep = depth >= DEEP && 3 * work <= THREE && spare;
+        let many = registers >= MANY_REGISTERS
+            && depth >= FOUR_CHAINS
+            && 4 * work <= FOUR
+            && (!divides_slowly || spare(SLOW_DIVISION));
+        let deep = depth >= DEEP && 3 * work <= THREE && spare(DIVISION);
         if many && !has_chains {
             4
         } else if (many || deep) && self.even(kernel, size) {
@@ -334,7 +342,7 @@ impl Plan {
     }
 
     /// Whether a value is a division that goes without the divider.
-    fn multiplies(&self, inst: &Inst) -> bool {
+    pub(super) fn multiplies(&self, inst: &Inst) -> bool {
         inst.prim == Prim::FDiv && self.reciprocals.contains(&inst.args[1])
     }
 
@@ -397,20 +405,23 @@ impl Plan {
 
     /// Roughly how many instructions a round of `lanes` lanes takes.
     fn work(&self, kernel: &Kernel, lanes: usize, width: usize) -> usize {
-        let cost = |(v, inst): (usize, &Inst)| {
-            let vectors = vectors(self.size[v], lanes, width);
-            match inst.prim {
-                _ if !self.moves(v) => 0,
-                Prim::Load if self.strided(kernel, inst) => lanes,
-                Prim::SDiv | Prim::UDiv | Prim::SRem | Prim::URem | Prim::Call1 | Prim::Call2 => 100 * vectors,
-                Prim::CallIf => 2 * vectors,
-                Prim::FDiv if self.multiplies(inst) => MULTIPLIED * vectors,
-                _ => vectors,
-            }
-        };
-        let computed: usize = kernel.insts.iter().enumerate().map(cost).sum();
+        let computed: usize = (0..kernel.insts.len()).map(|v| self.cost(kernel, v, lanes, width)).sum();
         let strided = kernel.operands.iter().filter(|o| o.role == Role::Output && o.class == Class::Strided).count();
         computed + strided * lanes
+    }
+
+    /// Roughly how many instructions one of the program takes.
+    pub(super) fn cost(&self, kernel: &Kernel, v: usize, lanes: usize, width: usize) -> usize {
+        let inst = &kernel.insts[v];
+        let vectors = vectors(self.size[v], lanes, width);
+        match inst.prim {
+            _ if !self.moves(v) => 0,
+            Prim::Load if self.strided(kernel, inst) => lanes,
+            Prim::SDiv | Prim::UDiv | Prim::SRem | Prim::URem | Prim::Call1 | Prim::Call2 => 100 * vectors,
+            Prim::CallIf => 2 * vectors,
+            Prim::FDiv if self.multiplies(inst) => MULTIPLIED * vectors,
+            _ => vectors,
+        }
     }
 
     fn strided(&self, kernel: &Kernel, inst: &Inst) -> bool {

@@ -50,6 +50,8 @@ pub(super) struct Selector<'a> {
     pub(super) hoisted: FxHashMap<(u64, u8), VReg>,
     /// Reciprocals of divisors, in two parts.
     pub(super) parts: FxHashMap<ValueId, [Src; 2]>,
+    /// Vectors of divisions and roots so far, for [`super::newton`].
+    pub(super) divided: usize,
     /// Constants that the current instruction has in registers.
     pub(super) loaded: SmallVec<[((u64, u8), VReg); 4]>,
     pub(super) pool: Pool,
@@ -99,6 +101,7 @@ impl<'a> Selector<'a> {
             used: Vec::new(),
             hoisted: FxHashMap::default(),
             parts: FxHashMap::default(),
+            divided: 0,
             loaded: SmallVec::new(),
             pool,
             tail_vectors: [None; 2],
@@ -352,11 +355,11 @@ impl<'a> Selector<'a> {
             Prim::FSub => self.map_op(by(SUBPD, SUBPS), size, [&args[0], &args[1]], None),
             Prim::FDiv => match self.quotient(inst, &args) {
                 Some(quotient) => quotient,
-                None => self.map_op(by(DIVPD, DIVPS), size, [&args[0], &args[1]], None),
+                None => self.divide_floats(double, [&args[0], &args[1]]),
             },
             Prim::FMin => self.map_op(by(MINPD, MINPS), size, [&args[0], &args[1]], None),
             Prim::FMax => self.map_op(by(MAXPD, MAXPS), size, [&args[0], &args[1]], None),
-            Prim::FSqrt => self.map_op(by(SQRTPD, SQRTPS), size, [&args[0]], None),
+            Prim::FSqrt => self.root(double, &args[0]),
             Prim::FFloor => self.map_op(by(ROUNDPD, ROUNDPS), size, [&args[0]], Some(9)),
             Prim::FCeil => self.map_op(by(ROUNDPD, ROUNDPS), size, [&args[0]], Some(10)),
             Prim::FTrunc => self.map_op(by(ROUNDPD, ROUNDPS), size, [&args[0]], Some(11)),

@@ -1,7 +1,7 @@
-//! What is done out of line: calls, which are rarely made, their common part, and divisions.
+//! What is done out of line: calls, which are rarely made, their common part, divisions and roots.
 
 use super::super::mach::Call;
-use super::super::pairs::{DIVPD, DIVPS};
+use super::super::pairs::{DIVPD, DIVPS, SQRTPD, SQRTPS};
 use super::{ARGUMENTS, Aside, Failure, Label, NOT_EQUAL, RSP, Stub, T1, Writer, gpr};
 use iced_x86::{Code, Instruction, MemoryOperand, Register};
 use regalloc2::{Allocation, Inst};
@@ -74,11 +74,11 @@ impl Writer<'_> {
         Ok(())
     }
 
-    pub(super) fn divide_if(&mut self, size: u8, inst: Inst) -> Result<(), Failure> {
+    pub(super) fn divide_if(&mut self, root: bool, size: u8, inst: Inst) -> Result<(), Failure> {
         let allocs = self.output.inst_allocs(inst);
-        let (small, nan) = (self.register(allocs[4])?, self.register(allocs[5])?);
-        self.rr(if size == 8 { Code::VEX_Kortestb_kr_kr } else { Code::VEX_Kortestw_kr_kr }, small, nan)?;
-        self.aside(inst, Aside::Divide(size));
+        let masks = (self.register(allocs[4])?, self.register(allocs[5])?);
+        self.rr(if size == 8 { Code::VEX_Kortestb_kr_kr } else { Code::VEX_Kortestw_kr_kr }, masks.0, masks.1)?;
+        self.aside(inst, Aside::Divide { root, size });
         Ok(())
     }
 
@@ -94,18 +94,22 @@ impl Writer<'_> {
         self.bind(start);
         match what {
             Aside::Call(call) => self.called(inst, call)?,
-            Aside::Divide(size) => self.divided(inst, size)?,
+            Aside::Divide { root, size } => self.divided(root, size, inst)?,
         }
         self.jump(Label::Other(back));
         Ok(())
     }
 
-    fn divided(&mut self, inst: Inst, size: u8) -> Result<(), Failure> {
+    fn divided(&mut self, root: bool, size: u8, inst: Inst) -> Result<(), Failure> {
         let allocs = self.output.inst_allocs(inst);
         let (result, x, y) = (self.register(allocs[0])?, self.register(allocs[2])?, self.register(allocs[3])?);
-        let pair = if size == 8 { DIVPD } else { DIVPS };
-        let i = Instruction::with3(pair.evex, result, x, y).map_err(|e| e.to_string())?;
-        self.put(&i)
+        let i = match (root, size) {
+            (true, 8) => Instruction::with2(SQRTPD.evex, result, x),
+            (true, _) => Instruction::with2(SQRTPS.evex, result, x),
+            (false, 8) => Instruction::with3(DIVPD.evex, result, x, y),
+            (false, _) => Instruction::with3(DIVPS.evex, result, x, y),
+        };
+        self.put(&i.map_err(|e| e.to_string())?)
     }
 
     fn called(&mut self, inst: Inst, call: Call) -> Result<(), Failure> {
