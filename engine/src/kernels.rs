@@ -85,7 +85,9 @@ pub struct CachedRows {
     program: RowProgram,
     target: &'static Target,
     code: OnceLock<std::result::Result<RowCode, String>>,
-    /// Work done before it was compiled.
+    /// Code for the first runs.
+    draft: OnceLock<Option<RowCode>>,
+    /// Work done before it was compiled for good.
     work: AtomicU64,
     used: AtomicU64,
 }
@@ -100,8 +102,8 @@ pub fn lookup_rows(program: &RowProgram, target: &'static Target) -> Arc<CachedR
     make_room(&mut rows, |r| &r.used);
     let cached = rows.entry((program.clone(), target.name())).or_insert_with(|| {
         let program = program.clone();
-        let (code, work, used) = (OnceLock::new(), AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(CachedRows { program, target, code, work, used })
+        let (code, draft, work, used) = (OnceLock::new(), OnceLock::new(), AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(CachedRows { program, target, code, draft, work, used })
     });
     cached.used.store(CLOCK.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
     cached.clone()
@@ -122,19 +124,34 @@ impl CachedRows {
         self.code.get_or_init(compile).as_ref().map_err(String::as_str)
     }
 
-    /// The code to run, which is compiled if steps of so much work (elements times cost units), and of what was done before, are
-    /// worth it.
-    pub fn worth(&self, config: &Config, work: u64) -> Option<&RowCode> {
-        match config.backend {
-            BackendChoice::Interp | BackendChoice::Clif => None,
-            BackendChoice::Auto if self.code.get().is_none() && self.done(work) < COMPILE_AT => None,
-            BackendChoice::Auto | BackendChoice::Wide => self.code().ok(),
+    /// The code to run, which is made if steps of so much work (elements times cost units, and picoseconds), and of what was done
+    /// before, are worth it.
+    pub fn worth(&self, config: &Config, work: u64, picoseconds: u64) -> Option<&RowCode> {
+        let auto = match config.backend {
+            BackendChoice::Interp | BackendChoice::Clif => return None,
+            BackendChoice::Auto => true,
+            BackendChoice::Wide => false,
+        };
+        if let Some(code) = self.code.get() {
+            return code.as_ref().ok();
         }
+        let done = self.work.fetch_add(work, Ordering::Relaxed).saturating_add(work);
+        if auto && done < COMPILE_AT {
+            return None;
+        }
+        if is_drafted(done, work, picoseconds, self.program.instructions())
+            && let Some(code) = self.draft.get_or_init(|| RowCode::draft(&self.program, self.target)).as_ref()
+        {
+            return Some(code);
+        }
+        self.code().ok()
     }
+}
 
-    fn done(&self, work: u64) -> u64 {
-        self.work.fetch_add(work, Ordering::Relaxed).saturating_add(work)
-    }
+/// Whether code of so many instructions, whose runs so far did work of `done` units, is not yet worth compiling for good: `units` of
+/// them take so many picoseconds.
+fn is_drafted(done: u64, units: u64, picoseconds: u64, instructions: usize) -> bool {
+    (done / units.max(1)).saturating_mul(picoseconds) < FINISH_AT * instructions as u64
 }
 
 /// Drops the older half of a cache that is full; plans that still use an entry keep it alive.
@@ -192,8 +209,7 @@ impl CachedKernel {
                 if auto && done < COMPILE_AT {
                     return Ok(self.interp());
                 }
-                if (done / u64::from(self.weight)).saturating_mul(self.cost)
-                    < FINISH_AT * self.kernel.insts.len() as u64
+                if is_drafted(done, self.weight.into(), self.cost, self.kernel.insts.len())
                     && let Some(code) = self.draft()
                 {
                     return Ok(code);
@@ -287,7 +303,8 @@ impl CachedKernel {
 mod tests {
     use super::*;
     use lazuli_graph::DType;
-    use lazuli_jit::{Builder, Class, Role};
+    use lazuli_jit::{Builder, Class, Role, RowBinding, RowLayout, RowPlace, RowSink, RowSource, RowStage};
+    use smallvec::smallvec;
 
     /// `x` multiplied by itself so many times.
     fn power(n: usize) -> Kernel {
@@ -324,5 +341,43 @@ mod tests {
         // A draft would save nothing.
         let short = cached(3);
         assert!(std::ptr::eq(short.code(&wide, 1).unwrap(), short.native().unwrap()));
+    }
+
+    /// The largest element of each row, and the power of all.
+    fn rows(n: usize) -> RowProgram {
+        let (copy, power) = (power(1), power(n));
+        let along = |source| RowBinding { source, offset: 0, strides: smallvec![80, 8] };
+        let (x, tile, out) = (RowSource::Memory(0), RowSource::Tile, RowSource::Memory(2));
+        let largest = RowSink { reduction: Reduction::new(ReduceOp::Max, DType::F64, false), tile: 0, memory: 1 };
+        let stage = |kernel, to, sinks| RowStage {
+            kernel,
+            extents: smallvec![5, 10],
+            bindings: smallvec![along(x), along(to)],
+            sinks,
+        };
+        let stages = [stage(&copy, tile, smallvec![largest]), stage(&power, out, smallvec![])];
+        let places = [RowPlace::Read, RowPlace::Write { row: 8 }, RowPlace::Write { row: 80 }];
+        RowLayout::new(5, 2, places, stages).unwrap().program().unwrap().clone()
+    }
+
+    #[test]
+    fn rows_are_drafted_and_then_compiled() {
+        let target = Target::detect();
+        if Backend::Wide.why_not(target).is_some() {
+            return;
+        }
+        let auto = Config::default().backend(BackendChoice::Auto);
+        let wide = auto.clone().backend(BackendChoice::Wide);
+        let interp = auto.clone().backend(BackendChoice::Interp);
+        let long = lookup_rows(&rows(40), target);
+        let worth = |config, work, picoseconds| long.worth(config, work, picoseconds).map(std::ptr::from_ref);
+        assert_eq!(worth(&auto, 1, 100), None);
+        assert_eq!(worth(&interp, u64::MAX, u64::MAX), None);
+        let draft = worth(&wide, 1, 100).unwrap();
+        assert!(worth(&auto, COMPILE_AT, 100) == Some(draft) && long.code.get().is_none());
+        // A run that takes long is not the draft's.
+        let last = worth(&auto, COMPILE_AT, 1_000_000_000).unwrap();
+        assert!(last != draft && std::ptr::eq(last, long.code().unwrap()));
+        assert!([&auto, &wide].iter().all(|config| worth(config, 1, 100) == Some(last)));
     }
 }

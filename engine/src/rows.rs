@@ -396,7 +396,7 @@ impl RowRun {
         let threads = state.threads(self.picoseconds);
         let count = if threads <= 1 { 1 } else { cost::parts(self.picoseconds, threads, state.watched()) };
         let per_row = self.elements / self.rows.max(1);
-        if let Some(code) = self.whole.as_deref().and_then(|whole| whole.worth(config, self.units)) {
+        if let Some(code) = self.whole.as_deref().and_then(|whole| whole.worth(config, self.units, self.picoseconds)) {
             let mut words = RowWords::default();
             let mut rows = layout.bind_whole(code, &mut words, memories)?;
             if far {

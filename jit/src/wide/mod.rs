@@ -67,6 +67,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Mutex;
 
+use stages::Loops;
 pub(crate) use stages::{Stage, Work};
 
 /// What becomes of the values that a kernel stores.
@@ -133,15 +134,15 @@ impl Compiled {
     }
 
     /// Compiles stages of kernels that have been verified. The words of a slab are those of each stage's operands, one stage
-    /// after another; of one that reduces with its states, one for each output, behind them.
-    pub(crate) fn stages(stages: &[Stage<'_>], target: &Target) -> Result<Compiled, CodeError> {
+    /// after another; of one that reduces with its states, one for each output, behind them. `draft`: as by [`Mode::Draft`].
+    pub(crate) fn stages(stages: &[Stage<'_>], target: &Target, draft: bool) -> Result<Compiled, CodeError> {
         if let Some(why) = why_not(target) {
             return Err(CodeError::Compiler(why));
         }
         let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
-        let make = |together| stages::assemble(stages, target.vector_bits() == 512, target.divides_slowly(), together);
+        let make = |loops| stages::assemble(stages, target.vector_bits() == 512, target.divides_slowly(), loops);
         // What is too much for all steps in one loop may be done one after another.
-        let code = make(true).or_else(|_| make(false));
+        let code = if draft { make(Loops::Draft) } else { make(Loops::Together).or_else(|_| make(Loops::Apart)) };
         Compiled::of(isa, &code.map_err(CodeError::Compiler)?)
     }
 

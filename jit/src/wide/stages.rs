@@ -38,6 +38,17 @@ pub(crate) struct Stage<'a> {
     pub(crate) around: bool,
 }
 
+/// How the loops of stages lie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Loops {
+    /// Rows that all stages have are taken by them in one loop, where that pays.
+    Together,
+    /// One loop after another.
+    Apart,
+    /// The same, made quickly, as by [`Mode::Draft`].
+    Draft,
+}
+
 /// A stage with what is decided about it.
 pub(super) struct Planned<'a> {
     pub(super) kernel: Cow<'a, Kernel>,
@@ -54,11 +65,12 @@ pub(super) fn assemble(
     stages: &[Stage<'_>],
     evex: bool,
     divides_slowly: bool,
-    together: bool,
+    loops: Loops,
 ) -> Result<Encoded, String> {
     let (width, registers) = if evex { (64, 32usize) } else { (32, 16) };
     let states = |s: &Stage<'_>| if let Work::Fold { joins, .. } = s.work { joins.len() } else { 0 };
-    let together = together && together::pays(stages);
+    let draft = loops == Loops::Draft;
+    let together = loops == Loops::Together && together::pays(stages);
     // Of all stages at once if they are to take rows together, else of one.
     let outputs = stages.iter().map(states);
     let outputs = if together { outputs.sum() } else { outputs.max().unwrap_or(0) };
@@ -72,11 +84,12 @@ pub(super) fn assemble(
     for stage in stages {
         let kernel = if evex { Cow::Borrowed(stage.kernel) } else { expand(stage.kernel) };
         let kernel = match stage.work {
-            Work::Map => Cow::Owned(ordered(&kernel, width, free, divides_slowly).into_owned()),
-            Work::Once | Work::Fold { .. } => kernel,
+            Work::Map if !draft => Cow::Owned(ordered(&kernel, width, free, divides_slowly).into_owned()),
+            _ => kernel,
         };
         let mut plan = match stage.work {
             Work::Once => Plan::once(&kernel, width),
+            Work::Map if draft => Plan::draft(&kernel, width, free, divides_slowly),
             Work::Map => Plan::new(&kernel, width, free, divides_slowly),
             Work::Fold { block, .. } => {
                 let plan = Plan::fold(&kernel, width, free, divides_slowly)?;
@@ -100,7 +113,7 @@ pub(super) fn assemble(
         return Err("stages cannot take rows together".to_owned());
     }
     build(&mut selector, &planned, length);
-    finish(selector, evex, taken, false)
+    finish(selector, evex, taken, draft)
 }
 
 /// Selects instructions for several stages over the same rows. In one pass of the loop of rows, each stage has the row

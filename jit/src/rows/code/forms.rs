@@ -17,7 +17,12 @@ pub(super) struct Forms {
 
 impl Forms {
     pub(super) fn compile(program: &RowProgram, target: &Target) -> Result<Forms, CodeError> {
-        Ok(Forms { near: compile(program, target, false)?, far: OnceLock::new() })
+        Ok(Forms { near: compile(program, target, Use::Near)?, far: OnceLock::new() })
+    }
+
+    /// Code that is made quickly, and is the same for all memory.
+    pub(super) fn draft(program: &RowProgram, target: &Target) -> Result<Forms, CodeError> {
+        Ok(Forms { near: compile(program, target, Use::Draft)?, far: OnceLock::from(None) })
     }
 
     /// The machine code, with the constants before it, and where it begins.
@@ -36,7 +41,7 @@ impl Forms {
     #[allow(unsafe_code)]
     pub(super) unsafe fn run(&self, program: &RowProgram, target: &Target, words: &[u64], far: bool) {
         let form = if far && suits_around(program, target, words) {
-            self.far.get_or_init(|| compile(program, target, true).ok())
+            self.far.get_or_init(|| compile(program, target, Use::Far).ok())
         } else {
             &None
         };
@@ -61,7 +66,18 @@ fn suits_around(program: &RowProgram, target: &Target, words: &[u64]) -> bool {
     !last.stores() || begin_alike(u64::from(target.vector_bits()) / 8, begins)
 }
 
-fn compile(program: &RowProgram, target: &Target, far: bool) -> Result<wide::Compiled, CodeError> {
+/// What code is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Near,
+    /// Memory that the caches do not hold.
+    Far,
+    /// The first runs.
+    Draft,
+}
+
+fn compile(program: &RowProgram, target: &Target, what: Use) -> Result<wide::Compiled, CodeError> {
+    let far = what == Use::Far;
     let mut kernels = Vec::with_capacity(program.stages.len());
     for stage in &*program.stages {
         kernels.push(if stage.reductions.is_empty() {
@@ -88,5 +104,5 @@ fn compile(program: &RowProgram, target: &Target, far: bool) -> Result<wide::Com
         let (kernel, ring) = (kernel.as_ref(), (&*stage.scratch, RING));
         stages.push(wide::Stage { kernel, work, ring, ahead: far && n == 0, around });
     }
-    wide::Compiled::stages(&stages, target)
+    wide::Compiled::stages(&stages, target, what == Use::Draft)
 }

@@ -11,6 +11,10 @@ impl Forms {
         Err(CodeError::NoCompiler { target: target.name() })
     }
 
+    pub(super) fn draft(program: &RowProgram, target: &Target) -> Result<Forms, CodeError> {
+        Forms::compile(program, target)
+    }
+
     pub(super) fn bytes(&self) -> (&[u8], usize) {
         match *self {}
     }

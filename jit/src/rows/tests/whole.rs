@@ -193,19 +193,25 @@ fn one_code_does_all_stages() {
         for ops in [[Sum, Max], [Min, Sum], [Prod, Prod]] {
             let program = Program::new(dtype, ops);
             for target in wide_targets() {
-                let mut code = None;
+                let (mut code, mut draft) = (None, None);
                 for (n, shape) in shapes.into_iter().enumerate() {
                     for chunk in [1, 3, 18, 100] {
                         let layout = program.layout(shape.0, shape.1, chunk);
                         // The same code for all shapes.
                         let code =
                             code.get_or_insert_with(|| RowCode::compile(layout.program().unwrap(), &target).unwrap());
+                        let draft =
+                            draft.get_or_insert_with(|| RowCode::draft(layout.program().unwrap(), &target).unwrap());
                         let skip = n % 9;
                         let expected = program.run(&layout, shape, skip, None, 3);
-                        for (around, parts) in [(false, 3), (true, 3), (false, 1), (false, 2)] {
+                        let ways = [(false, 3), (true, 3), (false, 1), (false, 2)].map(|way| (&*code, way));
+                        for (code, (around, parts)) in
+                            ways.into_iter().chain([(&*draft, (true, 3)), (draft, (false, 2))])
+                        {
                             let found = program.run(&layout, shape, skip, Some((code, around)), parts);
+                            let draft = std::ptr::eq(code, &*draft);
                             let what = format!(
-                                "{dtype}, {ops:?}, {}, {shape:?}, {chunk}, {skip}, {around}, {parts}",
+                                "{dtype}, {ops:?}, {}, {draft}, {shape:?}, {chunk}, {skip}, {around}, {parts}",
                                 target.name()
                             );
                             assert!(found == expected, "{what}");
