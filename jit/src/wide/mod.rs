@@ -15,7 +15,7 @@
 //! | `select` | one round of the lane program |
 //! | `sources`, `pool` | the lanes of values, and where operands come from: registers, constants, memory |
 //! | `stagger` | a round of vectors at different places of the program |
-//! | `memory`, `integer`, `fma`, `divide`, `masks`, `convert`, `call`, `composed` | the primitives that are more than one instruction |
+//! | `memory`, `integer`, `fma`, `divide`, `newton`, `masks`, `convert`, `call`, `composed` | the primitives that are more than one instruction |
 //! | `fold` | states of reductions, in registers |
 //! | `stages`, `together` | one code for several kernels over the same rows |
 //! | `pairs`, `mach` | the instructions, and the function that the register allocator sees |

@@ -36,13 +36,6 @@ pairs! {
     MAXPS VEX_Vmaxps_ymm_ymm_ymmm256 EVEX_Vmaxps_zmm_k1z_zmm_zmmm512b32_sae 4;
     SQRTPD VEX_Vsqrtpd_ymm_ymmm256 EVEX_Vsqrtpd_zmm_k1z_zmmm512b64_er 8;
     SQRTPS VEX_Vsqrtps_ymm_ymmm256 EVEX_Vsqrtps_zmm_k1z_zmmm512b32_er 4;
-    // 512 bits only: the beginnings of a reciprocal and of that of a root; the greater or the smaller magnitude
-    RCP14PD INVALID EVEX_Vrcp14pd_zmm_k1z_zmmm512b64 8;
-    RCP14PS INVALID EVEX_Vrcp14ps_zmm_k1z_zmmm512b32 4;
-    RSQRT14PD INVALID EVEX_Vrsqrt14pd_zmm_k1z_zmmm512b64 8;
-    RSQRT14PS INVALID EVEX_Vrsqrt14ps_zmm_k1z_zmmm512b32 4;
-    RANGEPD INVALID EVEX_Vrangepd_zmm_k1z_zmm_zmmm512b64_imm8_sae 8;
-    RANGEPS INVALID EVEX_Vrangeps_zmm_k1z_zmm_zmmm512b32_imm8_sae 4;
     ROUNDPD VEX_Vroundpd_ymm_ymmm256_imm8 EVEX_Vrndscalepd_zmm_k1z_zmmm512b64_imm8_sae 8;
     ROUNDPS VEX_Vroundps_ymm_ymmm256_imm8 EVEX_Vrndscaleps_zmm_k1z_zmmm512b32_imm8_sae 4;
     // 512 bits only
@@ -52,6 +45,13 @@ pairs! {
     GETEXPPS INVALID EVEX_Vgetexpps_zmm_k1z_zmmm512b32_sae 4;
     GETMANTPD INVALID EVEX_Vgetmantpd_zmm_k1z_zmmm512b64_imm8_sae 8;
     GETMANTPS INVALID EVEX_Vgetmantps_zmm_k1z_zmmm512b32_imm8_sae 4;
+    // the beginnings of a reciprocal and of that of a root; the greater or the smaller magnitude
+    RCP14PD INVALID EVEX_Vrcp14pd_zmm_k1z_zmmm512b64 8;
+    RCP14PS INVALID EVEX_Vrcp14ps_zmm_k1z_zmmm512b32 4;
+    RSQRT14PD INVALID EVEX_Vrsqrt14pd_zmm_k1z_zmmm512b64 8;
+    RSQRT14PS INVALID EVEX_Vrsqrt14ps_zmm_k1z_zmmm512b32 4;
+    RANGEPD INVALID EVEX_Vrangepd_zmm_k1z_zmm_zmmm512b64_imm8_sae 8;
+    RANGEPS INVALID EVEX_Vrangeps_zmm_k1z_zmm_zmmm512b32_imm8_sae 4;
     // the forms of fma, by which operands are multiplied
     FMADD132PD VEX_Vfmadd132pd_ymm_ymm_ymmm256 EVEX_Vfmadd132pd_zmm_k1z_zmm_zmmm512b64_er 8;
     FMADD213PD VEX_Vfmadd213pd_ymm_ymm_ymmm256 EVEX_Vfmadd213pd_zmm_k1z_zmm_zmmm512b64_er 8;

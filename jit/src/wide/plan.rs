@@ -42,8 +42,8 @@ const THREE: usize = 320;
 const STAGGERED: [usize; 2] = [8, 6];
 const FEW: usize = 256;
 
-/// Of so many operations, one may be a division or a root: where there are more, they set the pace. Of programs in rounds of four,
-/// where they take the divider long: then not all of them take it ([`super::newton`]).
+/// Of so many operations, one may be a division or a root: where there are more, they set the pace. Of programs in rounds of four, if
+/// the divider is slow, it may be one of fewer: of `float64`, others then do a part of them ([`super::newton`]).
 const DIVISION: usize = 24;
 const SLOW_DIVISION: usize = 16;
 
@@ -128,7 +128,7 @@ pub(super) struct Plan {
     pub(super) folded: Vec<bool>,
     /// What is the same for a row and divides what is not, where that goes without the divider ([`super::divide`]).
     pub(super) reciprocals: Vec<ValueId>,
-    /// Of the other divisions and roots, how many sixteenths go without it ([`super::newton`]).
+    /// Of the others, and of roots, how many sixteenths go without it ([`super::newton`]).
     pub(super) newton: usize,
     /// Constants that stay in registers through the loops, the most used first.
     pub(super) hoisted: Vec<ValueId>,
@@ -410,7 +410,8 @@ impl Plan {
         computed + strided * lanes
     }
 
-    /// Roughly how many instructions one of the program takes.
+    /// Roughly how many instructions one of the program takes. A division or a root is one, though it may be 20 by
+    /// [`super::newton`]: where it is, rounds of as many vectors as with one are the faster.
     pub(super) fn cost(&self, kernel: &Kernel, v: usize, lanes: usize, width: usize) -> usize {
         let inst = &kernel.insts[v];
         let vectors = vectors(self.size[v], lanes, width);
@@ -424,7 +425,7 @@ impl Plan {
         }
     }
 
-    fn strided(&self, kernel: &Kernel, inst: &Inst) -> bool {
+    pub(super) fn strided(&self, kernel: &Kernel, inst: &Inst) -> bool {
         kernel.operands[inst.imm as usize].class == Class::Strided
     }
 

@@ -99,6 +99,10 @@ pub(super) fn assemble(
                 plan
             }
         };
+        if draft || together {
+            // Drafts are to be short; and in one loop, the other stages take the units that are left.
+            plan.newton = 0;
+        }
         if stage.ahead {
             plan.ask(&kernel, width, Streams::One, true);
         }
@@ -181,7 +185,7 @@ impl<'a> Selector<'a> {
     pub(super) fn turn_to(&mut self, stage: &'a Planned<'a>) {
         (self.first_operand, self.first_output) = (stage.first_operand, 0);
         (self.kernel, self.plan, self.ring) = (&stage.kernel, &stage.plan, stage.ring);
-        (self.stages, self.around) = (true, stage.around);
+        (self.stages, self.around, self.divided) = (true, stage.around, 0);
         self.folds = if let Work::Fold { joins, .. } = stage.work { joins } else { &[] };
         self.bases.clear();
         self.strides.clear();

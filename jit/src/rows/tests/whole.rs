@@ -209,9 +209,9 @@ fn one_code_does_all_stages() {
                             ways.into_iter().chain([(&*draft, (true, 3)), (draft, (false, 2))])
                         {
                             let found = program.run(&layout, shape, skip, Some((code, around)), parts);
-                            let draft = std::ptr::eq(code, &*draft);
+                            let drafted = std::ptr::eq(code, &*draft);
                             let what = format!(
-                                "{dtype}, {ops:?}, {}, {draft}, {shape:?}, {chunk}, {skip}, {around}, {parts}",
+                                "{dtype}, {ops:?}, {}, {drafted}, {shape:?}, {chunk}, {skip}, {around}, {parts}",
                                 target.name()
                             );
                             assert!(found == expected, "{what}");
