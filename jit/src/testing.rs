@@ -15,6 +15,26 @@ pub(crate) fn wide_targets() -> impl Iterator<Item = Target> {
     wide.flat_map(|t| [false, true].map(|slowly| t.clone().dividing_slowly(slowly)))
 }
 
+/// A small generator of numbers.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state ^ *state >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd)
+}
+
+/// The numbers `x` of so many bits for which `x / y` lies nearest to halfway between two of them, on both sides: `y` is odd,
+/// and `m` an odd number of one bit more with `m y = x 2^(bits + 1) + s`.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn halfway(y: u64, bits: u32, count: i64) -> impl Iterator<Item = u64> {
+    // Newton's iteration doubles the digits of the inverse modulo a power of two.
+    let inverse = (0..6).fold(y, |i, _| i.wrapping_mul(2u64.wrapping_sub(y.wrapping_mul(i))));
+    (0..count).flat_map(|k| [2 * k + 1, -2 * k - 1]).filter_map(move |s| {
+        let m = inverse.wrapping_mul(s as u64) & ((1 << (bits + 1)) - 1);
+        let x = (i128::from(m) * i128::from(y) - i128::from(s)) >> (bits + 1);
+        (m >= 1 << bits).then_some(x as u64)
+    })
+}
+
 /// Well-formed kernels of about `insts` instructions at most: every primitive, dtype and class comes up.
 pub(crate) fn kernels(insts: usize) -> impl Strategy<Value = Kernel> {
     let words = prop::collection::vec(any::<u64>(), 0..insts);

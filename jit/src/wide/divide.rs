@@ -176,16 +176,11 @@ mod tests {
     use super::*;
     use crate::kernel::{Class, Role};
     use crate::launch::{Accessed, Home, Layout, Memory};
+    use crate::testing::{halfway, next};
     use crate::{Backend, Builder, Code, Target};
     use bytemuck::{Pod, cast_slice, cast_slice_mut};
     use lazuli_graph::DType;
     use std::ops::Div;
-
-    /// A small generator of numbers.
-    fn next(state: &mut u64) -> u64 {
-        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (*state ^ *state >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd)
-    }
 
     /// The target of this machine, as if its CPU divided slowly, if it has vectors of 512 bits.
     fn target() -> Option<Target> {
@@ -267,16 +262,9 @@ mod tests {
         let Some(code) = divider(DType::F64) else { return };
         let mut state = 2;
         for n in 0..3000 {
-            // y is an odd number of 53 bits, m one of 54 bits with m y = x 2^54 + s: m / 2 is halfway.
+            // y is an odd number of 53 bits.
             let y = if n == 0 { (1 << 53) - 1 } else { next(&mut state) >> 12 | 1 << 52 | 1 };
-            // Newton's iteration doubles the digits of the inverse modulo a power of two.
-            let inverse = (0..6).fold(y, |i, _| i.wrapping_mul(2u64.wrapping_sub(y.wrapping_mul(i))));
-            let near = |s: i64| {
-                let m = inverse.wrapping_mul(s as u64) & ((1 << 54) - 1);
-                let x = (i128::from(m) * i128::from(y) - i128::from(s)) >> 54;
-                (m >= 1 << 53).then_some(x as f64)
-            };
-            let xs: Vec<f64> = (0..20).flat_map(|k| [2 * k + 1, -2 * k - 1]).filter_map(near).collect();
+            let xs: Vec<f64> = halfway(y, 53, 20).map(|x| x as f64).collect();
             check(&code, &xs, &[y as f64]);
         }
     }

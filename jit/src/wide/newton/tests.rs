@@ -3,18 +3,13 @@
 use super::Plan;
 use crate::kernel::{Class, Role, Ty, ValueId};
 use crate::launch::{Accessed, Home, Layout, Memory};
+use crate::testing::{halfway, next};
 use crate::wide::{Mode, encode_512};
 use crate::{Backend, Builder, Code, Precision, Target, lower, math};
 use bytemuck::{Pod, cast_slice, cast_slice_mut};
 use lazuli_graph::DType;
 use smallvec::smallvec;
 use std::fmt::LowerExp;
-
-/// A small generator of numbers.
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*state ^ *state >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd)
-}
 
 /// `x / y`, or the root of `x`, on this machine as if its CPU divided slowly, if it has vectors of 512 bits.
 fn code(dtype: DType, root: bool) -> Option<Code> {
@@ -238,18 +233,6 @@ fn as_many_as_the_other_units_have_time_for() {
     assert_eq!(share(DType::F32, &quotient), (8, 3));
     assert_eq!(share(DType::F64, &length), (11, 3));
     assert_eq!(share(DType::F64, &logistic), (0, 0));
-}
-
-/// The numbers `x` of so many bits for which `x / y` lies nearest to halfway between two of them, on both sides: `y` is odd,
-/// and `m` an odd number of one bit more with `m y = x 2^(bits + 1) + s`.
-fn halfway(y: u64, bits: u32, count: i64) -> impl Iterator<Item = u64> {
-    // Newton's iteration doubles the digits of the inverse modulo a power of two.
-    let inverse = (0..6).fold(y, |i, _| i.wrapping_mul(2u64.wrapping_sub(y.wrapping_mul(i))));
-    (0..count).flat_map(|k| [2 * k + 1, -2 * k - 1]).filter_map(move |s| {
-        let m = inverse.wrapping_mul(s as u64) & ((1 << (bits + 1)) - 1);
-        let x = (i128::from(m) * i128::from(y) - i128::from(s)) >> (bits + 1);
-        (m >= 1 << bits).then_some(x as u64)
-    })
 }
 
 #[test]
