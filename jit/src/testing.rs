@@ -15,6 +15,12 @@ pub(crate) fn wide_targets() -> impl Iterator<Item = Target> {
     wide.flat_map(|t| [false, true].map(|slowly| t.clone().dividing_slowly(slowly)))
 }
 
+/// This machine, as if its CPU divided slowly, if it has vectors of 512 bits.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn slow_divider() -> Option<Target> {
+    Some(Target::detect().clone().dividing_slowly(true)).filter(Target::divides_slowly)
+}
+
 /// A small generator of numbers.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn next(state: &mut u64) -> u64 {

@@ -14,14 +14,14 @@
 //! and quotients of small numbers are divided after all, out of line. Zeros, which may be many, are multiplied by `h`: their
 //! sign would be lost.
 
-use super::fma::FMA;
-use super::mach::{Enc, Kind, MASK, Masking, VEC};
+use super::mach::{Enc, MASK, Masking, VEC};
+use super::newton::{Format, GREATER};
 use super::pairs::*;
 use super::select::Selector;
 use super::sources::{Lanes, Src, sign};
 use crate::kernel::{Inst, Prim, Ty, ValueId};
 use iced_x86::Code;
-use regalloc2::{Operand, VReg};
+use regalloc2::VReg;
 use smallvec::smallvec;
 
 /// Magnitudes of divisors, as powers of two: of 8 bytes, and of 4.
@@ -108,26 +108,24 @@ impl Selector<'_> {
     }
 
     fn reciprocal_of(&mut self, ty: Ty, y: &Lanes) -> [Src; 2] {
-        let (size, double) = (ty.size() as u8, ty == Ty::F64);
-        let by = |d: Pair, s: Pair| if double { d } else { s };
-        let constant = |bits| Src::Const { bits, size };
-        let one = constant(power_of_two(double, 0));
+        let of = Format::new(ty == Ty::F64);
+        let (size, double) = (of.size, of.double);
+        let one = of.power(0);
         let division = Inst { prim: Prim::FDiv, ty, args: [ValueId(0); 3], imm: 0 };
         let h = self.divide_once(&division, &[self.splat(size, power_of_two(double, 0)), y.clone()]).at(0);
         let y = Src::Reg(self.reg(y.at(0)));
-        let forms = FMA[1][0][usize::from(double)];
-        let rest = self.fma_vector(forms, size, [h, y, one], [false; 3]);
-        let l = self.op(by(MULPD, MULPS), size, &[Src::Reg(rest), h], None);
+        let rest = self.fma_vector(of.sub, size, [h, y, one], [false; 3]);
+        let l = self.op(of.by(MULPD, MULPS), size, &[Src::Reg(rest), h], None);
         // Without the sign, and from the least magnitude on, as integers.
-        let largest = LARGEST[usize::from(!double)];
+        let largest = of.limit(LARGEST);
         let [low, high] = [-largest, largest].map(|e| power_of_two(double, e) << 1);
-        let twice = self.op(by(PADDQ, PADDD), size, &[y, y], None);
-        let from = self.op(by(PSUBQ, PSUBD), size, &[Src::Reg(twice), constant(low)], None);
-        // Greater.
-        let far = self.op_into(by(PCMPUQ, PCMPUD), size, &[Src::Reg(from), constant(high - low)], Some(6), MASK);
-        let nan = self.reg(constant(if double { f64::NAN.to_bits() } else { f32::NAN.to_bits().into() }));
+        let twice = self.op(of.by(PADDQ, PADDD), size, &[y, y], None);
+        let from = self.op(of.by(PSUBQ, PSUBD), size, &[Src::Reg(twice), of.constant(low)], None);
+        let span = of.constant(high - low);
+        let far = self.op_into(of.by(PCMPUQ, PCMPUD), size, &[Src::Reg(from), span], Some(GREATER), MASK);
+        let nan = self.reg(of.constant(if double { f64::NAN.to_bits() } else { f32::NAN.to_bits().into() }));
         let h = self.reg(h);
-        let blend = Enc::new(by(BLENDVPD, BLENDVPS).evex).masked(Masking::Merge);
+        let blend = Enc::new(of.by(BLENDVPD, BLENDVPS).evex).masked(Masking::Merge);
         let h = self.push(blend, VEC, &[h, nan, far]);
         [h, l].map(Src::Reg)
     }
@@ -135,38 +133,27 @@ impl Selector<'_> {
     /// `x / y`, if the row has been prepared for it.
     pub(super) fn quotient(&mut self, inst: &Inst, args: &[Lanes]) -> Option<Lanes> {
         let [h, l] = *self.parts.get(&inst.args[1])?;
-        let (size, double) = (inst.ty.size() as u8, inst.ty == Ty::F64);
-        let by = |d: Pair, s: Pair| if double { d } else { s };
-        let [add, sub] = [0, 1].map(|negated| FMA[negated][0][usize::from(double)]);
-        let not_small = Src::Const { bits: not_small(size), size };
+        let of = Format::new(inst.ty == Ty::F64);
+        let (size, multiply) = (of.size, of.by(MULPD, MULPS));
+        let not_small = of.constant(not_small(size));
         Some(self.map(size, [&args[0], &args[1]], |s, [x, y]| {
             let (x_reg, y_reg) = (s.reg(x), s.reg(y));
             let (x, y) = (Src::Reg(x_reg), Src::Reg(y_reg));
-            let low = s.op(by(MULPD, MULPS), size, &[x, l], None);
-            let q = s.fma_vector(add, size, [x, h, Src::Reg(low)], [false, false, true]);
-            let rest = s.fma_vector(sub, size, [Src::Reg(q), y, x], [false; 3]);
-            let quotient = s.fma_vector(add, size, [Src::Reg(rest), h, Src::Reg(q)], [true, false, true]);
-            let little = s.op_into(by(TESTNMQ, TESTNMD), size, &[x, not_small], None, MASK);
+            let low = s.op(multiply, size, &[x, l], None);
+            let q = s.fma_vector(of.add, size, [x, h, Src::Reg(low)], [false, false, true]);
+            let rest = s.fma_vector(of.sub, size, [Src::Reg(q), y, x], [false; 3]);
+            let quotient = s.fma_vector(of.add, size, [Src::Reg(rest), h, Src::Reg(q)], [true, false, true]);
+            let little = s.op_into(of.by(TESTNMQ, TESTNMD), size, &[x, not_small], None, MASK);
             // Zeros have a sign.
             let h_reg = s.reg(h);
-            let product = Enc::new(by(MULPD, MULPS).evex).tied().masked(Masking::Merge);
+            let product = Enc::new(multiply.evex).tied().masked(Masking::Merge);
             let quotient = s.push(product, VEC, &[quotient, x_reg, h_reg, little]);
-            let magnitude = s.reg(Src::Const { bits: sign(size) - 1, size });
-            let test = Enc::new(by(TESTMQ, TESTMD).evex).masked(Masking::Merge);
+            let magnitude = s.reg(of.constant(sign(size) - 1));
+            let test = Enc::new(of.by(TESTMQ, TESTMD).evex).masked(Masking::Merge);
             let small = s.push(test, MASK, &[x_reg, magnitude, little]);
             let both = [Src::Reg(quotient), Src::Reg(quotient)];
-            let nan = s.op_into(by(CMPPD, CMPPS), size, &both, Some(UNORDERED), MASK);
-            let result = s.body.vreg(VEC);
-            let operands = [
-                Operand::reg_reuse_def(result, 1),
-                Operand::reg_use(quotient),
-                Operand::reg_use_at_end(x_reg),
-                Operand::reg_use_at_end(y_reg),
-                Operand::reg_use_at_end(small),
-                Operand::reg_use_at_end(nan),
-            ];
-            s.body.push(Kind::DivideIf { root: false, size }, &operands);
-            result
+            let nan = s.op_into(of.by(CMPPD, CMPPS), size, &both, Some(UNORDERED), MASK);
+            s.unless(false, &of, quotient, [x_reg, y_reg], [small, nan])
         }))
     }
 }
@@ -176,16 +163,11 @@ mod tests {
     use super::*;
     use crate::kernel::{Class, Role};
     use crate::launch::{Accessed, Home, Layout, Memory};
-    use crate::testing::{halfway, next};
-    use crate::{Backend, Builder, Code, Target};
+    use crate::testing::{halfway, next, slow_divider};
+    use crate::{Backend, Builder, Code};
     use bytemuck::{Pod, cast_slice, cast_slice_mut};
     use lazuli_graph::DType;
     use std::ops::Div;
-
-    /// The target of this machine, as if its CPU divided slowly, if it has vectors of 512 bits.
-    fn target() -> Option<Target> {
-        Some(Target::detect().clone().dividing_slowly(true)).filter(Target::divides_slowly)
-    }
 
     /// The code that divides each row by what is the same for it.
     fn divider(dtype: DType) -> Option<Code> {
@@ -196,7 +178,7 @@ mod tests {
         let z = b.fdiv(x, y);
         let out = b.operand(Role::Output, dtype, Class::Contiguous);
         b.store(out, z);
-        let code = Code::compile(&b.finish(), Backend::Wide, &target()?).unwrap();
+        let code = Code::compile(&b.finish(), Backend::Wide, &slow_divider()?).unwrap();
         assert!(code.asm().unwrap().contains("vptestnm"));
         Some(code)
     }
@@ -275,7 +257,7 @@ mod tests {
         let mut state = 4;
         let in_range = [3.0, -7.0, 100.0, 2f64.next_down(), 1e-3, 2f64.powi(20)];
         let others = [0.0, -0.0, f64::INFINITY, f64::NAN, 5e-324, 1e300, -1e-300, 1e25];
-        let Some(target) = target() else { return };
+        let Some(target) = slow_divider() else { return };
         for y in in_range.into_iter().chain(others) {
             let mut b = Builder::new();
             let (x, x32) = (b.operand(Role::Input, DType::F64, Class::Contiguous), 1);

@@ -42,7 +42,7 @@ use regalloc2::{Operand, VReg};
 const NOT_GE: u8 = 0x19;
 const NOT_LE: u8 = 0x16;
 /// Of integers without a sign.
-const GREATER: u8 = 6;
+pub(super) const GREATER: u8 = 6;
 
 /// The smaller and the greater magnitude of two.
 const SMALLER: u8 = 0b1010;
@@ -65,34 +65,34 @@ fn half_cycles(inst: &Inst) -> (usize, usize) {
 }
 
 /// Instructions for one type.
-struct Format {
-    double: bool,
-    size: u8,
+pub(super) struct Format {
+    pub(super) double: bool,
+    pub(super) size: u8,
     /// `a b + c` and `c - a b`.
-    add: [Pair; 3],
-    sub: [Pair; 3],
+    pub(super) add: [Pair; 3],
+    pub(super) sub: [Pair; 3],
 }
 
 impl Format {
-    fn new(double: bool) -> Format {
+    pub(super) fn new(double: bool) -> Format {
         let [add, sub] = [0, 1].map(|negated| FMA[negated][0][usize::from(double)]);
         Format { double, size: if double { 8 } else { 4 }, add, sub }
     }
 
-    fn by(&self, double: Pair, single: Pair) -> Pair {
+    pub(super) fn by(&self, double: Pair, single: Pair) -> Pair {
         if self.double { double } else { single }
     }
 
-    fn constant(&self, bits: u64) -> Src {
+    pub(super) fn constant(&self, bits: u64) -> Src {
         Src::Const { bits, size: self.size }
     }
 
-    fn power(&self, exponent: i32) -> Src {
+    pub(super) fn power(&self, exponent: i32) -> Src {
         self.constant(power_of_two(self.double, exponent))
     }
 
     /// The first for `float64`, the second for `float32`.
-    fn limit(&self, limits: [i32; 2]) -> i32 {
+    pub(super) fn limit(&self, limits: [i32; 2]) -> i32 {
         limits[usize::from(!self.double)]
     }
 }
@@ -233,7 +233,7 @@ impl Selector<'_> {
     }
 
     /// `result`, or what the divider makes of `args` if one of two masks has a lane.
-    fn unless(&mut self, root: bool, of: &Format, result: VReg, args: [VReg; 2], masks: [VReg; 2]) -> VReg {
+    pub(super) fn unless(&mut self, root: bool, of: &Format, result: VReg, args: [VReg; 2], masks: [VReg; 2]) -> VReg {
         let all = self.body.vreg(VEC);
         let [x, y, a, b] = [args[0], args[1], masks[0], masks[1]].map(Operand::reg_use_at_end);
         let operands = [Operand::reg_reuse_def(all, 1), Operand::reg_use(result), x, y, a, b];

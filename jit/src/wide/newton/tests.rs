@@ -3,9 +3,9 @@
 use super::Plan;
 use crate::kernel::{Class, Role, Ty, ValueId};
 use crate::launch::{Accessed, Home, Layout, Memory};
-use crate::testing::{halfway, next};
+use crate::testing::{halfway, next, slow_divider};
 use crate::wide::{Mode, encode_512};
-use crate::{Backend, Builder, Code, Precision, Target, lower, math};
+use crate::{Backend, Builder, Code, Precision, lower, math};
 use bytemuck::{Pod, cast_slice, cast_slice_mut};
 use lazuli_graph::DType;
 use smallvec::smallvec;
@@ -13,7 +13,7 @@ use std::fmt::LowerExp;
 
 /// `x / y`, or the root of `x`, on this machine as if its CPU divided slowly, if it has vectors of 512 bits.
 fn code(dtype: DType, root: bool) -> Option<Code> {
-    let target = Some(Target::detect().clone().dividing_slowly(true)).filter(Target::divides_slowly)?;
+    let target = slow_divider()?;
     let mut b = Builder::new();
     let inputs = if root { 1 } else { 2 };
     let operands: Vec<_> = (0..inputs).map(|_| b.operand(Role::Input, dtype, Class::Contiguous)).collect();
@@ -136,11 +136,10 @@ fn random_quotients() {
     check_quotients(&x, &y);
 }
 
-/// In a program of many operations, in rounds whose vectors are at different places, of lanes of two sizes, behind a tail.
+/// In a program of many operations, in rounds whose vectors are at different places, of lanes of two sizes, and before a tail.
 #[test]
 fn among_other_operations() {
-    let targets = [Target::detect().clone().dividing_slowly(true)];
-    for target in targets.iter().filter(|t| t.divides_slowly()) {
+    if let Some(target) = &slow_divider() {
         for deep in [true, false] {
             let mut b = Builder::new();
             let operand = |b: &mut Builder, role, dtype| b.operand(role, dtype, Class::Contiguous);
