@@ -32,7 +32,18 @@ pub struct Target {
     vector_bits: u32,
     features: Vec<&'static str>,
     isa: Option<OwnedTargetIsa>,
-    divides_slowly: bool,
+    tuning: Tuning,
+}
+
+/// Whose CPUs machine code is tuned to. Its bits are the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tuning {
+    /// Intel's: of 512 bits, the divider takes a vector in two halves, 16 cycles for `float64`, where those of AMD take about
+    /// half as long; and what comes next in memory is fetched for one stream and page at a time only so far ahead, which
+    /// is a third of what a core can wait for.
+    Intel,
+    /// Others.
+    Other,
 }
 
 /// Why a target cannot be used.
@@ -180,8 +191,7 @@ impl Target {
                 () => 128,
             };
             let isa = build_isa(&features).ok();
-            let divides_slowly = divides_slowly(vector_bits);
-            Target { name: "native", vector_bits, features, isa, divides_slowly }
+            Target { name: "native", vector_bits, features, isa, tuning: tuning() }
         })
     }
 
@@ -192,8 +202,8 @@ impl Target {
     pub fn by_name(name: &str) -> Result<Target, TargetError> {
         match name {
             "interp" => {
-                let (features, divides_slowly) = (Vec::new(), false);
-                return Ok(Target { name: "interp", vector_bits: 128, features, isa: None, divides_slowly });
+                let (features, tuning) = (Vec::new(), Tuning::Other);
+                return Ok(Target { name: "interp", vector_bits: 128, features, isa: None, tuning });
             }
             "native" => return Ok(Target::detect().clone()),
             _ => {}
@@ -208,8 +218,7 @@ impl Target {
         let features: Vec<_> = level_features(at).collect();
         let isa = build_isa(&features).map_err(unavailable)?;
         let (vector_bits, isa) = (level.vector_bits, Some(isa));
-        let divides_slowly = divides_slowly(vector_bits);
-        Ok(Target { name: level.name, vector_bits, features, isa, divides_slowly })
+        Ok(Target { name: level.name, vector_bits, features, isa, tuning: tuning() })
     }
 
     /// Every known target, and whether it can be used here.
@@ -257,15 +266,15 @@ impl Target {
         NAME.get_or_init(|| brand().unwrap_or_else(|| std::env::consts::ARCH.to_owned()))
     }
 
-    /// Whether a division of vectors of 512 bits takes several times as long as the multiplications that could stand for it.
-    pub(crate) fn divides_slowly(&self) -> bool {
-        self.divides_slowly
+    /// Whose CPUs code is tuned to.
+    pub(crate) fn tuning(&self) -> Tuning {
+        self.tuning
     }
 
-    /// The same target, of a CPU that divides slowly or not.
+    /// The same target, with code tuned to other CPUs.
     #[cfg(test)]
-    pub(crate) fn dividing_slowly(mut self, slowly: bool) -> Target {
-        self.divides_slowly = slowly && self.vector_bits == 512;
+    pub(crate) fn tuned_to(mut self, tuning: Tuning) -> Target {
+        self.tuning = tuning;
         self
     }
 
@@ -327,17 +336,19 @@ fn build_isa(features: &[&str]) -> Result<OwnedTargetIsa, String> {
     builder.finish(settings::Flags::new(shared)).map_err(|e| e.to_string())
 }
 
-/// Whether vectors are of 512 bits, and this CPU's divider takes one in two halves, 16 cycles for `float64`: Intel's do. Those of
-/// AMD take about half as long, and gain nothing by multiplications.
+/// What is best for this CPU.
 #[cfg(target_arch = "x86_64")]
-fn divides_slowly(vector_bits: u32) -> bool {
+fn tuning() -> Tuning {
     let vendor = std::arch::x86_64::__cpuid(0);
-    vector_bits == 512 && [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() == b"GenuineIntel"
+    match [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() {
+        b"GenuineIntel" => Tuning::Intel,
+        _ => Tuning::Other,
+    }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn divides_slowly(_: u32) -> bool {
-    false
+fn tuning() -> Tuning {
+    Tuning::Other
 }
 
 /// The brand string of the CPU.

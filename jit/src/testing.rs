@@ -2,23 +2,25 @@
 
 use crate::kernel::{Class, Kernel, Prim, Role, Sig, Ty, ValueId};
 #[cfg(target_arch = "x86_64")]
+use crate::target::Tuning;
+#[cfg(target_arch = "x86_64")]
 use crate::{Backend, Target};
 use crate::{Builder, Routine};
 use lazuli_graph::DType;
 use proptest::prelude::*;
 
-/// The targets of this CPU that the backend `wide` makes code for, dividing slowly or not.
+/// The targets of this CPU that the backend `wide` makes code for, tuned to each.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn wide_targets() -> impl Iterator<Item = Target> {
     let usable = Target::available().into_iter().filter(|t| t.supported());
     let wide = usable.map(|t| Target::by_name(t.name).unwrap()).filter(|t| Backend::Wide.why_not(t).is_none());
-    wide.flat_map(|t| [false, true].map(|slowly| t.clone().dividing_slowly(slowly)))
+    wide.flat_map(|t| [Tuning::Other, Tuning::Intel].map(|tuning| t.clone().tuned_to(tuning)))
 }
 
 /// This machine, as if its CPU divided slowly, if it has vectors of 512 bits.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn slow_divider() -> Option<Target> {
-    Some(Target::detect().clone().dividing_slowly(true)).filter(Target::divides_slowly)
+    Some(Target::detect().clone().tuned_to(Tuning::Intel)).filter(|t| t.vector_bits() == 512)
 }
 
 /// A small generator of numbers.

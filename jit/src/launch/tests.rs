@@ -1,5 +1,6 @@
 use super::layout::{TILE_COLUMNS, TILE_CONFLICTS};
 use super::*;
+use crate::target::Tuning;
 use crate::{Backend, Builder, Target};
 use bytemuck::{cast_slice, cast_slice_mut};
 use lazuli_graph::DType;
@@ -268,7 +269,7 @@ fn folding_gives_the_states_of_blocks() {
     use lazuli_graph::MapOp;
     use lazuli_graph::ReduceOp::{self, *};
     // Divisions by a value of the row are then multiplications.
-    let target = &Target::detect().clone().dividing_slowly(true);
+    let target = &Target::detect().clone().tuned_to(Tuning::Intel);
     if Backend::Wide.why_not(target).is_some() {
         return;
     }

@@ -9,11 +9,9 @@ use super::pairs::*;
 use super::select::{Ramp, Selector};
 use super::sources::{Lanes, Src};
 use crate::kernel::{Class, Inst};
-use crate::launch::LINE;
 use iced_x86::Code;
 use regalloc2::{Operand, VReg};
 use smallvec::{SmallVec, smallvec};
-use std::ops::Range;
 
 /// Through a pointer.
 pub(super) fn at(disp: i32) -> Mem {
@@ -60,7 +58,7 @@ impl Selector<'_> {
             vectors.push(Src::Reg(self.load_tail(k, size, bytes)));
         } else {
             let from = self.from_lane * size;
-            self.prefetch(k, size, from..from + count * bytes);
+            self.ask(k, size, from..from + count * bytes);
             return self.contiguous(inst);
         }
         Lanes { size: size as u8, same: false, vectors }
@@ -73,18 +71,6 @@ impl Selector<'_> {
         let disp = |v: usize| (from + v * self.width) as i32;
         let src = |v: usize| Src::Mem { operand: inst.imm as u32, disp: disp(v), bytes };
         Lanes { size: size as u8, same: false, vectors: (0..self.count(size as u8)).map(src).collect() }
-    }
-
-    /// Asks for what later rounds read where this one reads these bytes of a contiguous operand, from the counter on.
-    /// Nothing happens where there is no memory.
-    fn prefetch(&mut self, k: usize, size: usize, bytes: Range<usize>) {
-        let base = self.bases[k];
-        for &ahead in &self.plan.asks {
-            for disp in bytes.clone().step_by(LINE) {
-                let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: (ahead + disp) as i32 };
-                self.push_store(Enc::new(Code::Prefetcht0_m8).mem(0, mem), &[base]);
-            }
-        }
     }
 
     /// Before lane zero of an operand.

@@ -15,6 +15,7 @@
 //! | `select` | one round of the lane program |
 //! | `sources`, `pool` | the lanes of values, and where operands come from: registers, constants, memory |
 //! | `stagger` | a round of vectors at different places of the program |
+//! | `ahead` | what is asked for before its use |
 //! | `memory`, `integer`, `fma`, `divide`, `newton`, `masks`, `convert`, `call`, `composed` | the primitives that are more than one instruction |
 //! | `fold` | states of reductions, in registers |
 //! | `stages`, `together` | one code for several kernels over the same rows |
@@ -28,6 +29,7 @@
 
 #![allow(unsafe_code)]
 
+mod ahead;
 mod call;
 mod calls;
 mod composed;
@@ -57,7 +59,7 @@ use crate::kernel::Kernel;
 use crate::launch::Streams;
 use crate::math::composed::expand;
 use crate::reduce::Join;
-use crate::target::Target;
+use crate::target::{Target, Tuning};
 use cranelift_codegen::ir::{AbiParam, Signature, types};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_jit::{JITBuilder, JITModule};
@@ -129,7 +131,7 @@ impl Compiled {
         }
         let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
         let evex = target.vector_bits() == 512 && !crosses_lines(kernel, mode);
-        let code = assemble(kernel, evex, evex && target.divides_slowly(), mode);
+        let code = assemble(kernel, evex, target.tuning(), mode);
         Compiled::of(isa, &code.map_err(CodeError::Compiler)?)
     }
 
@@ -140,7 +142,7 @@ impl Compiled {
             return Err(CodeError::Compiler(why));
         }
         let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
-        let make = |loops| stages::assemble(stages, target.vector_bits() == 512, target.divides_slowly(), loops);
+        let make = |loops| stages::assemble(stages, target.vector_bits() == 512, target.tuning(), loops);
         // What is too much for all steps in one loop may be done one after another.
         let code = if draft { make(Loops::Draft) } else { make(Loops::Together).or_else(|_| make(Loops::Apart)) };
         Compiled::of(isa, &code.map_err(CodeError::Compiler)?)
@@ -201,9 +203,10 @@ fn crosses_lines(kernel: &Kernel, mode: Mode<'_>) -> bool {
     mode == Mode::Around(Streams::Stencil) && plan::is_short(kernel, 64)
 }
 
-/// Makes the bytes of a kernel: for vectors of 512 bits or of 256, and for a CPU that divides the former slowly or not.
-fn assemble(kernel: &Kernel, evex: bool, divides_slowly: bool, mode: Mode<'_>) -> Result<encode::Encoded, String> {
+/// Makes the bytes of a kernel, for vectors of 512 bits or of 256.
+fn assemble(kernel: &Kernel, evex: bool, tuning: Tuning, mode: Mode<'_>) -> Result<encode::Encoded, String> {
     let (width, registers) = if evex { (64, 32) } else { (32, 16) };
+    let divides_slowly = evex && tuning == Tuning::Intel;
     let kernel = &*if evex { Cow::Borrowed(kernel) } else { expand(kernel) };
     let kernel = &*match mode {
         Mode::Plain | Mode::Around(_) => plan::ordered(kernel, width, registers, divides_slowly),
@@ -214,7 +217,7 @@ fn assemble(kernel: &Kernel, evex: bool, divides_slowly: bool, mode: Mode<'_>) -
             let mut plan = plan::Plan::new(kernel, width, registers, divides_slowly);
             plan.stagger(kernel, width, registers);
             if let Mode::Around(streams) = mode {
-                plan.ask(kernel, width, streams, false);
+                plan.ask(kernel, width, streams, false, tuning);
             }
             (plan, 0)
         }
@@ -223,7 +226,7 @@ fn assemble(kernel: &Kernel, evex: bool, divides_slowly: bool, mode: Mode<'_>) -
             let taken = joins.len() * fold::accumulators(width);
             let mut plan = plan::Plan::fold(kernel, width, registers.saturating_sub(taken), divides_slowly)?;
             if let Some(streams) = far {
-                plan.ask(kernel, width, streams, false);
+                plan.ask(kernel, width, streams, false, tuning);
             }
             (plan, taken)
         }
@@ -260,8 +263,19 @@ fn finish(selector: select::Selector<'_>, evex: bool, taken: usize, draft: bool)
 /// The code of a kernel for vectors of 512 bits, whatever this CPU has: its instructions, none of them invalid.
 #[cfg(test)]
 pub(crate) fn encode_512(kernel: &Kernel, mode: Mode<'_>) -> Result<Vec<iced_x86::Instruction>, String> {
-    assemble(kernel, true, false, mode)?;
-    let code = assemble(kernel, true, true, mode)?;
+    instructions(kernel, true, Tuning::Other, mode)?;
+    instructions(kernel, true, Tuning::Intel, mode)
+}
+
+/// The instructions of a kernel's code, none of them invalid.
+#[cfg(test)]
+fn instructions(
+    kernel: &Kernel,
+    evex: bool,
+    tuning: Tuning,
+    mode: Mode<'_>,
+) -> Result<Vec<iced_x86::Instruction>, String> {
+    let code = assemble(kernel, evex, tuning, mode)?;
     let mut decoder = iced_x86::Decoder::with_ip(64, &code.bytes[code.entry..], code.entry as u64, 0);
     let instructions: Vec<_> = decoder.iter().collect();
     match instructions.iter().find(|i| i.is_invalid()) {

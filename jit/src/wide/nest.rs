@@ -48,10 +48,10 @@ pub(super) fn map(s: &mut Selector<'_>, row: usize) -> usize {
         s.body.end_block(Kind::EnterMain, &[first, no_main(first)]);
     }
     main(s, first, &mut |s, part| match part {
-        Part::Main => match s.plan.staggered {
+        Part::Main => s.going_on(lanes, |s| match s.plan.staggered {
             Some(apart) => s.staggered(apart),
             None => s.round(lanes, false),
-        },
+        }),
         part => s.outside_main(part),
     });
     if many {
@@ -180,19 +180,19 @@ impl Selector<'_> {
         let Rounds { lanes, single, last } = self.plan.rounds;
         match part {
             Part::Begin => self.fold_begin(),
-            Part::Main => {
+            Part::Main => self.going_on(last, |s| {
                 // A vector at a time: the CPU finds what is independent, and values take few registers.
                 for t in 0..lanes / single {
                     if t > 0 && last == single {
-                        self.body.push(Kind::Step, &[]);
+                        s.body.push(Kind::Step, &[]);
                     } else {
-                        self.from_lane = t * single;
+                        s.from_lane = t * single;
                     }
-                    self.fold_from = t;
-                    self.round(single, false);
+                    s.fold_from = t;
+                    s.round(single, false);
                 }
-                self.from_lane = 0;
-            }
+                s.from_lane = 0;
+            }),
             Part::Tail(t) => {
                 self.fold_from = t;
                 self.round(single, true);
@@ -200,6 +200,13 @@ impl Selector<'_> {
             Part::End => self.fold_end(),
             part => self.outside_main(part),
         }
+    }
+
+    /// A round, or several, of a main loop, which goes on by so many lanes at a time.
+    pub(super) fn going_on(&mut self, lanes: usize, rounds: impl FnOnce(&mut Self)) {
+        self.goes_on = lanes;
+        rounds(self);
+        self.goes_on = 0;
     }
 
     /// What comes before and after the main loop.

@@ -1,6 +1,7 @@
 //! What is decided before instructions are selected: lanes of a round, negations that fold into others, constants that
 //! get a register.
 
+use super::ahead::Asks;
 use super::divide::has_reciprocal;
 use super::fold::accumulators;
 use super::schedule;
@@ -8,7 +9,7 @@ use super::stagger::{self, Apart};
 use crate::flow::{invariant, sizes, spans, uses};
 use crate::kernel::{Class, Inst, Kernel, Prim, Role, Ty, ValueId};
 use crate::launch::Streams;
-use smallvec::{SmallVec, smallvec};
+use crate::target::Tuning;
 use std::borrow::Cow;
 
 /// The most vectors of the widest lanes in one round, but for [chains](CHAIN_UNROLL) and where they are [staggered](STAGGERED).
@@ -60,19 +61,6 @@ const CHAIN: std::ops::RangeInclusive<usize> = 6..=24;
 /// The most vector operations of a round of one vector of a kernel whose rows are reduced: there are several such rounds,
 /// and with more, storing a tile and reading it again takes little of the time.
 const FOLDED: usize = 48;
-
-/// How far before its use an input that comes from memory is asked for, where it is the only one: of a page the CPU fetches
-/// the rest by itself, but not the next.
-const FAR: usize = 2 * PAGE;
-const PAGE: usize = 4096;
-
-/// Programs of so many vector operations ask twice, [`FAR`] ahead and again within a page, for all inputs, and so do those of
-/// which several inputs are of the same memory: what takes longer for a line than memory does, but not much, was seen to wait
-/// for memory all the same. What takes less loses by it, and with more than one input by asking at all.
-const ASKS_TWICE: usize = 10;
-
-/// Bytes of all inputs together that are asked for within a page: half of the smallest first-level cache.
-const NEAR: usize = 16 << 10;
 
 /// Lanes of the two loops.
 #[derive(Clone, Copy, Default, Debug)]
@@ -135,8 +123,8 @@ pub(super) struct Plan {
     pub(super) rounds: Rounds,
     /// If the vectors of a round of the main loop are at different places of the program, how far apart ([`super::stagger`]).
     pub(super) staggered: Option<Apart>,
-    /// How many bytes before their use contiguous inputs are asked for, where they come from memory.
-    pub(super) asks: SmallVec<[usize; 2]>,
+    /// How contiguous inputs are asked for before their use, where they come from memory.
+    pub(super) asks: Asks,
 }
 
 impl Plan {
@@ -193,7 +181,7 @@ impl Plan {
         let (invariant, size) = (invariant(kernel), sizes(kernel));
         let rounds = Rounds { lanes: 0, single: 0, last: 0 };
         let hoisted = Vec::new();
-        let (reciprocals, asks, staggered) = (Vec::new(), SmallVec::new(), None);
+        let (reciprocals, asks, staggered) = (Vec::new(), Asks::NEVER, None);
         let mut plan = Plan { uses, invariant, size, folded, reciprocals, newton: 0, hoisted, rounds, staggered, asks };
         if divides_slowly {
             let divides = |(v, i): &(usize, &Inst)| plan.moves(*v) && i.prim == Prim::FDiv;
@@ -367,20 +355,16 @@ impl Plan {
         (0..used.len()).filter(row).count() + 2 * self.reciprocals.iter().filter(parts).count()
     }
 
-    /// Has inputs asked for that come from memory in so many streams, where that pays: programs that are long do not wait for
-    /// memory. `steps`: it is the first of several steps over rows.
-    pub(super) fn ask(&mut self, kernel: &Kernel, width: usize, streams: Streams, steps: bool) {
+    /// Has inputs asked for that come from memory in so many streams, where that pays. `steps`: it is the first of several
+    /// steps over rows.
+    pub(super) fn ask(&mut self, kernel: &Kernel, width: usize, streams: Streams, steps: bool, tuning: Tuning) {
         let work = self.work(kernel, self.single(kernel, width), width);
         let loads = |v: &usize| self.moves(*v) && kernel.insts[*v].prim == Prim::Load;
         let contiguous = |v: &usize| !self.strided(kernel, &kernel.insts[*v]);
         let inputs = (0..kernel.insts.len()).filter(loads).filter(contiguous).count();
-        self.asks = match streams {
-            _ if work > SHORT || inputs == 0 => SmallVec::new(),
-            _ if steps || work >= ASKS_TWICE || matches!(streams, Streams::Same | Streams::Stencil) => {
-                smallvec![PAGE.min(NEAR / inputs), FAR]
-            }
-            Streams::One => smallvec![FAR],
-            _ => SmallVec::new(),
+        self.asks = match tuning {
+            Tuning::Intel => Asks::Pages,
+            Tuning::Other => Asks::before(inputs, streams, work, work <= SHORT, steps),
         };
     }
 

@@ -67,6 +67,8 @@ pub(super) struct Selector<'a> {
     pub(super) fold_from: usize,
     /// The lane behind the counter that the round begins with, where several rounds lie behind one another.
     pub(super) from_lane: usize,
+    /// By how many lanes the main loop goes on that is being selected; outside of one, 0.
+    pub(super) goes_on: usize,
     /// Where the operands of the stage begin in the slab; behind those that follow are its states, if it is one of several.
     pub(super) first_operand: usize,
     pub(super) stages: bool,
@@ -111,6 +113,7 @@ impl<'a> Selector<'a> {
             folds: if let Mode::Fold { joins, .. } = mode { joins } else { &[] },
             fold_from: 0,
             from_lane: 0,
+            goes_on: 0,
             first_operand: 0,
             stages: false,
             first_output: 0,

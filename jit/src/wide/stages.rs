@@ -11,6 +11,7 @@ use crate::kernel::{Kernel, Role};
 use crate::launch::Streams;
 use crate::math::composed::expand;
 use crate::reduce::Join;
+use crate::target::Tuning;
 use iced_x86::Code;
 use regalloc2::VReg;
 use std::borrow::Cow;
@@ -61,13 +62,9 @@ pub(super) struct Planned<'a> {
 }
 
 /// Makes the bytes of several stages, as [`super::assemble`] does of a kernel.
-pub(super) fn assemble(
-    stages: &[Stage<'_>],
-    evex: bool,
-    divides_slowly: bool,
-    loops: Loops,
-) -> Result<Encoded, String> {
+pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, loops: Loops) -> Result<Encoded, String> {
     let (width, registers) = if evex { (64, 32usize) } else { (32, 16) };
+    let divides_slowly = evex && tuning == Tuning::Intel;
     let states = |s: &Stage<'_>| if let Work::Fold { joins, .. } = s.work { joins.len() } else { 0 };
     let draft = loops == Loops::Draft;
     let together = loops == Loops::Together && together::pays(stages);
@@ -104,7 +101,7 @@ pub(super) fn assemble(
             plan.newton = 0;
         }
         if stage.ahead {
-            plan.ask(&kernel, width, Streams::One, true);
+            plan.ask(&kernel, width, Streams::One, true, tuning);
         }
         let Stage { work, ring, around, .. } = *stage;
         planned.push(Planned { kernel, plan, work, ring, around, first_operand });

@@ -47,7 +47,7 @@ impl<'a> Selector<'a> {
     /// A part of a row that is computed beside others.
     fn map_part(&mut self, part: Part, Rounds { lanes, single, .. }: Rounds) {
         match part {
-            Part::Main => self.round(lanes, false),
+            Part::Main => self.going_on(lanes, |s| s.round(lanes, false)),
             Part::Tail(_) => self.round(single, true),
             part => self.outside_main(part),
         }

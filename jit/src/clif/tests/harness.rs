@@ -1,6 +1,7 @@
 //! Runs a kernel on the interpreter and on machine code, over the same memory, and compares all of it.
 
 use crate::kernel::{Class, Inst, Kernel, Prim, Role, Slab, Ty, ValueId};
+use crate::target::Tuning;
 use crate::{Backend, Code, Target};
 use lazuli_graph::DType;
 
@@ -44,13 +45,14 @@ struct Buffer {
     shares: Option<usize>,
 }
 
-/// The targets that this machine can run machine code for, the named ones as if the CPU's divider were another.
+/// The targets that this machine can run machine code for, the named ones tuned to other CPUs than this.
 pub(super) fn targets() -> Vec<Target> {
     let usable = Target::available().into_iter().filter(|t| t.supported());
     let named = usable.map(|t| Target::by_name(t.name).unwrap()).filter(Target::compiles);
-    let other = |t: Target| {
-        let slowly = t.divides_slowly() != (t.name() != "native");
-        t.dividing_slowly(slowly)
+    let other = |t: Target| match (t.name(), t.tuning()) {
+        ("native", tuning) => t.tuned_to(tuning),
+        (_, Tuning::Intel) => t.tuned_to(Tuning::Other),
+        (_, Tuning::Other) => t.tuned_to(Tuning::Intel),
     };
     named.map(other).collect()
 }
