@@ -157,8 +157,11 @@ impl<'m> Launch<'m> {
         match all().filter(comes).map(shared).max().unwrap_or_default() {
             CROSSING.. => Streams::Stencil,
             2.. => Streams::Same,
-            _ if all().filter(comes).count() > 1 => Streams::Several,
-            _ => Streams::One,
+            _ => match all().filter(comes).count() {
+                0 => Streams::None,
+                1 => Streams::One,
+                _ => Streams::Several,
+            },
         }
     }
 

@@ -31,7 +31,9 @@ pub enum Home {
 /// In how many streams inputs come from memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Streams {
-    /// One at most.
+    /// None: what is read is in the caches.
+    None,
+    /// One.
     One,
     /// Several inputs read the same memory: most of it is in the caches, and the CPU is late to see what is not.
     Same,

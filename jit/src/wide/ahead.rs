@@ -57,7 +57,7 @@ impl Asks {
             _ if steps || work >= TWICE || matches!(streams, Streams::Same | Streams::Stencil) => {
                 smallvec![PAGE.min(NEAR / inputs), FAR]
             }
-            Streams::One => smallvec![FAR],
+            Streams::None | Streams::One => smallvec![FAR],
             _ => SmallVec::new(),
         })
     }

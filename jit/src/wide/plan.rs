@@ -363,6 +363,7 @@ impl Plan {
         let contiguous = |v: &usize| !self.strided(kernel, &kernel.insts[*v]);
         let inputs = (0..kernel.insts.len()).filter(loads).filter(contiguous).count();
         self.asks = match tuning {
+            Tuning::Intel if streams == Streams::None => Asks::NEVER,
             Tuning::Intel => Asks::Pages,
             Tuning::Other => Asks::before(inputs, streams, work, work <= SHORT, steps),
         };

@@ -214,6 +214,8 @@ fn streams_are_counted_by_what_they_read() {
         launch.around_caches();
         launch.far.unwrap()
     };
+    // No rows that move.
+    assert_eq!(streams([9, 10], 0, [0, 0]), Streams::None);
     // The next element, the next row; the other half of each row, and of all rows; a row that stays; another pitch.
     assert_eq!(streams([1, 100], 8, [800, 800]), Streams::Same);
     assert_eq!(streams([9, 10], 80, [80, 80]), Streams::Same);
