@@ -130,7 +130,7 @@ impl Compiled {
             return Err(CodeError::Compiler(why));
         }
         let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
-        let evex = target.vector_bits() == 512 && !crosses_lines(kernel, mode);
+        let evex = target.vector_bits() == 512 && !crosses_lines(kernel, target.tuning(), mode);
         let code = assemble(kernel, evex, target.tuning(), mode);
         Compiled::of(isa, &code.map_err(CodeError::Compiler)?)
     }
@@ -198,9 +198,10 @@ impl Drop for Compiled {
 }
 
 /// Whether code reads the same memory at so many places, and does so little with it, that vectors of 256 bits are the faster:
-/// of 512 bits, those of most places begin in one line and end in the next, of 256 only every other one.
-fn crosses_lines(kernel: &Kernel, mode: Mode<'_>) -> bool {
-    mode == Mode::Around(Streams::Stencil) && plan::is_short(kernel, 64)
+/// of 512 bits, those of most places begin in one line and end in the next, of 256 only every other one. Not so on
+/// Intel's CPUs.
+fn crosses_lines(kernel: &Kernel, tuning: Tuning, mode: Mode<'_>) -> bool {
+    tuning == Tuning::Other && mode == Mode::Around(Streams::Stencil) && plan::is_short(kernel, 64)
 }
 
 /// Makes the bytes of a kernel, for vectors of 512 bits or of 256.
