@@ -6,7 +6,7 @@ use crate::interp::Interp;
 use crate::kernel::{Kernel, KernelError, Slab};
 use crate::launch::Streams;
 use crate::reduce::{self, Columns, Join, Reduction};
-use crate::target::Target;
+use crate::target::{Target, Tuning};
 #[cfg(target_arch = "x86_64")]
 use crate::wide::Mode;
 use smallvec::SmallVec;
@@ -424,6 +424,11 @@ impl Code {
         }
         #[cfg(not(target_arch = "x86_64"))]
         None
+    }
+
+    /// Whose CPUs it is tuned to.
+    pub(crate) fn tuning(&self) -> Tuning {
+        self.target.tuning()
     }
 
     /// The backend that runs it.

@@ -17,6 +17,7 @@ mod reduce;
 
 use crate::code::{Code, fence};
 use crate::kernel::{Class, Role, Slab};
+use crate::target::Tuning;
 use layout::TILE_ROWS;
 pub use layout::{Accessed, Home, LINE, LaunchError, Layout, Strides};
 pub(crate) use layout::{Bound, Streams, fits, injective, reach, suits};
@@ -154,6 +155,11 @@ impl<'m> Launch<'m> {
             let same = |(other, at): &(&Bound, &u64)| self.layout.share(o, other, at.wrapping_sub(*base) as i64);
             all().filter(comes).filter(same).count()
         };
+        // What is asked for by its address alone would be what lies between.
+        let gaps = self.layout.tile.is_some() || !all().filter(comes).all(|(o, _)| self.layout.goes_on(o));
+        if gaps && self.code.tuning() == Tuning::Intel {
+            return Streams::None;
+        }
         match all().filter(comes).map(shared).max().unwrap_or_default() {
             CROSSING.. => Streams::Stencil,
             2.. => Streams::Same,

@@ -35,12 +35,11 @@ pub struct Target {
     tuning: Tuning,
 }
 
-/// Whose CPUs machine code is tuned to. Its bits are the same.
+/// Whose CPUs machine code is tuned to. What it computes is the same.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Tuning {
-    /// Intel's: of 512 bits, the divider takes a vector in two halves, 16 cycles for `float64`, where those of AMD take about
-    /// half as long; and what comes next in memory is fetched for one stream and page at a time only so far ahead, which
-    /// is a third of what a core can wait for.
+    /// Intel's: they divide vectors of 512 bits slowly, and fetch little of one stream at a time.
     Intel,
     /// Others.
     Other,

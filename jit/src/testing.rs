@@ -9,7 +9,7 @@ use crate::{Builder, Routine};
 use lazuli_graph::DType;
 use proptest::prelude::*;
 
-/// The targets of this CPU that the backend `wide` makes code for, tuned to each.
+/// The targets of this CPU that the backend `wide` makes code for, of both tunings.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn wide_targets() -> impl Iterator<Item = Target> {
     let usable = Target::available().into_iter().filter(|t| t.supported());

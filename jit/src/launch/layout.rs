@@ -11,6 +11,8 @@ pub(super) const TILE_ROWS: usize = 64;
 pub(super) const TILE_COLUMNS: usize = 128;
 /// Columns of a tile if neighbours in a row are so many bytes apart that their lines share a few sets of the caches.
 pub(super) const TILE_CONFLICTS: usize = 32;
+/// Bytes of a row, of which what is asked for behind its end is little.
+const LONG_ROW: isize = 256 << 10;
 /// Columns from which on rows are long: their lines do not fit the first cache.
 const LONG: usize = 512;
 
@@ -31,7 +33,7 @@ pub enum Home {
 /// In how many streams inputs come from memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Streams {
-    /// None: what is read is in the caches.
+    /// None: no contiguous input has rows that differ, and on Intel's CPUs, that follow one another.
     None,
     /// One.
     One,
@@ -233,6 +235,16 @@ impl Layout {
     pub(super) fn moves(&self, o: &Bound) -> bool {
         let mut outer = o.strides.iter().zip(&self.extents).rev().skip(1).filter(|(_, n)| **n > 1).peekable();
         outer.peek().is_none() || outer.any(|(stride, _)| *stride != 0)
+    }
+
+    /// Whether an operand's rows follow one another in memory, with little between them, or are long.
+    pub(super) fn goes_on(&self, o: &Bound) -> bool {
+        let mut row = o.operand.dtype.size() as isize;
+        self.extents.iter().zip(&o.strides).rev().filter(|(n, _)| **n > 1).all(|(&n, &stride)| {
+            let follows = row >= LONG_ROW || (row..=row + row / 8).contains(&stride);
+            row = stride.saturating_mul(n as isize);
+            follows
+        })
     }
 
     /// Elements of a row of the innermost loop.

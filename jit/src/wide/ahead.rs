@@ -1,9 +1,8 @@
 //! Inputs that come from memory are asked for before their use.
 //!
-//! The CPU fetches by itself what comes next in a stream, up to the end of a page. Intel's fetch so far ahead of one stream
-//! that a third of what a core can wait for is under way: two streams, in pages of their own, bring nearly twice as much. So
-//! there each input is asked for in [`PAGES`] pages at once, in the window behind the one that is being read, and each stream of
-//! asking is what the CPU goes ahead of:
+//! The CPU fetches by itself what comes next in a stream, up to the end of a page. Intel's fetch less far ahead of one stream
+//! than a core can wait for: several streams, in pages of their own, bring more. So there each input is asked for in several
+//! pages at once, in the window behind the one that is being read, and each stream of asking is what the CPU goes ahead of:
 //!
 //! ```text
 //! read    |>>>>----------------|                   a window: so many pages, aligned to as many
@@ -13,6 +12,7 @@
 
 use super::mach::{Enc, GPR, Index, Mem};
 use super::memory::at;
+use super::plan::SHORT;
 use super::select::Selector;
 use crate::launch::{LINE, Streams};
 use iced_x86::Code;
@@ -33,7 +33,7 @@ const TWICE: usize = 10;
 /// Bytes of all inputs together that are asked for within a page: half of the smallest first-level cache.
 const NEAR: usize = 16 << 10;
 
-/// Pages that are asked for at once.
+/// Pages that are asked for at once, where a pass of the main loop reads more than two lines; else two.
 const PAGES: usize = 4;
 
 /// How contiguous inputs are asked for.
@@ -51,9 +51,9 @@ impl Asks {
 
     /// How many bytes before their use so many inputs of a program of `work` vector operations are asked for, if they are:
     /// long programs do not wait for memory. `steps`: it is the first of several steps over rows.
-    pub(super) fn before(inputs: usize, streams: Streams, work: usize, short: bool, steps: bool) -> Asks {
+    pub(super) fn before(inputs: usize, streams: Streams, work: usize, steps: bool) -> Asks {
         Asks::Before(match streams {
-            _ if !short || inputs == 0 => SmallVec::new(),
+            _ if work > SHORT || inputs == 0 => SmallVec::new(),
             _ if steps || work >= TWICE || matches!(streams, Streams::Same | Streams::Stencil) => {
                 smallvec![PAGE.min(NEAR / inputs), FAR]
             }
@@ -73,7 +73,6 @@ impl Selector<'_> {
             // At the first of its vectors for all of the round.
             Asks::Pages if bytes.start == 0 => match (self.goes_on * size).div_ceil(LINE) {
                 0 => {}
-                1 => self.ask_before(k, size, bytes, &[FAR]),
                 lines => self.ask_pages(k, size, lines),
             },
             Asks::Pages => {}
@@ -92,7 +91,7 @@ impl Selector<'_> {
 
     /// Asks for so many lines of a contiguous operand in several pages: as many as a pass of the main loop reads, or a few more.
     fn ask_pages(&mut self, k: usize, size: usize, lines: usize) {
-        let pages = if lines == 2 { 2 } else { PAGES };
+        let pages = if lines <= 2 { 2 } else { PAGES };
         // The window begins at `a - w`, and the next is gone through by `w / pages`: from `a - w / pages * (pages - 1)` on.
         let a = self.lea(Mem::At { index: Index::Counter, scale: size as u8, disp: 0 }, &[self.bases[k]]);
         let window = (pages * PAGE).ilog2() as u8;
@@ -115,14 +114,13 @@ impl Selector<'_> {
 mod tests {
     use super::*;
     use crate::kernel::{Class, Kernel, Prim, Role};
-    use crate::launch::Streams;
     use crate::reduce::Join;
     use crate::target::Tuning;
     use crate::wide::{Mode, instructions};
     use crate::{Builder, Precision, math};
     use iced_x86::{Instruction, OpKind, Register};
     use lazuli_graph::DType;
-    use rustc_hash::FxHashMap;
+    use rustc_hash::{FxHashMap, FxHashSet};
 
     /// One input of this type, and what is made of it.
     fn kernel(dtype: DType, f: impl Fn(&mut Builder, crate::ValueId) -> crate::ValueId) -> Kernel {
@@ -179,7 +177,18 @@ mod tests {
         asked
     }
 
-    /// What is read in turn is asked for, each line in time and hardly twice, in several pages by turns.
+    #[test]
+    fn what_does_not_come_from_memory_is_not_asked_for() {
+        let kernel = kernel(DType::F64, |b, x| b.fadd(x, x));
+        let code = |tuning, streams| {
+            let code = instructions(&kernel, false, tuning, Mode::Around(streams)).unwrap();
+            (code.iter().any(|i| i.code() == Code::Prefetcht0_m8), code)
+        };
+        assert!(code(Tuning::Intel, Streams::One).0 && !code(Tuning::Intel, Streams::None).0);
+        assert_eq!(code(Tuning::Other, Streams::One), code(Tuning::Other, Streams::None));
+    }
+
+    /// What is read in turn is asked for, each line in time and in several pages by turns.
     #[test]
     fn every_line_is_asked_for_before_it_is_read() {
         let sum = [Join { prim: Prim::FAdd, identity: (-0.0f64).to_bits(), key: false }];
@@ -203,12 +212,12 @@ mod tests {
             let (code, step) = main_loop(&code);
             let size = program.operands[0].dtype.size() as u64;
             let lines = (step * size).div_ceil(LINE as u64) as usize;
-            let pages = if lines < 3 { lines } else { PAGES };
             seen.push(lines);
-            let window = if lines == 1 { FAR as u64 } else { (pages * PAGE) as u64 };
+            let pages = if lines < 3 { 2 } else { PAGES };
+            let window = (pages * PAGE) as u64;
             let base = 0x7f12_3456_7000 + 8 * 13;
             let line = |address: u64| address / LINE as u64;
-            let (mut times, end) = (FxHashMap::<u64, u32>::default(), 20 * window);
+            let (mut seen_lines, end) = (FxHashSet::<u64>::default(), 20 * window);
             for counter in (0..end / size).step_by(step as usize) {
                 let at = base + counter * size;
                 let all = asked(code, base, counter);
@@ -216,7 +225,7 @@ mod tests {
                 for &address in &all {
                     let ahead = address - at;
                     assert!((window / pages as u64..=2 * window).contains(&ahead), "{ahead} of {window}");
-                    *times.entry(line(address)).or_default() += 1;
+                    seen_lines.insert(line(address));
                 }
                 let mut apart: Vec<u64> = all.iter().map(|a| (a - all[0]) / PAGE as u64).collect();
                 apart.dedup();
@@ -224,7 +233,7 @@ mod tests {
             }
             // From the end of the second window on; rounds go from one window to the next within themselves.
             let range = line(base + 2 * window)..line(base + end - window);
-            let missed = range.clone().filter(|l| !times.contains_key(l)).count() as u64;
+            let missed = range.clone().filter(|l| !seen_lines.contains(l)).count() as u64;
             let rounds = (range.end - range.start) * LINE as u64 / window + 1;
             assert!(missed <= rounds * pages as u64, "{missed} of {range:?} missed, {size} bytes, {evex}, {mode:?}");
             assert!(missed == 0 || !window.is_multiple_of(step * size), "{missed} missed");

@@ -80,7 +80,7 @@ pub(crate) enum Mode<'a> {
     /// They are stored, by code that is made in 0.15 to 0.5 of the time and takes about twice as long to run.
     Draft,
     /// They are stored around the caches: rows of all outputs begin at the same lane of a vector, and who runs the code sees
-    /// to the fence. Inputs come from memory.
+    /// to the fence. Inputs come from memory in so many streams.
     Around(Streams),
     /// They are combined, along each block of so many elements of each row, by one of `joins` for each store; the code stores
     /// the states of an output one behind the other.

@@ -17,7 +17,7 @@ const MAX_UNROLL: usize = 4;
 
 /// The most vector operations of a round that is unrolled to hide the loop's overhead, and of one that is unrolled to
 /// give the CPU independent chains to work on.
-const SHORT: usize = 24;
+pub(super) const SHORT: usize = 24;
 const LONG: usize = 700;
 
 /// Operations one after another, from which on a round has four vectors, if it then has no more than so many operations and
@@ -358,14 +358,16 @@ impl Plan {
     /// Has inputs asked for that come from memory in so many streams, where that pays. `steps`: it is the first of several
     /// steps over rows.
     pub(super) fn ask(&mut self, kernel: &Kernel, width: usize, streams: Streams, steps: bool, tuning: Tuning) {
-        let work = self.work(kernel, self.single(kernel, width), width);
-        let loads = |v: &usize| self.moves(*v) && kernel.insts[*v].prim == Prim::Load;
-        let contiguous = |v: &usize| !self.strided(kernel, &kernel.insts[*v]);
-        let inputs = (0..kernel.insts.len()).filter(loads).filter(contiguous).count();
-        self.asks = match tuning {
-            Tuning::Intel if streams == Streams::None => Asks::NEVER,
-            Tuning::Intel => Asks::Pages,
-            Tuning::Other => Asks::before(inputs, streams, work, work <= SHORT, steps),
+        self.asks = match (tuning, streams) {
+            (Tuning::Intel, Streams::None) => Asks::NEVER,
+            (Tuning::Intel, _) => Asks::Pages,
+            (Tuning::Other, _) => {
+                let work = self.work(kernel, self.single(kernel, width), width);
+                let loads = |v: &usize| self.moves(*v) && kernel.insts[*v].prim == Prim::Load;
+                let contiguous = |v: &usize| !self.strided(kernel, &kernel.insts[*v]);
+                let inputs = (0..kernel.insts.len()).filter(loads).filter(contiguous).count();
+                Asks::before(inputs, streams, work, steps)
+            }
         };
     }
 

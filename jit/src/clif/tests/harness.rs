@@ -50,7 +50,7 @@ pub(super) fn targets() -> Vec<Target> {
     let usable = Target::available().into_iter().filter(|t| t.supported());
     let named = usable.map(|t| Target::by_name(t.name).unwrap()).filter(Target::compiles);
     let other = |t: Target| match (t.name(), t.tuning()) {
-        ("native", tuning) => t.tuned_to(tuning),
+        ("native", _) => t,
         (_, Tuning::Intel) => t.tuned_to(Tuning::Other),
         (_, Tuning::Other) => t.tuned_to(Tuning::Intel),
     };
