@@ -156,8 +156,8 @@ impl<'m> Launch<'m> {
             all().filter(comes).filter(same).count()
         };
         // What is asked for by its address alone would be what lies between.
-        let gaps = self.layout.tile.is_some() || !all().filter(comes).all(|(o, _)| self.layout.goes_on(o));
-        if gaps && self.code.tuning() == Tuning::Intel {
+        let gaps = || self.layout.tile.is_some() || !all().filter(comes).all(|(o, _)| self.layout.goes_on(o));
+        if self.code.tuning() == Tuning::Intel && gaps() {
             return Streams::None;
         }
         match all().filter(comes).map(shared).max().unwrap_or_default() {

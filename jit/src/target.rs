@@ -45,6 +45,14 @@ pub(crate) enum Tuning {
     Other,
 }
 
+impl Tuning {
+    /// Whether divisions of the vectors, of 512 bits if `evex`, take several times as long as the multiplications that could stand
+    /// for them.
+    pub(crate) fn divides_slowly(self, evex: bool) -> bool {
+        evex && self == Tuning::Intel
+    }
+}
+
 /// Why a target cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {

@@ -116,7 +116,7 @@ mod tests {
     use crate::kernel::{Class, Kernel, Prim, Role};
     use crate::reduce::Join;
     use crate::target::Tuning;
-    use crate::wide::{Mode, instructions};
+    use crate::wide::{Mode, instructions, main_loop};
     use crate::{Builder, Precision, math};
     use iced_x86::{Instruction, OpKind, Register};
     use lazuli_graph::DType;
@@ -132,16 +132,6 @@ mod tests {
         let result = f(&mut b, x);
         b.store(y, result);
         b.finish()
-    }
-
-    /// The instructions of the main loop, without jumps, and by how many elements it goes on: by most of all loops.
-    fn main_loop(code: &[Instruction]) -> (&[Instruction], u64) {
-        let goes_on = |i: &Instruction| i.code() == Code::Add_rm64_imm32 && i.op0_register() == Register::RAX;
-        let ends = code.iter().enumerate().filter(|(_, i)| goes_on(i));
-        let (end, step) = ends.map(|(at, i)| (at, i.immediate(1))).max_by_key(|l| l.1).unwrap();
-        let jump = |i: &Instruction| i.op0_kind() == OpKind::NearBranch64;
-        let begin = code[..end].iter().rposition(jump).unwrap() + 1;
-        (&code[begin..end], step)
     }
 
     /// The addresses that one pass of a loop asks for, if all addresses are `base` and the counter stands at `counter`.

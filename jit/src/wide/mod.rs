@@ -207,7 +207,7 @@ fn crosses_lines(kernel: &Kernel, tuning: Tuning, mode: Mode<'_>) -> bool {
 /// Makes the bytes of a kernel, for vectors of 512 bits or of 256.
 fn assemble(kernel: &Kernel, evex: bool, tuning: Tuning, mode: Mode<'_>) -> Result<encode::Encoded, String> {
     let (width, registers) = if evex { (64, 32) } else { (32, 16) };
-    let divides_slowly = evex && tuning == Tuning::Intel;
+    let divides_slowly = tuning.divides_slowly(evex);
     let kernel = &*if evex { Cow::Borrowed(kernel) } else { expand(kernel) };
     let kernel = &*match mode {
         Mode::Plain | Mode::Around(_) => plan::ordered(kernel, width, registers, divides_slowly),
@@ -283,6 +283,18 @@ fn instructions(
         Some(bad) => Err(format!("invalid instruction at {:#x}", bad.ip())),
         None => Ok(instructions),
     }
+}
+
+/// The instructions of the main loop, without jumps, and by how many elements it goes on: by most of all loops.
+#[cfg(test)]
+fn main_loop(code: &[iced_x86::Instruction]) -> (&[iced_x86::Instruction], u64) {
+    use iced_x86::{Code, Instruction, OpKind, Register};
+    let goes_on = |i: &Instruction| i.code() == Code::Add_rm64_imm32 && i.op0_register() == Register::RAX;
+    let ends = code.iter().enumerate().filter(|(_, i)| goes_on(i));
+    let (end, step) = ends.map(|(at, i)| (at, i.immediate(1))).max_by_key(|l| l.1).unwrap();
+    let jump = |i: &Instruction| i.op0_kind() == OpKind::NearBranch64;
+    let begin = code[..end].iter().rposition(jump).unwrap() + 1;
+    (&code[begin..end], step)
 }
 
 /// Puts the bytes into the module, as a function.

@@ -64,7 +64,7 @@ pub(super) struct Planned<'a> {
 /// Makes the bytes of several stages, as [`super::assemble`] does of a kernel.
 pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, loops: Loops) -> Result<Encoded, String> {
     let (width, registers) = if evex { (64, 32usize) } else { (32, 16) };
-    let divides_slowly = evex && tuning == Tuning::Intel;
+    let divides_slowly = tuning.divides_slowly(evex);
     let states = |s: &Stage<'_>| if let Work::Fold { joins, .. } = s.work { joins.len() } else { 0 };
     let draft = loops == Loops::Draft;
     let together = loops == Loops::Together && together::pays(stages);

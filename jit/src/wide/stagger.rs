@@ -63,7 +63,7 @@ mod tests {
     use super::Apart;
     use crate::kernel::{Class, Role, Slab};
     use crate::testing::wide_targets;
-    use crate::wide::{Mode, encode_512, plan};
+    use crate::wide::{Mode, encode_512, main_loop, plan};
     use crate::{Backend, Builder, Code, Kernel, Precision, Target, lower, math};
     use lazuli_graph::DType;
 
@@ -84,18 +84,10 @@ mod tests {
         b.finish()
     }
 
-    /// The instructions of the main loop, which ends with the first jump back.
-    fn main_loop(code: &[iced_x86::Instruction]) -> Vec<&iced_x86::Instruction> {
-        let back =
-            |i: &iced_x86::Instruction| i.code() == iced_x86::Code::Jbe_rel32_64 && i.near_branch_target() < i.ip();
-        let end = code.iter().find(|i| back(i)).unwrap();
-        code.iter().filter(|i| (end.near_branch_target()..end.ip()).contains(&i.ip())).collect()
-    }
-
     #[test]
     fn pairs_follow_one_another() {
         let code = encode_512(&exponential(), Mode::Plain).unwrap();
-        let main = main_loop(&code);
+        let main = main_loop(&code).0;
         let places = |what: &str| {
             let is = |i: &iced_x86::Instruction| format!("{:?}", i.code()).contains(what);
             main.iter().enumerate().filter(|(_, i)| is(i)).map(|(at, _)| at).collect::<Vec<_>>()
@@ -141,7 +133,7 @@ mod tests {
     #[test]
     fn an_input_is_read_again_where_it_was_used_long_ago() {
         let code = encode_512(&first_and_last(false), Mode::Plain).unwrap();
-        let (main, stack) = (main_loop(&code), iced_x86::Register::RSP);
+        let (main, stack) = (main_loop(&code).0, iced_x86::Register::RSP);
         let count = |f: &dyn Fn(&iced_x86::Instruction) -> bool| main.iter().filter(|i| f(i)).count();
         let reads = |i: &iced_x86::Instruction| i.op0_kind() != iced_x86::OpKind::Memory;
         // As part of the last addition, for each vector.
