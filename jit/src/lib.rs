@@ -42,8 +42,8 @@ pub use precision::{Precision, UnknownPrecision};
 pub use reduce::{Reduction, Tree};
 pub use routine::Routine;
 pub use rows::{
-    RowBinding, RowCode, RowLayout, RowMemory, RowPart, RowPlace, RowProgram, RowSink, RowSource, RowStage, RowWords,
-    Rows, WholePart, WholeRows, row_local,
+    ColumnLayout, ColumnPart, Columns, RowBinding, RowCode, RowLayout, RowMemory, RowPart, RowPlace, RowProgram,
+    RowSink, RowSource, RowStage, RowWords, Rows, WholePart, WholeRows, column_local, row_local,
 };
 pub use scan::Scan;
 pub use target::{Target, TargetError, TargetInfo};

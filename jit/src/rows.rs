@@ -24,10 +24,12 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 mod code;
+mod columns;
 mod run;
 mod whole;
 
 pub use code::{RowCode, RowProgram};
+pub use columns::{ColumnLayout, ColumnPart, Columns, column_local};
 pub use run::RowPart;
 use whole::Whole;
 pub use whole::{RowWords, WholePart, WholeRows};

@@ -17,10 +17,12 @@ const STAGES: usize = 12;
 /// For so many rows there is room in scratch memory, of which each takes the place of the one as many rows before.
 pub(super) const RING: usize = 16;
 
-/// What the stages of a [`RowLayout`](super::RowLayout) compute, whatever their memory: what [`RowCode`] is made of. It
-/// is the key of a cache of code.
+/// What the stages of a [`RowLayout`](super::RowLayout) or a [`ColumnLayout`](super::ColumnLayout) compute, whatever their
+/// memory: what [`RowCode`] is made of. It is the key of a cache of code.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct RowProgram {
+    /// Whether columns are reduced.
+    columns: bool,
     /// Clones are equal at a glance, as those of an `Arc` of something sized are.
     stages: Arc<Vec<RowKernel>>,
 }
@@ -30,7 +32,7 @@ struct RowKernel {
     kernel: Kernel,
     /// A reduction for each output; none if elements are stored.
     reductions: SmallVec<[Reduction; 2]>,
-    /// There is one element a row.
+    /// There is one element a row, or one row.
     once: bool,
     /// The operands that are in scratch memory.
     scratch: SmallVec<[bool; 8]>,
@@ -48,17 +50,37 @@ impl RowProgram {
     /// stage reduces, rows have several lengths, or a stage has operands or a program of another kind.
     pub(super) fn new(stages: &[(RowStage<'_>, usize)], places: &[RowPlace]) -> Option<RowProgram> {
         let width = stages.iter().map(|s| s.1).max().filter(|&w| w > 1)?;
+        RowProgram::of(stages, places, [1, width])
+    }
+
+    /// The same of stages that reduce the columns of matrices of so many rows and columns. Elements of operands that move lie
+    /// side by side.
+    pub(super) fn columns(
+        stages: &[(RowStage<'_>, usize)],
+        places: &[RowPlace],
+        [height, width]: [usize; 2],
+    ) -> Option<RowProgram> {
+        let strided = |(s, _): &(RowStage<'_>, usize)| s.kernel.operands.iter().any(|o| o.class == Class::Strided);
+        if stages.iter().any(strided) {
+            return None;
+        }
+        RowProgram::of(stages, places, [width, height * width])
+    }
+
+    /// The program of stages of which each has the one number of elements a row, or the other.
+    fn of(stages: &[(RowStage<'_>, usize)], places: &[RowPlace], [few, many]: [usize; 2]) -> Option<RowProgram> {
+        let columns = few > 1;
         let reduces = stages.iter().any(|(s, _)| !s.sinks.is_empty());
         if !reduces || !(2..=STAGES).contains(&stages.len()) {
             return None;
         }
         let stages = stages.iter().map(|(stage, elements)| {
-            let once = *elements == 1 && stage.sinks.is_empty();
+            let once = *elements == few && stage.sinks.is_empty();
             let mut kernel = stage.kernel.clone();
-            if kernel.insts.len() >= LONG || !(once || *elements == width) {
+            if kernel.insts.len() >= LONG || !(once || *elements == many) {
                 return None;
             }
-            if once {
+            if once && !columns {
                 if kernel.insts.iter().any(|i| i.prim == Prim::Index) {
                     return None;
                 }
@@ -88,7 +110,7 @@ impl RowProgram {
             let suits = stage.sinks.is_empty() || reductions.len() == outputs && outputs == stage.sinks.len();
             (suits && reductions.iter().all(same)).then_some(RowKernel { kernel, reductions, once, scratch })
         });
-        Some(RowProgram { stages: Arc::new(stages.collect::<Option<_>>()?) })
+        Some(RowProgram { columns, stages: Arc::new(stages.collect::<Option<_>>()?) })
     }
 
     /// Instructions of all stages, with those of their loops.

@@ -6,6 +6,8 @@ use crate::{Backend, Builder, Target};
 use lazuli_graph::DType;
 
 #[cfg(target_arch = "x86_64")]
+mod columns;
+#[cfg(target_arch = "x86_64")]
 mod whole;
 
 /// `out = x + y` with these stride classes.

@@ -159,6 +159,27 @@ impl Selector<'_> {
         self.forget_loaded();
     }
 
+    /// Stores what each lane of the accumulators has come to: the results of `lanes` columns, or of those that the tail has.
+    pub(super) fn fold_columns(&mut self, lanes: usize, tail: bool) {
+        (self.lanes, self.tail, self.tail_vectors, self.tail_mask) = (lanes, tail, [None; 2], None);
+        for (output, join) in self.folds.iter().enumerate() {
+            let ty = self.state(output);
+            let size = ty.size() as u8;
+            let mut vectors = SmallVec::new();
+            for v in 0..self.count(size) {
+                let mut state = self.read(self.accumulator(output, v));
+                if join.key {
+                    state = self.unkey(ty, state);
+                }
+                vectors.push(Src::Reg(state));
+            }
+            let operand = self.kernel.stores[output].operand as usize;
+            self.store(operand, &Lanes { size, same: false, vectors });
+        }
+        self.tail = false;
+        self.forget_loaded();
+    }
+
     /// The float with this key.
     fn unkey(&mut self, ty: Ty, key: VReg) -> VReg {
         let size = ty.size() as u8;

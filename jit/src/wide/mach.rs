@@ -202,6 +202,8 @@ pub(super) enum Kind {
     EnterTail,
     /// The end of a round of the tail: again, or to the second successor; to the third, if the tail came first.
     NextTail,
+    /// To the first row.
+    FirstRow,
     /// To the next row, or to the second successor; `more` rows than there are, for stages that are behind.
     NextRow {
         /// How many more.

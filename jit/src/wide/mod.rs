@@ -19,6 +19,7 @@
 //! | `memory`, `integer`, `fma`, `divide`, `newton`, `masks`, `convert`, `call`, `composed` | the primitives that are more than one instruction |
 //! | `fold` | states of reductions, in registers |
 //! | `stages`, `together` | one code for several kernels over the same rows |
+//! | `columns` | one code for several kernels over the same columns |
 //! | `pairs`, `mach` | the instructions, and the function that the register allocator sees |
 //! | `encode` | bytes, the frame, the convention of calls |
 //!
@@ -32,6 +33,7 @@
 mod ahead;
 mod call;
 mod calls;
+mod columns;
 mod composed;
 mod convert;
 mod divide;
@@ -136,15 +138,26 @@ impl Compiled {
     }
 
     /// Compiles stages of kernels that have been verified. The words of a slab are those of each stage's operands, one stage
-    /// after another; of one that reduces with its states, one for each output, behind them. `draft`: as by [`Mode::Draft`].
-    pub(crate) fn stages(stages: &[Stage<'_>], target: &Target, draft: bool) -> Result<Compiled, CodeError> {
+    /// after another; of one that reduces with its states, one for each output, behind them. `columns`: what is reduced are the
+    /// columns of the slab's rows ([`columns`]). `draft`: as by [`Mode::Draft`].
+    pub(crate) fn stages(
+        stages: &[Stage<'_>],
+        target: &Target,
+        columns: bool,
+        draft: bool,
+    ) -> Result<Compiled, CodeError> {
         if let Some(why) = why_not(target) {
             return Err(CodeError::Compiler(why));
         }
         let isa = target.isa().ok_or(CodeError::NoCompiler { target: target.name() })?;
-        let make = |loops| stages::assemble(stages, target.vector_bits() == 512, target.tuning(), loops);
-        // What is too much for all steps in one loop may be done one after another.
-        let code = if draft { make(Loops::Draft) } else { make(Loops::Together).or_else(|_| make(Loops::Apart)) };
+        let evex = target.vector_bits() == 512;
+        let make = |loops| stages::assemble(stages, evex, target.tuning(), loops);
+        let code = match (columns, draft) {
+            (true, _) => columns::assemble(stages, evex, draft),
+            (false, true) => make(Loops::Draft),
+            // What is too much for all steps in one loop may be done one after another.
+            (false, false) => make(Loops::Together).or_else(|_| make(Loops::Apart)),
+        };
         Compiled::of(isa, &code.map_err(CodeError::Compiler)?)
     }
 

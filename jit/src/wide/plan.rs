@@ -166,6 +166,17 @@ impl Plan {
         plan
     }
 
+    /// Decides for a kernel that takes as many columns at a time as there are virtual lanes, a row of them after another: in one
+    /// round if it has the registers, else a vector at a time.
+    pub(super) fn columns(kernel: &Kernel, width: usize, registers: usize) -> Plan {
+        let mut plan = Plan::undecided(kernel, false);
+        let single = plan.single(kernel, width);
+        let all = Rounds::of(single, accumulators(width));
+        let fits = plan.pressure(kernel, &spans(kernel, &plan.uses), all.lanes, width) < registers;
+        plan.rounds = if fits { all } else { Rounds::of(single, 1) };
+        plan
+    }
+
     /// Decides for rounds of one vector.
     pub(super) fn draft(kernel: &Kernel, width: usize, registers: usize, divides_slowly: bool) -> Plan {
         let mut plan = Plan::undecided(kernel, divides_slowly);

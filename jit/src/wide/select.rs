@@ -74,8 +74,9 @@ pub(super) struct Selector<'a> {
     pub(super) stages: bool,
     /// Of stages whose rows are reduced together, outputs of those before it.
     pub(super) first_output: usize,
-    /// Operands that have room for so many rows.
+    /// Operands that have room for so many rows; or, where it is columns that go through stages, for those of a round.
     pub(super) ring: (&'a [bool], usize),
+    pub(super) columns: bool,
 }
 
 impl<'a> Selector<'a> {
@@ -118,6 +119,7 @@ impl<'a> Selector<'a> {
             stages: false,
             first_output: 0,
             ring: (&[], 1),
+            columns: false,
         }
     }
 
@@ -210,7 +212,7 @@ impl<'a> Selector<'a> {
         let number = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Frame(0)), GPR, &[]);
         let number = if behind > 0 { self.lea(at(-(behind as i32)), &[number]) } else { number };
         let (ring, rows) = self.ring;
-        let place = ring.contains(&true).then(|| {
+        let place = (ring.contains(&true) && !self.columns).then(|| {
             let and = Enc::new(Code::And_rm64_imm8).tied().imm(rows as u8 - 1);
             self.push(and, GPR, &[number])
         });
@@ -219,7 +221,13 @@ impl<'a> Selector<'a> {
             let step = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at + 16)), GPR, &[]);
             let number = place.filter(|_| ring.get(k) == Some(&true)).unwrap_or(number);
             let offset = self.push(Enc::new(Code::Imul_r64_rm64).tied(), GPR, &[step, number]);
-            let base = self.push(Enc::new(Code::Add_r64_rm64).tied().mem(1, Mem::Slab(at)), GPR, &[offset]);
+            let mut base = self.push(Enc::new(Code::Add_r64_rm64).tied().mem(1, Mem::Slab(at)), GPR, &[offset]);
+            if self.columns && ring.get(k) == Some(&true) {
+                // All rounds have the same place.
+                let stride = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at + 8)), GPR, &[]);
+                let back = self.times_counter(stride);
+                base = self.push(Enc::new(Code::Sub_r64_rm64).tied(), GPR, &[base, back]);
+            }
             self.bases.push(base);
             let open = operand.role == Role::Index || operand.class == Class::Strided;
             let stride = open.then(|| self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at + 8)), GPR, &[]));
@@ -301,11 +309,17 @@ impl<'a> Selector<'a> {
     /// The address of lane zero of an operand that strides.
     pub(super) fn strided(&mut self, k: usize) -> VReg {
         let stride = self.strides[k].expect("the class leaves the stride open");
+        let offset = self.times_counter(stride);
+        self.push(Enc::new(Code::Add_r64_rm64).tied(), GPR, &[offset, self.bases[k]])
+    }
+
+    /// As many strides as the counter says.
+    fn times_counter(&mut self, stride: VReg) -> VReg {
         let offset = self.body.vreg(GPR);
         let counter = Operand::fixed_nonallocatable(regalloc2::PReg::new(0, GPR));
         let operands = [Operand::reg_reuse_def(offset, 1), Operand::reg_use(stride), counter];
         self.body.push(Kind::Enc(Enc::new(Code::Imul_r64_rm64).tied()), &operands);
-        self.push(Enc::new(Code::Add_r64_rm64).tied(), GPR, &[offset, self.bases[k]])
+        offset
     }
 
     /// The mask of the lanes of `size` bytes that the tail has.

@@ -16,14 +16,14 @@ use iced_x86::Code;
 use regalloc2::VReg;
 use std::borrow::Cow;
 
-/// What a stage of code does that takes rows through several ([`crate::RowCode`]).
+/// What a stage of code does that takes rows, or columns, through several ([`crate::RowCode`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Work<'a> {
-    /// It computes one element of each output a row.
+    /// It computes one element of each output a row, or a column.
     Once,
-    /// It computes a row of elements.
+    /// It computes a row, or a column, of elements.
     Map,
-    /// It reduces the row, in blocks of so many elements, and makes results of the states.
+    /// It reduces the row, in blocks of so many elements, or the column; and makes results of the states.
     Fold { joins: &'a [Join], block: usize },
 }
 
@@ -31,12 +31,20 @@ pub(crate) enum Work<'a> {
 pub(crate) struct Stage<'a> {
     pub(crate) kernel: &'a Kernel,
     pub(crate) work: Work<'a>,
-    /// Of which operands there is room for so many rows, of which each takes the place of the one as many rows before.
+    /// Of which operands there is room for so many rows, of which each takes the place of the one as many rows before; or for so
+    /// many columns.
     pub(crate) ring: (&'a [bool], usize),
     /// Inputs come from memory.
     pub(crate) ahead: bool,
     /// Outputs are stored around the caches, as [`Mode::Around`] says.
     pub(crate) around: bool,
+}
+
+impl Stage<'_> {
+    /// The states of a row, or of a column.
+    pub(super) fn states(&self) -> usize {
+        if let Work::Fold { joins, .. } = self.work { joins.len() } else { 0 }
+    }
 }
 
 /// How the loops of stages lie.
@@ -55,21 +63,20 @@ pub(super) struct Planned<'a> {
     pub(super) kernel: Cow<'a, Kernel>,
     pub(super) plan: Plan,
     pub(super) work: Work<'a>,
-    ring: (&'a [bool], usize),
+    pub(super) ring: (&'a [bool], usize),
     pub(super) around: bool,
     /// Where its operands begin in the slab.
-    first_operand: usize,
+    pub(super) first_operand: usize,
 }
 
 /// Makes the bytes of several stages, as [`super::assemble`] does of a kernel.
 pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, loops: Loops) -> Result<Encoded, String> {
     let (width, registers) = if evex { (64, 32usize) } else { (32, 16) };
     let divides_slowly = tuning.divides_slowly(evex);
-    let states = |s: &Stage<'_>| if let Work::Fold { joins, .. } = s.work { joins.len() } else { 0 };
     let draft = loops == Loops::Draft;
     let together = loops == Loops::Together && together::pays(stages);
     // Of all stages at once if they are to take rows together, else of one.
-    let outputs = stages.iter().map(states);
+    let outputs = stages.iter().map(Stage::states);
     let outputs = if together { outputs.sum() } else { outputs.max().unwrap_or(0) };
     let taken = outputs * accumulators(width);
     // Steps one by one have all registers where nothing is reduced; in one loop they all have values.
@@ -105,7 +112,7 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, loops: 
         }
         let Stage { work, ring, around, .. } = *stage;
         planned.push(Planned { kernel, plan, work, ring, around, first_operand });
-        first_operand += stage.kernel.operands.len() + states(stage);
+        first_operand += stage.kernel.operands.len() + stage.states();
     }
     let first = planned.first().ok_or("there are no stages")?;
     let mut selector = Selector::new(&first.kernel, &first.plan, evex, Mode::Plain);

@@ -98,11 +98,13 @@ fn compile(program: &RowProgram, target: &Target, what: Use) -> Result<wide::Com
         let work = match joins.as_slice() {
             [] if stage.once => wide::Work::Once,
             [] => wide::Work::Map,
+            // Columns are no longer than a block.
+            joins if program.columns => wide::Work::Fold { joins, block: 0 },
             joins => wide::Work::Fold { joins, block: one_block(&stage.reductions)? },
         };
         let around = far && n == last && stage.stores();
         let (kernel, ring) = (kernel.as_ref(), (&*stage.scratch, RING));
         stages.push(wide::Stage { kernel, work, ring, ahead: far && n == 0, around });
     }
-    wide::Compiled::stages(&stages, target, what == Use::Draft)
+    wide::Compiled::stages(&stages, target, program.columns, what == Use::Draft)
 }

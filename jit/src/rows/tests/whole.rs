@@ -7,17 +7,17 @@ use crate::testing::wide_targets;
 use lazuli_graph::{ReduceOp, Scalar};
 
 /// `out = x + y` in `dtype`.
-fn add(dtype: DType, classes: [Class; 2]) -> Code {
+pub(super) fn add(dtype: DType, classes: [Class; 2]) -> Code {
     let float = matches!(Ty::of(dtype), Ty::F32 | Ty::F64);
     combined(dtype, if float { Prim::FAdd } else { Prim::IAdd }, classes)
 }
 
 /// `out = x / y` of floats, else `x + y`.
-fn divide(dtype: DType, classes: [Class; 2]) -> Code {
+pub(super) fn divide(dtype: DType, classes: [Class; 2]) -> Code {
     if dtype.is_float() { combined(dtype, Prim::FDiv, classes) } else { add(dtype, classes) }
 }
 
-fn combined(dtype: DType, prim: Prim, [x, y]: [Class; 2]) -> Code {
+pub(super) fn combined(dtype: DType, prim: Prim, [x, y]: [Class; 2]) -> Code {
     let mut b = Builder::new();
     let [x, y] = [x, y].map(|class| b.operand(Role::Input, dtype, class));
     let out = b.operand(Role::Output, dtype, Class::Contiguous);
@@ -28,7 +28,7 @@ fn combined(dtype: DType, prim: Prim, [x, y]: [Class; 2]) -> Code {
 }
 
 /// Tiles that are a copy of the input, and twice the input.
-fn copies(dtype: DType) -> Code {
+pub(super) fn copies(dtype: DType) -> Code {
     let mut b = Builder::new();
     let x = b.operand(Role::Input, dtype, Class::Contiguous);
     let outs = [0; 2].map(|_| b.operand(Role::Output, dtype, Class::Contiguous));
@@ -41,7 +41,7 @@ fn copies(dtype: DType) -> Code {
     Code::compile(&b.finish(), Backend::Interp, Target::detect()).unwrap()
 }
 
-fn elements(dtype: DType, n: usize, special: bool) -> Vec<u8> {
+pub(super) fn elements(dtype: DType, n: usize, special: bool) -> Vec<u8> {
     let value = |i: usize| match i % 61 {
         3 if special => f64::NAN,
         9 if special => f64::INFINITY,
@@ -54,14 +54,14 @@ fn elements(dtype: DType, n: usize, special: bool) -> Vec<u8> {
 }
 
 /// Bytes that begin with a line.
-struct Aligned(Vec<[u64; 8]>);
+pub(super) struct Aligned(Vec<[u64; 8]>);
 
 impl Aligned {
-    fn new(bytes: usize) -> Aligned {
+    pub(super) fn new(bytes: usize) -> Aligned {
         Aligned(vec![[u64::MAX; 8]; bytes / 64 + 3])
     }
 
-    fn bytes(&mut self) -> &mut [u8] {
+    pub(super) fn bytes(&mut self) -> &mut [u8] {
         let start = self.0.as_ptr().cast::<u8>().align_offset(64);
         let bytes = (self.0.len() - 1) * 64;
         &mut bytemuck::cast_slice_mut(&mut self.0)[start..][..bytes]

@@ -155,6 +155,10 @@ impl Writer<'_> {
                     self.choose(ABOVE, target(0), successor(1), next);
                 }
             }
+            Kind::FirstRow => {
+                self.mi(Code::Mov_rm64_imm32, RSP, 0, 0)?;
+                self.go(successor(0), next);
+            }
             Kind::NextRow { more } => {
                 self.rm(Code::Mov_r64_rm64, T0, RSP, 0)?;
                 self.ri(Code::Add_rm64_imm8, T0, 1)?;

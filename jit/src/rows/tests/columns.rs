@@ -1,0 +1,289 @@
+//! One code for all stages over the same columns: the bits of the stages one by one, interpreted.
+
+use super::whole::{Aligned, add, copies, divide, elements};
+use super::*;
+use crate::kernel::Slab;
+use crate::testing::wide_targets;
+use lazuli_graph::ReduceOp;
+
+/// Two reductions of the columns, one of them with a step of one row; a matrix of what they, the input and a number add up to;
+/// its reductions; the quotient of both. Memory: the input, a number for each matrix, then what is made.
+struct Program {
+    dtype: DType,
+    ops: [ReduceOp; 2],
+    codes: [Code; 6],
+}
+
+/// Matrices, and rows and columns of each.
+type Shape = (usize, usize, usize);
+
+impl Program {
+    fn new(dtype: DType, ops: [ReduceOp; 2]) -> Program {
+        use Class::{Broadcast, Contiguous};
+        let map = || add(dtype, [Contiguous; 2]);
+        let number = add(dtype, [Contiguous, Broadcast]);
+        let codes = [copies(dtype), map(), map(), number, copies(dtype), divide(dtype, [Contiguous; 2])];
+        Program { dtype, ops, codes }
+    }
+
+    fn reduction(&self, n: usize) -> Reduction {
+        Reduction::new(self.ops[n], self.dtype, false)
+    }
+
+    fn layout(&self, (matrices, height, width): Shape) -> ColumnLayout {
+        let size = self.dtype.size();
+        let one = size as isize;
+        let (row, matrix) = (one * width as isize, one * (height * width) as isize);
+        let m = RowSource::Memory;
+        let (temporary, write) = (|row| RowPlace::Temporary { row }, |row| RowPlace::Write { row });
+        let (line, all) = (width * size, height * width * size);
+        let places = [
+            RowPlace::Read,
+            RowPlace::Read,
+            temporary(line),
+            write(line),
+            temporary(line),
+            temporary(all),
+            temporary(all),
+            temporary(line),
+            write(line),
+            write(all),
+        ];
+        let sink = |n: usize, tile, memory| RowSink { reduction: self.reduction(n), tile, memory };
+        let wide = |m| binding(m, &[matrix, row, one]);
+        let each = |m| binding(m, &[row, 0, one]);
+        let tile = || wide(RowSource::Tile);
+        let extents = [matrices, height, width];
+        let [first, once, middle, number, second, last] = &self.codes;
+        let stages = [
+            stage(first, &extents, &[wide(m(0)), tile(), tile()], &[sink(0, 0, 2), sink(1, 1, 3)]),
+            stage(once, &[matrices * width], &[2, 3, 4].map(|k| binding(m(k), &[one])), &[]),
+            stage(middle, &extents, &[wide(m(0)), each(m(4)), wide(m(5))], &[]),
+            stage(number, &extents, &[wide(m(5)), binding(m(1), &[one, 0, 0]), wide(m(6))], &[]),
+            stage(second, &extents, &[wide(m(6)), tile(), tile()], &[sink(1, 0, 7), sink(0, 1, 8)]),
+            stage(last, &extents, &[wide(m(6)), each(m(7)), wide(m(9))], &[]),
+        ];
+        ColumnLayout::new(matrices, [height, width], places, stages).unwrap()
+    }
+
+    /// What is written, stage by stage.
+    fn expected(&self, shape: Shape, x: &[u8], numbers: &[u8]) -> [Vec<u8>; 3] {
+        let (matrices, height, width) = shape;
+        let size = self.dtype.size();
+        let (line, all) = (width * size, height * width * size);
+        let mut outs = [Vec::new(), Vec::new(), Vec::new()];
+        for matrix in 0..matrices {
+            let x = &x[matrix * all..][..all];
+            // Results of a kernel over rows of the matrix; what has one row is the same for all.
+            let run = |code: &Code, rows: usize, inputs: &[&[u8]]| {
+                let outputs = code.kernel().operands.len() - inputs.len();
+                let mut made = vec![vec![0u8; rows * line]; outputs];
+                let mut slab = Slab::new(code.kernel().operands.len());
+                slab.set_extents(width, rows);
+                for (i, input) in inputs.iter().enumerate() {
+                    let s1 = if input.len() == rows * line { line } else { 0 };
+                    let s0 = if input.len() == size { 0 } else { size };
+                    slab.set_operand(i, input.as_ptr() as u64, s0 as isize, s1 as isize);
+                }
+                for (i, out) in made.iter_mut().enumerate() {
+                    slab.set_operand(inputs.len() + i, out.as_mut_ptr() as u64, size as isize, line as isize);
+                }
+                // SAFETY: every operand has the elements that its strides say.
+                unsafe { code.run(&slab) };
+                made
+            };
+            let reduced = |n: usize, elements: &[u8]| {
+                let reduction = self.reduction(n);
+                let mut states = vec![0u64; width * reduction.state_size() / 8 + 1];
+                let states = &mut bytemuck::cast_slice_mut(&mut states)[..width * reduction.state_size()];
+                reduction.identity(states);
+                reduction.outer(elements, height, width, 0, states);
+                let mut out = vec![0u8; line];
+                reduction.finish(states, height as u64, &mut out);
+                out
+            };
+            let [first, once, middle, number, second, last] = &self.codes;
+            let tiles = run(first, height, &[x]);
+            let (a, b) = (reduced(0, &tiles[0]), reduced(1, &tiles[1]));
+            let both = run(once, 1, &[&a, &b]).remove(0);
+            let sum = run(middle, height, &[x, &both]).remove(0);
+            let sum = run(number, height, &[&sum, &numbers[matrix * size..][..size]]).remove(0);
+            let tiles = run(second, height, &[&sum]);
+            let (c, d) = (reduced(1, &tiles[0]), reduced(0, &tiles[1]));
+            outs[0].extend(b);
+            outs[1].extend(d);
+            outs[2].extend(run(last, height, &[&sum, &c]).remove(0));
+        }
+        outs
+    }
+
+    fn found(&self, layout: &ColumnLayout, x: &[u8], numbers: &[u8], code: &RowCode, parts: usize) -> [Vec<u8>; 3] {
+        let size = self.dtype.size();
+        let (line, all) = (layout.width * size, layout.height * layout.width * size);
+        // With room behind them, which nothing is to touch.
+        let mut outs = [line, line, all].map(|n| vec![0xaau8; layout.matrices * n + 64]);
+        let [a, b, c] = &mut outs;
+        let memories = [
+            RowMemory::Read(x, 0),
+            RowMemory::Read(numbers, 0),
+            RowMemory::Nothing,
+            RowMemory::Write(a),
+            RowMemory::Nothing,
+            RowMemory::Nothing,
+            RowMemory::Nothing,
+            RowMemory::Nothing,
+            RowMemory::Write(b),
+            RowMemory::Write(c),
+        ];
+        let mut bound = layout.bind(code, memories).unwrap();
+        let mut scratch = Aligned::new(bound.scratch());
+        let mut told = 0;
+        let parts: Vec<_> = bound.parts(parts).collect();
+        for part in parts {
+            let done = |n| {
+                told += n;
+                Ok::<(), ()>(())
+            };
+            part.run(scratch.bytes(), done).unwrap();
+        }
+        assert_eq!(told, layout.matrices * layout.width);
+        for out in &mut outs {
+            assert!(out.split_off(out.len() - 64).iter().all(|b| *b == 0xaa));
+        }
+        outs
+    }
+
+    /// Elements, one NaN as good as another.
+    fn plain(&self, bytes: &[u8]) -> Vec<u64> {
+        let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |bits, b| bits << 8 | u64::from(*b));
+        let plain = |bits: u64| match self.dtype {
+            DType::F64 if f64::from_bits(bits).is_nan() => f64::NAN.to_bits(),
+            DType::F32 if f32::from_bits(bits as u32).is_nan() => f32::NAN.to_bits().into(),
+            _ => bits,
+        };
+        bytes.chunks(self.dtype.size()).map(|bytes| plain(word(bytes))).collect()
+    }
+}
+
+#[test]
+fn one_code_does_all_stages_of_columns() {
+    use ReduceOp::{Max, Min, Prod, Sum};
+    let shapes = [
+        (1, 2, 2),
+        (1, 10, 100),
+        (3, 3, 5),
+        (2, 64, 33),
+        (5, 7, 16),
+        (1, 63, 8),
+        (1, 4, 1000),
+        (4, 2, 257),
+        (9, 17, 31),
+    ];
+    for dtype in [DType::F64, DType::F32, DType::I64, DType::U64] {
+        for ops in [[Sum, Max], [Min, Sum], [Prod, Prod]] {
+            let program = Program::new(dtype, ops);
+            for target in wide_targets() {
+                // The same code for all shapes.
+                let key = program.layout(shapes[0]);
+                let codes =
+                    [RowCode::compile(key.program(), &target), Ok(RowCode::draft(key.program(), &target).unwrap())];
+                let codes = codes.map(Result::unwrap);
+                for (n, shape) in shapes.into_iter().enumerate() {
+                    let layout = program.layout(shape);
+                    let (matrices, height, width) = shape;
+                    let x = elements(dtype, matrices * height * width, n % 2 == 1);
+                    let numbers = elements(dtype, matrices, false);
+                    let expected = program.expected(shape, &x, &numbers).map(|out| program.plain(&out));
+                    for (code, parts) in codes.iter().flat_map(|code| [1, 2, 7].map(|parts| (code, parts))) {
+                        let found = program.found(&layout, &x, &numbers, code, parts);
+                        let found = found.map(|out| program.plain(&out));
+                        assert!(found == expected, "{dtype}, {ops:?}, {}, {shape:?}, {parts}", target.name());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Stages over a matrix of 4 rows and 6 columns: the sum of its columns, and the sum of an input with something.
+fn two_stages(second: &Code, places: [RowPlace; 3], strides: [[isize; 2]; 3], offset: isize) -> Option<ColumnLayout> {
+    let m = RowSource::Memory;
+    let copy = copy();
+    let along = |source| binding(source, &[48, 8]);
+    let bindings =
+        [0, 1, 2].map(|k| RowBinding { offset: if k == 1 { offset } else { 0 }, ..binding(m(k), &strides[k]) });
+    let stages = [
+        stage(&copy, &[4, 6], &[along(m(0)), along(RowSource::Tile)], &[sum(1)]),
+        stage(second, &[4, 6], &bindings, &[]),
+    ];
+    ColumnLayout::new(1, [4, 6], places, stages)
+}
+
+#[test]
+fn columns_keep_to_themselves() {
+    let wide = add(DType::F64, [Class::Contiguous; 2]);
+    let write = |row| RowPlace::Write { row };
+    let places = [RowPlace::Read, write(48), write(192)];
+    let strides = [[48, 8], [0, 8], [48, 8]];
+    assert!(two_stages(&wide, places, strides, 0).is_some());
+    // What is only read may be read anyhow.
+    assert!(two_stages(&wide, places, [[-48, 8], [0, 8], [48, 8]], 0).is_some());
+    // Another column; another row of results; a place of another size.
+    assert!(two_stages(&wide, places, strides, 8).is_none());
+    assert!(two_stages(&wide, places, [[48, 8], [48, 8], [48, 8]], 0).is_none());
+    assert!(two_stages(&wide, [RowPlace::Read, write(56), write(192)], strides, 0).is_none());
+    assert!(two_stages(&wide, [RowPlace::Read, write(48), write(184)], strides, 0).is_none());
+    assert!(two_stages(&wide, places, [[48, 8], [0, 8], [0, 8]], 0).is_none());
+    assert!(two_stages(&wide, places, [[48, 8], [0, 8], [56, 8]], 0).is_none());
+    // Memory that is written is not for reading alone.
+    assert!(two_stages(&wide, [RowPlace::Read, RowPlace::Read, write(192)], strides, 0).is_none());
+    // The same column as a broadcast, and elements that do not lie side by side.
+    let classes = [[Class::Contiguous, Class::Broadcast], [Class::Strided, Class::Contiguous]];
+    for classes in classes {
+        assert!(two_stages(&add(DType::F64, classes), places, strides, 0).is_none());
+    }
+    let operand = wide.kernel().operands[0];
+    let local = |offset, strides: [isize; 3]| column_local(&operand, &[2, 4, 6], [2, 4, 6], 192, offset, &strides);
+    assert!(local(0, [192, 48, 8]) && !local(8, [192, 48, 8]) && !local(0, [192, 48, 0]) && !local(0, [96, 48, 8]));
+    // Loops that are one.
+    assert!(
+        column_local(&operand, &[48], [2, 4, 6], 192, 0, &[8]) && column_local(&operand, &[12], [2, 4, 6], 48, 0, &[8])
+    );
+    assert!(
+        !column_local(&operand, &[48], [2, 4, 6], 48, 0, &[8])
+            && !column_local(&operand, &[24, 2], [2, 4, 6], 192, 0, &[8, 192])
+    );
+}
+
+#[test]
+fn memory_of_columns_is_looked_at() {
+    if Backend::Wide.why_not(Target::detect()).is_some() {
+        return;
+    }
+    let wide = add(DType::F64, [Class::Contiguous; 2]);
+    let write = |row| RowPlace::Write { row };
+    let mut layout =
+        two_stages(&wide, [RowPlace::Read, write(48), write(192)], [[-48, 8], [0, 8], [48, 8]], 0).unwrap();
+    let code = RowCode::compile(layout.program(), Target::detect()).unwrap();
+    layout.adopt(code.program());
+    let other = Program::new(DType::F64, [ReduceOp::Sum; 2]);
+    let other = RowCode::compile(other.layout((1, 4, 6)).program(), Target::detect()).unwrap();
+    let x = [0u8; 400];
+    let binds = |code: &RowCode, start: usize, length: usize, [a, b]: [usize; 2]| {
+        let (mut a, mut b) = (vec![0; a], vec![0; b]);
+        let memories = [RowMemory::Read(&x[..length], start), RowMemory::Write(&mut a), RowMemory::Write(&mut b)];
+        layout.bind(code, memories).is_ok()
+    };
+    // Rows are read from the first backwards, and forwards.
+    assert!(binds(&code, 144, 336, [48, 192]));
+    assert!(
+        !binds(&other, 144, 336, [48, 192]) && !binds(&code, 136, 400, [48, 192]) && !binds(&code, 144, 335, [48, 192])
+    );
+    assert!(
+        !binds(&code, usize::MAX, 400, [48, 192])
+            && !binds(&code, 144, 336, [47, 192])
+            && !binds(&code, 144, 336, [48, 191])
+    );
+    assert!(layout.bind(&code, [RowMemory::Read(&x, 144), RowMemory::Nothing, RowMemory::Nothing]).is_err());
+    assert!(layout.bind(&code, [RowMemory::Read(&x, 144)]).is_err());
+}

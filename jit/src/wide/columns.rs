@@ -1,0 +1,129 @@
+//! One code for several kernels over the same columns: statistics of a few rows, and what is done with them.
+//!
+//! ```text
+//! group: as many columns as there are virtual lanes, while so many are left; then a vector of them, masked, at a time
+//!   stage: of one row, a round; else
+//!     row: a round, whose lanes are stored, or join the accumulators
+//!     the accumulators are stored
+//! ```
+//! A group goes through all stages before the next begins, so what it reads again is in the cache, and what lives between
+//! stages takes a piece of scratch memory of 128 bytes a row. States stay in the accumulators of [`super::fold`] from the
+//! first row to the last, each lane that of a column.
+
+use super::encode::Encoded;
+use super::fold::accumulators;
+use super::mach::Kind;
+use super::plan::{Plan, Rounds};
+use super::select::Selector;
+use super::stages::{Planned, Stage, Work};
+use super::{Mode, finish};
+use crate::kernel::Class;
+use crate::math::composed::expand;
+use std::borrow::Cow;
+
+/// Makes the bytes of stages over the same columns, as [`super::assemble`] does of a kernel.
+pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, draft: bool) -> Result<Encoded, String> {
+    let (width, registers) = if evex { (64, 32usize) } else { (32, 16) };
+    let taken = stages.iter().map(Stage::states).max().unwrap_or(0) * accumulators(width);
+    if taken * 2 > registers {
+        return Err("states take too many of the registers".to_owned());
+    }
+    let (mut planned, mut first_operand) = (Vec::with_capacity(stages.len()), 0);
+    for stage in stages {
+        if stage.kernel.operands.iter().any(|o| o.class == Class::Strided) {
+            return Err("columns do not lie side by side".to_owned());
+        }
+        let kernel = if evex { Cow::Borrowed(stage.kernel) } else { expand(stage.kernel) };
+        let plan = Plan::columns(&kernel, width, registers - taken);
+        let Stage { work, ring, around, .. } = *stage;
+        planned.push(Planned { kernel, plan, work, ring, around, first_operand });
+        first_operand += stage.kernel.operands.len() + stage.states();
+    }
+    let first = planned.first().ok_or("there are no stages")?;
+    let single = first.plan.rounds.single;
+    if planned.iter().any(|s| s.plan.rounds.single != single) {
+        return Err("stages have lanes of several widths".to_owned());
+    }
+    let narrow = |s: &Planned<'_>| {
+        let states = s.kernel.stores.iter().map(|store| s.kernel.ty(store.value).size());
+        matches!(s.work, Work::Fold { .. }) && states.into_iter().any(|size| width / size != single)
+    };
+    if planned.iter().any(narrow) {
+        return Err("states are not of the widest type".to_owned());
+    }
+    let mut selector = Selector::new(&first.kernel, &first.plan, evex, Mode::Plain);
+    selector.columns = true;
+    build(&mut selector, &planned, single * accumulators(width));
+    finish(selector, evex, taken, draft)
+}
+
+/// Selects instructions for groups of `lanes` columns, and for the columns that are left.
+fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], lanes: usize) {
+    let single = stages[0].plan.rounds.single;
+    s.body.rounds = Rounds { lanes, single, last: lanes };
+    let [none, entry] = [1, 2];
+    s.body.end_block(Kind::EnterMain, &[entry, none]);
+    s.body.end_aside(none);
+    let main = jump(s);
+    group(s, stages, lanes, false);
+    again(s, Kind::NextMain, main);
+    let rest = jump(s);
+    s.body.lead(none, rest);
+    s.body.end_block(Kind::EnterTail, &[rest + 2, rest + 1]);
+    s.body.end_aside(rest);
+    let tail = jump(s);
+    group(s, stages, single, true);
+    again(s, Kind::NextTail, tail);
+    let end = jump(s);
+    s.body.lead(rest + 1, end);
+    s.body.end_block(Kind::Return, &[]);
+    s.body.seal();
+}
+
+/// Ends the current block with a jump to the next, whose number it gives.
+fn jump(s: &mut Selector<'_>) -> usize {
+    let next = s.body.block_count() + 1;
+    s.body.end_block(Kind::Jump, &[next]);
+    next
+}
+
+/// Ends the current block with `kind`, which goes back to block `first` or on.
+fn again(s: &mut Selector<'_>, kind: Kind, first: usize) {
+    let [again, done] = [1, 2].map(|n| s.body.block_count() + n);
+    s.body.end_block(kind, &[again, done]);
+    s.body.end_aside(first);
+}
+
+/// Takes `lanes` columns through all stages.
+fn group<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], lanes: usize, tail: bool) {
+    for stage in stages {
+        s.turn_to(stage);
+        s.fold_begin();
+        if stage.work == Work::Once {
+            rows(s, lanes, tail);
+            continue;
+        }
+        let first = s.body.block_count() + 1;
+        s.body.end_block(Kind::FirstRow, &[first]);
+        rows(s, lanes, tail);
+        again(s, Kind::NextRow { more: 0 }, first);
+        if !s.folds.is_empty() {
+            s.fold_columns(lanes, tail);
+        }
+    }
+}
+
+/// What a stage does with `lanes` columns of a row.
+fn rows(s: &mut Selector<'_>, lanes: usize, tail: bool) {
+    s.row(0);
+    let Rounds { lanes: round, single, .. } = s.plan.rounds;
+    if tail {
+        s.fold_from = 0;
+        return s.round(single, true);
+    }
+    for from in (0..lanes).step_by(round) {
+        (s.from_lane, s.fold_from) = (from, from / single);
+        s.round(round, false);
+    }
+    s.from_lane = 0;
+}
