@@ -7,8 +7,9 @@ use crate::config::{self, Config};
 use crate::cost;
 use crate::error::{Error, Result};
 use crate::plan::{Launchable, Plan, Slot, Source, Step};
+use crate::rows::RowRun;
 use crate::{reduce, scan};
-use lazuli_jit::{Launch, Memory, Parts, Role};
+use lazuli_jit::{Launch, Memory, Parts, Role, RowCode};
 use lazuli_runtime::matmul::matmul;
 use lazuli_runtime::threads::{Share, Work};
 use lazuli_runtime::{Buffer, Tensor};
@@ -199,65 +200,22 @@ impl Plan {
         let total = if config.progress.is_some() { self.steps.iter().map(Step::elements).sum() } else { 0 };
         let share = (self.work >= cost::PARALLEL && config.threads != 1).then(Share::new);
         let run = Run { config, total, done: AtomicU64::new(0), share };
+        // Whether a lone step is none, as there is no code for it as a whole.
+        let mut apart = false;
         if let Some(lone) = &self.lone {
-            return self.run_lone(lone, inputs, &run, results);
+            let rows = if let Some(Step::Rows(rows)) = self.steps.first() { Some(rows) } else { None };
+            let code = rows.and_then(|rows| rows.worth(config));
+            apart = rows.is_some_and(|rows| rows.is_apart(code));
+            if !apart {
+                return self.run_lone(lone, inputs, &run, code, results);
+            }
         }
         // What is computed; inputs stay where they are.
         let mut slots: SmallVec<[Option<Buffer>; 8]> = SmallVec::new();
         slots.resize_with(self.slots.len(), || None);
         let memory = Slots { plan: self, inputs };
         for (step, frees) in self.steps.iter().zip(&self.frees) {
-            match step {
-                Step::Map { run: launchable, in_place } => memory.map(launchable, in_place, &mut slots, &run)?,
-                Step::Reduce { run: launchable, kept, outer, inner, sinks } => {
-                    let mut out = memory.allocate(sinks.iter().map(|s| s.slot))?;
-                    {
-                        let mut launch = memory.bind(launchable, &slots, &mut [], &[], &run)?;
-                        let mut outs = writable(&mut out)?;
-                        reduce::Task::new(&run, &mut launch, launchable, sinks)
-                            .run(*kept, *outer, *inner, &mut outs)?;
-                    }
-                    sinks.iter().zip(out).for_each(|(s, b)| slots[s.slot as usize] = Some(b));
-                }
-                Step::Scan { run: launchable, kept, outer, sinks } => {
-                    let mut out = memory.allocate(sinks.iter().map(|s| s.slot))?;
-                    {
-                        let launch = memory.bind(launchable, &slots, &mut [], &[], &run)?;
-                        let mut outs = writable(&mut out)?;
-                        scan::run(&run, &launch, launchable, *kept, *outer, sinks, &mut outs)?;
-                    }
-                    sinks.iter().zip(out).for_each(|(s, b)| slots[s.slot as usize] = Some(b));
-                }
-                Step::Rows(rows) => {
-                    let mut written = SmallVec::<[u32; 2]>::new();
-                    rows.writes(&mut |slot| written.push(slot));
-                    let mut out = memory.allocate(written.iter().copied())?;
-                    {
-                        let read = |slot: u32| match inputs.get(slot as usize) {
-                            Some(input) => (input.buffer().bytes(), input.offset()),
-                            None => (slots[slot as usize].as_ref().map_or(&[][..], Buffer::bytes), 0),
-                        };
-                        rows.run(config, &run, read, writable(&mut out)?)?;
-                    }
-                    written.iter().zip(out).for_each(|(s, b)| slots[*s as usize] = Some(b));
-                }
-                Step::Matmul { left, right, dtype, slot, .. } => {
-                    let side = |(place, shape): &(crate::plan::Place, lazuli_graph::Shape)| {
-                        let buffer = memory.buffer(place.slot, &slots)?.clone();
-                        let offset = place.offset + memory.start(place.slot);
-                        Ok::<_, Error>(Tensor::from_parts(
-                            buffer,
-                            *dtype,
-                            shape.clone(),
-                            &place.strides,
-                            offset as usize,
-                        )?)
-                    };
-                    let (a, b) = (side(left)?, side(right)?);
-                    let product = config::suspended(|| matmul(&a, &b, run.threads(step.work())))?;
-                    slots[*slot as usize] = Some(product.buffer().clone());
-                }
-            }
+            memory.step(step, apart, &mut slots, &run)?;
             for &slot in frees {
                 slots[slot as usize] = None;
             }
@@ -275,8 +233,15 @@ impl Plan {
         Ok(())
     }
 
-    /// Runs a plan of one step, whose outputs are the results `lone` in this order.
-    fn run_lone(&self, lone: &[u32], inputs: &[&Tensor], run: &Run<'_>, results: &mut Results) -> Result<()> {
+    /// Runs a plan of one step, whose outputs are the results `lone` in this order. `code` does all of it, if it is a run of rows.
+    fn run_lone(
+        &self,
+        lone: &[u32],
+        inputs: &[&Tensor],
+        run: &Run<'_>,
+        code: Option<&RowCode>,
+        results: &mut Results,
+    ) -> Result<()> {
         let mut buffers: SmallVec<[Option<Buffer>; 2]> = SmallVec::new();
         for &output in lone {
             let slot = self.outputs[output as usize].place.slot;
@@ -293,7 +258,7 @@ impl Plan {
                 let task = reduce::Task::new(run, &mut launch, launchable, sinks);
                 task.run(*kept, *outer, *inner, &mut few(outs))?;
             }
-            Some(Step::Rows(rows)) => rows.run(run.config, run, |slot| read(slot).unwrap_or_default(), few(outs))?,
+            Some(Step::Rows(rows)) => rows.run(code, run, |slot| read(slot).unwrap_or_default(), few(outs))?,
             _ => return Err(Error::Internal("a plan of one step has none".to_owned())),
         }
         for (i, o) in self.outputs.iter().enumerate() {
@@ -411,6 +376,71 @@ impl<'a> Slots<'a> {
             }
         });
         Ok(run.layout.bind(code, memory)?)
+    }
+
+    /// Runs a step. `apart`: if it is several, there is no code for it as a whole.
+    fn step(&self, step: &Step, apart: bool, slots: &mut SmallVec<[Option<Buffer>; 8]>, run: &Run<'_>) -> Result<()> {
+        match step {
+            Step::Map { run: launchable, in_place } => self.map(launchable, in_place, slots, run)?,
+            Step::Reduce { run: launchable, kept, outer, inner, sinks } => {
+                let mut out = self.allocate(sinks.iter().map(|s| s.slot))?;
+                {
+                    let mut launch = self.bind(launchable, slots, &mut [], &[], run)?;
+                    let mut outs = writable(&mut out)?;
+                    reduce::Task::new(run, &mut launch, launchable, sinks).run(*kept, *outer, *inner, &mut outs)?;
+                }
+                sinks.iter().zip(out).for_each(|(s, b)| slots[s.slot as usize] = Some(b));
+            }
+            Step::Scan { run: launchable, kept, outer, sinks } => {
+                let mut out = self.allocate(sinks.iter().map(|s| s.slot))?;
+                {
+                    let launch = self.bind(launchable, slots, &mut [], &[], run)?;
+                    let mut outs = writable(&mut out)?;
+                    scan::run(run, &launch, launchable, *kept, *outer, sinks, &mut outs)?;
+                }
+                sinks.iter().zip(out).for_each(|(s, b)| slots[s.slot as usize] = Some(b));
+            }
+            Step::Matmul { left, right, dtype, slot, .. } => {
+                let side = |(place, shape): &(crate::plan::Place, lazuli_graph::Shape)| {
+                    let buffer = self.buffer(place.slot, slots)?.clone();
+                    let offset = place.offset + self.start(place.slot);
+                    Ok::<_, Error>(Tensor::from_parts(buffer, *dtype, shape.clone(), &place.strides, offset as usize)?)
+                };
+                let (a, b) = (side(left)?, side(right)?);
+                let product = config::suspended(|| matmul(&a, &b, run.threads(step.work())))?;
+                slots[*slot as usize] = Some(product.buffer().clone());
+            }
+            Step::Rows(rows) => {
+                let code = if apart { None } else { rows.worth(run.config) };
+                if rows.is_apart(code) {
+                    rows.steps.iter().try_for_each(|step| self.step(step, false, slots, run))?;
+                    rows.temporaries.iter().for_each(|&slot| slots[slot as usize] = None);
+                } else {
+                    self.rows(rows, code, slots, run)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs all steps of a run of rows.
+    fn rows(
+        &self,
+        rows: &RowRun,
+        code: Option<&RowCode>,
+        slots: &mut SmallVec<[Option<Buffer>; 8]>,
+        run: &Run<'_>,
+    ) -> Result<()> {
+        let mut written = SmallVec::<[u32; 2]>::new();
+        rows.writes(&mut |slot| written.push(slot));
+        let mut out = self.allocate(written.iter().copied())?;
+        let read = |slot: u32| match self.inputs.get(slot as usize) {
+            Some(input) => (input.buffer().bytes(), input.offset()),
+            None => (slots[slot as usize].as_ref().map_or(&[][..], Buffer::bytes), 0),
+        };
+        rows.run(code, run, read, writable(&mut out)?)?;
+        written.iter().zip(out).for_each(|(s, b)| slots[*s as usize] = Some(b));
+        Ok(())
     }
 
     fn map(

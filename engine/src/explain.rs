@@ -4,6 +4,7 @@ use crate::compute::plan;
 use crate::config::{BackendChoice, Config};
 use crate::error::Result;
 use crate::plan::{InputLayout, Launchable, Plan, Source, Step};
+use crate::rows::Over;
 use lazuli_graph::{Expr, Graph, GroupKind, NodeId, Op};
 use lazuli_jit::Role;
 use lazuli_runtime::threads::Threads;
@@ -126,33 +127,42 @@ impl Explanation {
                 self.run(f, run, own)
             }
             Step::Rows(rows) => {
-                writeln!(
-                    f,
-                    "step {number}: {} steps over {} rows, in chunks of {}, {} threads at most",
-                    rows.steps.len(),
-                    rows.rows,
-                    rows.chunk,
-                    self.threads()
-                )?;
+                let (steps, threads) = (rows.steps.len(), self.threads());
+                let (what, how) = match rows.over {
+                    Over::Rows(count) => {
+                        let chunk = rows.chunk;
+                        writeln!(
+                            f,
+                            "step {number}: {steps} steps over {count} rows, in chunks of {chunk}, {threads} threads at most"
+                        )?;
+                        ("row", "all rows of a part at once, each step a row behind the one before it")
+                    }
+                    Over::Columns([count, height, width]) => {
+                        writeln!(
+                            f,
+                            "step {number}: {steps} steps over {width} columns of {count} by {height} rows, {threads} threads at most"
+                        )?;
+                        ("column", "a few columns at a time, all steps after one another")
+                    }
+                };
                 for (slot, row) in &rows.written {
-                    let what = if rows.is_temporary(*slot) { "only while its rows are in the cache" } else { "stored" };
-                    writeln!(f, "  buffer {slot}: {row} bytes a row, {what}")?;
+                    let bytes = if let Over::Columns([.., width]) = rows.over { row / width } else { *row };
+                    let kept = if rows.is_temporary(*slot) {
+                        format!("only while its {what}s are in the cache")
+                    } else {
+                        "stored".to_owned()
+                    };
+                    writeln!(f, "  buffer {slot}: {bytes} bytes a {what}, {kept}")?;
                 }
                 let compiles = matches!(self.config.backend, BackendChoice::Wide | BackendChoice::Auto);
                 if compiles && self.level < Level::Asm && rows.may_be_whole() {
-                    writeln!(
-                        f,
-                        "  compiled as one code if that can be, all rows of a part at once, each step a row behind the one before it"
-                    )?;
+                    writeln!(f, "  compiled as one code if that can be, {how}")?;
                 }
                 // Only who wants to see the code waits for it.
                 let whole = if compiles && self.level >= Level::Asm { rows.whole() } else { None };
                 match whole {
                     Some(Ok(code)) => {
-                        writeln!(
-                            f,
-                            "  compiled as one code, all rows of a part at once, each step a row behind the one before it"
-                        )?;
+                        writeln!(f, "  compiled as one code, {how}")?;
                         let (target, size) = (self.config.target.name(), code.code_size());
                         let title = format!("machine code for {target} by wide, of all steps, {size} bytes");
                         indented(f, &title, &code.asm())?;

@@ -338,7 +338,7 @@ impl Plan {
             let mut allocated = 0u64;
             step.writes(&mut |slot| allocated = allocated.saturating_add(self.slots[slot as usize].bytes as u64));
             // Working memory of the step itself, beside tiles of a fixed size.
-            peak = peak.max(live.saturating_add(allocated).saturating_add(step.working_memory()));
+            peak = peak.max(live.saturating_add(allocated).saturating_add(step.working_memory(&self.slots)));
             let reused: u64 = taken.iter().map(|&s| self.slots[s as usize].bytes as u64).sum();
             live = live.saturating_add(allocated - reused.min(allocated));
             peak = peak.max(live);
@@ -446,10 +446,11 @@ impl Step {
     }
 
     /// Bytes that the step takes for itself, where that grows with the data.
-    fn working_memory(&self) -> u64 {
+    fn working_memory(&self, slots: &[SlotInfo]) -> u64 {
         match self {
-            // That of runs of rows is a share of the cache.
-            Step::Map { .. } | Step::Reduce { .. } | Step::Rows(_) => 0,
+            Step::Map { .. } | Step::Reduce { .. } => 0,
+            // That of code for all steps is a share of the cache.
+            Step::Rows(rows) => rows.working_memory(slots),
             Step::Scan { run, outer, sinks, .. } => {
                 let row = run.extents[*outer..].iter().product::<usize>() as u64;
                 let element: usize = sinks.iter().map(|s| s.dtype.size() + s.op.state_size()).sum();

@@ -1,10 +1,13 @@
 //! Row-blocked execution: consecutive steps over the same rows become one, which takes a few rows at a time through
-//! all of them.
+//! all of them; so do steps over the same columns of a few rows.
 //!
 //! [`form`] looks at the steps of a plan. Steps join a run where one reads what another wrote and
 //! [`row_local`] holds for all that passes between them: row `r` needs row `r` only. What nothing outside the run
 //! reads is a *temporary*: it exists for the rows of one chunk, in each thread's scratch memory. A run pays if its rows
 //! fit the second-level cache; else its steps stay as they are, and [`Rejected`] says why.
+//!
+//! Where columns are reduced ([`Over::Columns`]), [`column_local`] says the same of columns, and one code has to do all steps:
+//! a few columns at a time. Where there is none, or not yet, the steps run one by one, and a temporary has memory meanwhile.
 
 use crate::config::Config;
 use crate::cost;
@@ -13,8 +16,8 @@ use crate::exec::Run;
 use crate::kernels::{CachedRows, lookup_rows};
 use crate::plan::{Access, Launchable, Slot, SlotInfo, Source, Step};
 use lazuli_jit::{
-    Code, Role, RowBinding, RowCode, RowLayout, RowMemory, RowPlace, RowSink, RowSource, RowStage, RowWords, Target,
-    row_local,
+    Class, Code, ColumnLayout, Operand, Reduction, Role, RowBinding, RowCode, RowLayout, RowMemory, RowPlace, RowSink,
+    RowSource, RowStage, RowWords, Target, column_local, row_local,
 };
 use lazuli_runtime::{Buffer, cpu};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -31,8 +34,20 @@ const LEAST: usize = 64 << 10;
 /// The most rows of a chunk.
 const MOST_ROWS: usize = 4096;
 
+/// What steps go over together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Over {
+    /// So many rows, each of which a reduction makes one element of.
+    Rows(usize),
+    /// So many matrices of so many rows and columns; a reduction makes one row of each. In what is said of runs, each matrix is a
+    /// row.
+    Columns([usize; 3]),
+}
+
 /// Steps over the same rows; see the module's documentation.
 pub struct RowRun {
+    /// What they go over.
+    pub over: Over,
     /// How many rows there are.
     pub rows: usize,
     /// How many of them are taken through the steps at a time.
@@ -46,13 +61,20 @@ pub struct RowRun {
     /// The slots that the steps access, what they write first.
     sources: Vec<Slot>,
     /// The steps, checked.
-    layout: Option<RowLayout>,
+    layout: Looked,
     /// Code that does all steps, where there may be such.
     whole: Option<Arc<CachedRows>>,
     /// What all steps cost, in picoseconds and in the op table's units, and their elements.
     picoseconds: u64,
     units: u64,
     elements: usize,
+}
+
+/// Steps that have been looked at, for any number of runs.
+enum Looked {
+    Not,
+    Rows(RowLayout),
+    Columns(ColumnLayout),
 }
 
 /// Steps that share rows but do not fit the cache.
@@ -72,18 +94,22 @@ pub struct Rejected {
 struct Open {
     steps: Vec<Step>,
     /// Known from the first reduction on. Before, all steps are maps: each element of the smallest is a row.
-    rows: Option<usize>,
+    over: Option<Over>,
     elements: usize,
     written: FxHashSet<Slot>,
 }
 
-/// The number of rows that a reduction has, if it takes them one by one.
-fn rows_of(step: &Step) -> Option<usize> {
-    match step {
-        Step::Reduce { run, kept, outer, inner: true, .. } if kept == outer => {
-            Some(run.extents[..*kept].iter().product())
-        }
-        _ => None,
+/// What a reduction goes over, if it takes rows one by one, or columns that are one block.
+fn over(step: &Step, columns: bool) -> Option<Over> {
+    let Step::Reduce { run, kept, outer, inner, .. } = step else { return None };
+    let product = |loops: &[usize]| loops.iter().product::<usize>();
+    let [matrices, height, width] =
+        [&run.extents[..*kept], &run.extents[*kept..*outer], &run.extents[*outer..]].map(product);
+    if *inner {
+        (kept == outer).then_some(Over::Rows(matrices))
+    } else {
+        let suits = columns && (2..=Reduction::OUTER_BLOCK).contains(&height) && width > 1;
+        suits.then_some(Over::Columns([matrices, height, width]))
     }
 }
 
@@ -92,47 +118,62 @@ fn elements(run: &Launchable) -> usize {
 }
 
 impl Open {
-    /// Whether `step`, a map or a reduction of rows, can be the next.
-    fn takes(&self, step: &Step, slots: &[SlotInfo]) -> bool {
+    /// Whether `step`, a map or a reduction that goes over `other`, can be the next.
+    fn takes(&self, step: &Step, other: Option<Over>, slots: &[SlotInfo]) -> bool {
         let Some(run) = step.run() else { return false };
-        match (self.rows, rows_of(step)) {
-            (Some(rows), Some(other)) => rows == other && self.fits(step, rows, slots),
-            (Some(rows), None) => matches!(step, Step::Map { .. }) && self.fits(step, rows, slots),
-            (None, Some(rows)) => self.fits(step, rows, slots) && self.steps.iter().all(|s| self.fits(s, rows, slots)),
+        let all = |over: Over| self.steps.iter().all(|s| self.fits(s, over, slots));
+        let map = matches!(step, Step::Map { .. });
+        match (self.over, other) {
+            (Some(over), Some(other)) => over == other && self.fits(step, over, slots),
+            (Some(over), None) => map && self.fits(step, over, slots),
+            (None, Some(over)) => self.fits(step, over, slots) && all(over),
             (None, None) => {
-                let rows = self.elements.min(elements(run));
-                matches!(step, Step::Map { .. })
-                    && self.fits(step, rows, slots)
-                    && self.steps.iter().all(|s| self.fits(s, rows, slots))
+                let over = Over::Rows(self.elements.min(elements(run)));
+                map && self.fits(step, over, slots) && all(over)
             }
         }
     }
 
-    /// Whether a step with `rows` rows keeps to its row wherever it reads what the run writes, or writes itself.
-    fn fits(&self, step: &Step, rows: usize, slots: &[SlotInfo]) -> bool {
+    /// Whether a step keeps to its row, or column, wherever it reads what the run writes, or writes itself.
+    fn fits(&self, step: &Step, over: Over, slots: &[SlotInfo]) -> bool {
         let Some(run) = step.run() else { return false };
-        let whole = |n: usize| rows > 0 && n > 0 && n.is_multiple_of(rows);
         let mut own = FxHashSet::default();
         step.writes(&mut |slot| {
             own.insert(slot);
         });
+        let (rows, results) = match over {
+            Over::Rows(rows) => (rows, rows),
+            Over::Columns([matrices, _, width]) => (matrices, matrices * width),
+        };
+        let whole = |n: usize| rows > 0 && n > 0 && n.is_multiple_of(rows);
         let sinks = match step {
-            Step::Reduce { sinks, .. } => sinks.iter().all(|s| slots[s.slot as usize].bytes == rows * s.result_size),
+            Step::Reduce { sinks, .. } => sinks.iter().all(|s| slots[s.slot as usize].bytes == results * s.result_size),
             _ => true,
         };
+        let local = |operand: &Operand, a: &Access, row: usize| match over {
+            Over::Rows(rows) => row_local(operand, &run.extents, rows, row, a.offset, &a.strides),
+            Over::Columns(shape) => column_local(operand, &run.extents, shape, row, a.offset, &a.strides),
+        };
+        let suits = match over {
+            Over::Rows(_) => whole(elements(run)),
+            Over::Columns([_, height, _]) => {
+                (elements(run) == results || elements(run) == results * height)
+                    && run.kernel.kernel().operands.iter().all(|o| o.class != Class::Strided)
+            }
+        };
         sinks
-            && whole(elements(run))
+            && suits
             && run.accesses.iter().zip(&run.kernel.kernel().operands).all(|(a, operand)| match a.source {
                 Source::Slot(slot) if self.written.contains(&slot) || own.contains(&slot) => {
                     let bytes = slots[slot as usize].bytes;
-                    whole(bytes) && row_local(operand, &run.extents, rows, bytes / rows, a.offset, &a.strides)
+                    whole(bytes) && local(operand, a, bytes / rows)
                 }
                 _ => true,
             })
     }
 
-    fn push(&mut self, step: Step) {
-        self.rows = self.rows.or(rows_of(&step));
+    fn push(&mut self, step: Step, other: Option<Over>) {
+        self.over = self.over.or(other);
         if let Some(run) = step.run() {
             self.elements = self.elements.min(elements(run));
         }
@@ -149,53 +190,8 @@ pub(crate) fn form(steps: Vec<Step>, slots: &[SlotInfo], inputs: usize, needed: 
     let mut readers = vec![0usize; slots.len()];
     steps.iter().for_each(|s| s.reads(&mut |slot| readers[slot as usize] += 1));
     needed.iter().for_each(|s| readers[*s as usize] += 1);
-    let mut out = Former { out: Vec::new(), rejected: Vec::new(), slots, readers };
-    let mut open: Vec<Open> = Vec::new();
-    for step in steps {
-        let mut feeds: SmallVec<[usize; 2]> = SmallVec::new();
-        step.reads(&mut |slot| {
-            if slot as usize >= inputs
-                && let Some(i) = open.iter().position(|o| o.written.contains(&slot))
-                && !feeds.contains(&i)
-            {
-                feeds.push(i);
-            }
-        });
-        feeds.sort_unstable();
-        let joins = feeds.iter().copied().find(|&i| open[i].takes(&step, slots));
-        // All others that the step reads from must have run before.
-        let mut home = joins;
-        for &i in feeds.iter().rev().filter(|&&i| Some(i) != joins) {
-            out.close(open.remove(i));
-            home = home.map(|h| if i < h { h - 1 } else { h });
-        }
-        if let Some(home) = home {
-            open[home].push(step);
-            continue;
-        }
-        let starts = rows_of(&step).is_some() || matches!(step, Step::Map { .. });
-        match step.run() {
-            Some(run) if starts && elements(run) > 0 => {
-                if open.len() == OPEN {
-                    out.close(open.remove(0));
-                }
-                let mut next =
-                    Open { steps: Vec::new(), rows: None, elements: elements(run), written: FxHashSet::default() };
-                let alone = match rows_of(&step) {
-                    Some(rows) => next.fits(&step, rows, slots),
-                    None => true,
-                };
-                if alone {
-                    next.push(step);
-                    open.push(next);
-                } else {
-                    out.out.push(step);
-                }
-            }
-            _ => out.out.push(step),
-        }
-    }
-    open.into_iter().for_each(|o| out.close(o));
+    let mut out = Former { out: Vec::new(), rejected: Vec::new(), slots, inputs, readers };
+    out.join(steps, true);
     (out.out, out.rejected)
 }
 
@@ -203,21 +199,69 @@ struct Former<'a> {
     out: Vec<Step>,
     rejected: Vec<Rejected>,
     slots: &'a [SlotInfo],
+    inputs: usize,
     readers: Vec<usize>,
 }
 
 impl Former<'_> {
+    /// Appends the steps, of which some become runs; `columns`: such that reduce columns, too.
+    fn join(&mut self, steps: Vec<Step>, columns: bool) {
+        let mut open: Vec<Open> = Vec::new();
+        for step in steps {
+            let mut feeds: SmallVec<[usize; 2]> = SmallVec::new();
+            step.reads(&mut |slot| {
+                if slot as usize >= self.inputs
+                    && let Some(i) = open.iter().position(|o| o.written.contains(&slot))
+                    && !feeds.contains(&i)
+                {
+                    feeds.push(i);
+                }
+            });
+            feeds.sort_unstable();
+            let over = over(&step, columns);
+            let joins = feeds.iter().copied().find(|&i| open[i].takes(&step, over, self.slots));
+            // All others that the step reads from must have run before.
+            let mut home = joins;
+            for &i in feeds.iter().rev().filter(|&&i| Some(i) != joins) {
+                self.close(open.remove(i));
+                home = home.map(|h| if i < h { h - 1 } else { h });
+            }
+            if let Some(home) = home {
+                open[home].push(step, over);
+                continue;
+            }
+            let starts = over.is_some() || matches!(step, Step::Map { .. });
+            match step.run() {
+                Some(run) if starts && elements(run) > 0 => {
+                    if open.len() == OPEN {
+                        self.close(open.remove(0));
+                    }
+                    let mut next =
+                        Open { steps: Vec::new(), over: None, elements: elements(run), written: FxHashSet::default() };
+                    if over.is_none_or(|over| next.fits(&step, over, self.slots)) {
+                        next.push(step, over);
+                        open.push(next);
+                    } else {
+                        self.out.push(step);
+                    }
+                }
+                _ => self.out.push(step),
+            }
+        }
+        open.into_iter().for_each(|o| self.close(o));
+    }
+
     /// Makes a run of what was joined, if it pays.
     fn close(&mut self, open: Open) {
         if open.steps.len() < 2 {
             return self.out.extend(open.steps);
         }
-        let rows = open.rows.unwrap_or(open.elements);
+        let rows = match open.over.unwrap_or(Over::Rows(open.elements)) {
+            Over::Rows(rows) => rows,
+            Over::Columns(_) => return self.close_columns(open),
+        };
         let mut touched: FxHashMap<Slot, usize> = FxHashMap::default();
-        let mut inside: FxHashMap<Slot, usize> = FxHashMap::default();
-        for step in &open.steps {
-            step.reads(&mut |slot| *inside.entry(slot).or_default() += 1);
-            let Some(run) = step.run() else { continue };
+        for run in open.steps.iter().filter_map(Step::run) {
             for a in &run.accesses {
                 if let Source::Slot(slot) = a.source {
                     let bytes = touched_by(&run.extents, a).div_ceil(rows);
@@ -234,6 +278,33 @@ impl Former<'_> {
             self.rejected.push(Rejected { steps: open.steps.len(), rows, row, limit });
             return self.out.extend(open.steps);
         }
+        // As much as the cache takes, but so that every thread gets some.
+        let (least, most) = ((LEAST / row).max(1), (cache / SHARE / row).max(1));
+        let chunk = rows.div_ceil(4 * cpu::cores()).clamp(least.min(most), most).min(MOST_ROWS).min(rows);
+        let run = self.run(open, Over::Rows(rows), rows, chunk);
+        self.out.push(Step::Rows(run));
+    }
+
+    /// Makes a run of what was joined, if there may be code for all of it; else joins the steps by their rows alone.
+    fn close_columns(&mut self, open: Open) {
+        let Some(over @ Over::Columns([matrices, height, width])) = open.over else {
+            return self.out.extend(open.steps);
+        };
+        let mut run = self.run(open, over, matrices, 1);
+        let (sources, places, stages) = run.stages();
+        match ColumnLayout::new(matrices, [height, width], places, stages) {
+            Some(layout) => {
+                (run.sources, run.layout) = (sources, Looked::Columns(layout));
+                self.out.push(Step::Rows(run));
+            }
+            None => self.join(run.steps, false),
+        }
+    }
+
+    /// A run of what was joined, which nobody has looked at.
+    fn run(&self, open: Open, over: Over, rows: usize, chunk: usize) -> RowRun {
+        let mut inside: FxHashMap<Slot, usize> = FxHashMap::default();
+        open.steps.iter().for_each(|step| step.reads(&mut |slot| *inside.entry(slot).or_default() += 1));
         let mut written: Vec<(Slot, usize)> =
             open.written.iter().map(|&s| (s, self.slots[s as usize].bytes / rows)).collect();
         written.sort_unstable();
@@ -242,9 +313,6 @@ impl Former<'_> {
             .map(|w| w.0)
             .filter(|s| self.readers[*s as usize] == inside.get(s).copied().unwrap_or(0))
             .collect();
-        // As much as the cache takes, but so that every thread gets some.
-        let (least, most) = ((LEAST / row).max(1), (cache / SHARE / row).max(1));
-        let chunk = rows.div_ceil(4 * cpu::cores()).clamp(least.min(most), most).min(MOST_ROWS).min(rows);
         let runs = || open.steps.iter().filter_map(Step::run);
         let units = |r: &Launchable| (elements(r) as u64).saturating_mul(r.kernel.weight().into());
         let (picoseconds, units, elements) = (
@@ -252,20 +320,8 @@ impl Former<'_> {
             runs().map(units).fold(0, u64::saturating_add),
             runs().map(elements).sum(),
         );
-        let (sources, layout, whole, steps) = (Vec::new(), None, None, open.steps);
-        self.out.push(Step::Rows(RowRun {
-            rows,
-            chunk,
-            steps,
-            written,
-            temporaries,
-            sources,
-            layout,
-            whole,
-            picoseconds,
-            units,
-            elements,
-        }));
+        let (sources, layout, whole, steps) = (Vec::new(), Looked::Not, None, open.steps);
+        RowRun { over, rows, chunk, steps, written, temporaries, sources, layout, whole, picoseconds, units, elements }
     }
 }
 
@@ -320,13 +376,21 @@ impl RowRun {
         self.picoseconds
     }
 
-    /// Looks at the steps once, for any number of runs.
-    pub(crate) fn look_at(&mut self, target: &'static Target) -> Result<()> {
+    /// Bytes that the temporaries take where the steps run one by one.
+    pub(crate) fn working_memory(&self, slots: &[SlotInfo]) -> u64 {
+        match self.over {
+            Over::Rows(_) => 0,
+            Over::Columns(_) => self.temporaries.iter().map(|&s| slots[s as usize].bytes as u64).sum(),
+        }
+    }
+
+    /// The slots that the steps access, what they write first; what each is for; and the steps, as code sees them.
+    fn stages(&self) -> (Vec<Slot>, Vec<RowPlace>, Vec<RowStage<'_>>) {
         let mut numbers: FxHashMap<Slot, usize> = FxHashMap::default();
-        let mut places = Vec::new();
+        let (mut sources, mut places) = (Vec::new(), Vec::new());
         for &(slot, row) in &self.written {
             numbers.insert(slot, places.len());
-            self.sources.push(slot);
+            sources.push(slot);
             places.push(if self.is_temporary(slot) { RowPlace::Temporary { row } } else { RowPlace::Write { row } });
         }
         let mut stages = Vec::with_capacity(self.steps.len());
@@ -338,7 +402,7 @@ impl RowRun {
                     Source::Index => RowSource::Index,
                     Source::Scratch => RowSource::Tile,
                     Source::Slot(slot) => RowSource::Memory(*numbers.entry(slot).or_insert_with(|| {
-                        self.sources.push(slot);
+                        sources.push(slot);
                         places.push(RowPlace::Read);
                         places.len() - 1
                     })),
@@ -354,13 +418,40 @@ impl RowRun {
             };
             stages.push(RowStage { kernel: run.kernel.kernel(), extents: run.extents.clone(), bindings, sinks });
         }
-        let mut layout = RowLayout::new(self.rows, self.chunk, places, stages)?;
-        self.whole = layout.program().map(|program| lookup_rows(program, target));
-        if let Some(whole) = &self.whole {
-            layout.adopt(whole.program());
+        (sources, places, stages)
+    }
+
+    /// Looks at the steps once, for any number of runs.
+    pub(crate) fn look_at(&mut self, target: &'static Target) -> Result<()> {
+        if let Looked::Not = self.layout {
+            let (sources, places, stages) = self.stages();
+            let layout = RowLayout::new(self.rows, self.chunk, places, stages)?;
+            (self.sources, self.layout) = (sources, Looked::Rows(layout));
         }
-        self.layout = Some(layout);
+        let program = match &self.layout {
+            Looked::Not => None,
+            Looked::Rows(layout) => layout.program(),
+            Looked::Columns(layout) => Some(layout.program()),
+        };
+        self.whole = program.map(|program| lookup_rows(program, target));
+        if let Some(whole) = &self.whole {
+            match &mut self.layout {
+                Looked::Not => {}
+                Looked::Rows(layout) => layout.adopt(whole.program()),
+                Looked::Columns(layout) => layout.adopt(whole.program()),
+            }
+        }
         Ok(())
+    }
+
+    /// The code that does all steps, if it is worth it by now.
+    pub(crate) fn worth(&self, config: &Config) -> Option<&RowCode> {
+        self.whole.as_deref().and_then(|whole| whole.worth(config, self.units, self.picoseconds))
+    }
+
+    /// Whether the steps have to run one by one, as there is no code that does all.
+    pub(crate) fn is_apart(&self, code: Option<&RowCode>) -> bool {
+        code.is_none() && matches!(self.over, Over::Columns(_))
     }
 
     /// Whether steps like these may have code that does all of them.
@@ -373,16 +464,15 @@ impl RowRun {
         self.whole.as_ref().map(|w| w.code())
     }
 
-    /// Runs all steps. `read` gives an input's bytes and where it starts; `outs` are the buffers of the slots that
-    /// [`RowRun::writes`] tells, in that order.
+    /// Runs all steps, by code that does all, or where rows are reduced by that of each. `read` gives an input's bytes and where
+    /// it starts; `outs` are the buffers of the slots that [`RowRun::writes`] tells, in that order.
     pub(crate) fn run<'m>(
         &'m self,
-        config: &Config,
+        code: Option<&'m RowCode>,
         state: &Run<'_>,
         read: impl Fn(Slot) -> (&'m [u8], usize),
         outs: SmallVec<[&'m mut [u8]; 2]>,
     ) -> Result<()> {
-        let layout = self.layout.as_ref().ok_or_else(|| Error::Internal("rows that nobody looked at".to_owned()))?;
         let mut outs = outs.into_iter();
         let memories = self.sources.iter().enumerate().map(|(i, &slot)| match i < self.written.len() {
             true if self.is_temporary(slot) => RowMemory::Nothing,
@@ -396,36 +486,55 @@ impl RowRun {
         let threads = state.threads(self.picoseconds);
         let count = if threads <= 1 { 1 } else { cost::parts(self.picoseconds, threads, state.watched()) };
         let per_row = self.elements / self.rows.max(1);
-        if let Some(code) = self.whole.as_deref().and_then(|whole| whole.worth(config, self.units, self.picoseconds)) {
-            let mut words = RowWords::default();
-            let mut rows = layout.bind_whole(code, &mut words, memories)?;
-            if far {
-                rows.around_caches();
-            }
-            let scratch = rows.scratch();
-            return state.each(threads, rows.parts(count), move |part| {
-                let done = |rows| state.advance(rows * per_row);
-                let mut few = Few([0; 1024]);
-                match few.0.get_mut(..scratch) {
-                    Some(few) => part.run(few, state.watched(), done),
-                    None => {
-                        let mut buffer = Buffer::alloc(scratch)?;
-                        part.run(buffer.bytes_mut().unwrap_or_default(), state.watched(), done)
-                    }
+        match (&self.layout, code) {
+            (Looked::Rows(layout), Some(code)) => {
+                let mut words = RowWords::default();
+                let mut rows = layout.bind_whole(code, &mut words, memories)?;
+                if far {
+                    rows.around_caches();
                 }
-            });
+                let scratch = rows.scratch();
+                state.each(threads, rows.parts(count), move |part| {
+                    let done = |rows| state.advance(rows * per_row);
+                    with_scratch(scratch, |scratch| part.run(scratch, state.watched(), done))
+                })
+            }
+            (Looked::Columns(layout), Some(code)) => {
+                let mut columns = layout.bind(code, memories)?;
+                let Over::Columns([.., width]) = self.over else { return Ok(()) };
+                let scratch = columns.scratch();
+                // Who watches is told more often.
+                let count = if state.watched() { count.max(self.elements >> 20) } else { count };
+                state.each(threads, columns.parts(count), move |part| {
+                    let done = |columns| state.advance(columns * (per_row / width));
+                    with_scratch(scratch, |scratch| part.run(scratch, done))
+                })
+            }
+            (Looked::Rows(layout), None) => {
+                let runs = self.steps.iter().filter_map(Step::run);
+                let codes: SmallVec<[&Code; 8]> = runs.map(|run| run.code(state.config)).collect::<Result<_>>()?;
+                let mut rows = layout.bind(codes, memories)?;
+                if far {
+                    rows.around_caches();
+                }
+                let scratch = rows.scratch();
+                state.each(threads, rows.parts(count), move |part| {
+                    let mut buffer = Buffer::alloc(scratch)?;
+                    part.run(buffer.bytes_mut().unwrap_or_default(), |rows| state.advance(rows * per_row))
+                })
+            }
+            (Looked::Columns(_), None) => Err(Error::Internal("columns without code for all steps".to_owned())),
+            (Looked::Not, _) => Err(Error::Internal("rows that nobody looked at".to_owned())),
         }
-        let runs = self.steps.iter().filter_map(Step::run);
-        let codes: SmallVec<[&Code; 8]> = runs.map(|run| run.code(config)).collect::<Result<_>>()?;
-        let mut rows = layout.bind(codes, memories)?;
-        if far {
-            rows.around_caches();
-        }
-        let scratch = rows.scratch();
-        state.each(threads, rows.parts(count), move |part| {
-            let mut buffer = Buffer::alloc(scratch)?;
-            part.run(buffer.bytes_mut().unwrap_or_default(), |rows| state.advance(rows * per_row))
-        })
+    }
+}
+
+/// Calls `f` with so many bytes of scratch memory.
+fn with_scratch(bytes: usize, f: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<()> {
+    let mut few = Few([0; 1024]);
+    match few.0.get_mut(..bytes) {
+        Some(few) => f(few),
+        None => f(Buffer::alloc(bytes)?.bytes_mut().unwrap_or_default()),
     }
 }
 
