@@ -36,6 +36,8 @@ struct RowKernel {
     once: bool,
     /// The operands that are in scratch memory.
     scratch: SmallVec<[bool; 8]>,
+    /// Of columns, the operands that are the same in each row.
+    fixed: SmallVec<[bool; 8]>,
 }
 
 /// Instructions that the loops of a step are worth, when it is compiled.
@@ -50,31 +52,34 @@ impl RowProgram {
     /// stage reduces, rows have several lengths, or a stage has operands or a program of another kind.
     pub(super) fn new(stages: &[(RowStage<'_>, usize)], places: &[RowPlace]) -> Option<RowProgram> {
         let width = stages.iter().map(|s| s.1).max().filter(|&w| w > 1)?;
-        RowProgram::of(stages, places, [1, width])
+        RowProgram::of(stages, places, &[], [1, width])
     }
 
     /// The same of stages that reduce the columns of matrices of so many rows and columns. Elements of operands that move lie
-    /// side by side.
+    /// side by side; of each stage, some are the same in each row.
     pub(super) fn columns(
         stages: &[(RowStage<'_>, usize)],
         places: &[RowPlace],
+        fixed: &[SmallVec<[bool; 8]>],
         [height, width]: [usize; 2],
     ) -> Option<RowProgram> {
-        let strided = |(s, _): &(RowStage<'_>, usize)| s.kernel.operands.iter().any(|o| o.class == Class::Strided);
-        if stages.iter().any(strided) {
-            return None;
-        }
-        RowProgram::of(stages, places, [width, height * width])
+        RowProgram::of(stages, places, fixed, [width, height * width])
     }
 
     /// The program of stages of which each has the one number of elements a row, or the other.
-    fn of(stages: &[(RowStage<'_>, usize)], places: &[RowPlace], [few, many]: [usize; 2]) -> Option<RowProgram> {
+    fn of(
+        stages: &[(RowStage<'_>, usize)],
+        places: &[RowPlace],
+        fixed: &[SmallVec<[bool; 8]>],
+        [few, many]: [usize; 2],
+    ) -> Option<RowProgram> {
         let columns = few > 1;
         let reduces = stages.iter().any(|(s, _)| !s.sinks.is_empty());
         if !reduces || !(2..=STAGES).contains(&stages.len()) {
             return None;
         }
-        let stages = stages.iter().map(|(stage, elements)| {
+        let stages = stages.iter().enumerate().map(|(n, (stage, elements))| {
+            let fixed = fixed.get(n).cloned().unwrap_or_default();
             let once = *elements == few && stage.sinks.is_empty();
             let mut kernel = stage.kernel.clone();
             if kernel.insts.len() >= LONG || !(once || *elements == many) {
@@ -108,7 +113,7 @@ impl RowProgram {
                 |m: Option<usize>| m.is_some_and(|m| matches!(places.get(m), Some(RowPlace::Temporary { .. })));
             let scratch = scratch.map(temporary).collect();
             let suits = stage.sinks.is_empty() || reductions.len() == outputs && outputs == stage.sinks.len();
-            (suits && reductions.iter().all(same)).then_some(RowKernel { kernel, reductions, once, scratch })
+            (suits && reductions.iter().all(same)).then_some(RowKernel { kernel, reductions, once, scratch, fixed })
         });
         Some(RowProgram { columns, stages: Arc::new(stages.collect::<Option<_>>()?) })
     }

@@ -90,7 +90,6 @@ impl ColumnLayout {
             let elements = stage.extents.iter().try_fold(1usize, |n, &e| n.checked_mul(e))?;
             given.push((stage, elements / matrices));
         }
-        let program = RowProgram::columns(&given, &places, [height, width])?;
         let mut room = Room(0);
         let temporary = |place: &RowPlace| match place {
             RowPlace::Temporary { .. } => room.take(height * GROUP).ok().map(Some),
@@ -98,7 +97,7 @@ impl ColumnLayout {
         };
         let temporaries: SmallVec<[Option<usize>; 8]> = places.iter().map(temporary).collect::<Option<_>>()?;
         let (mut strides, mut uses) = (Vec::new(), Vec::new());
-        let mut written: SmallVec<[usize; 8]> = SmallVec::new();
+        let (mut written, mut fixed) = (SmallVec::<[usize; 8]>::new(), Vec::new());
         for (stage, elements) in &given {
             let whole = *elements == matrix;
             if elements * matrices != stage.extents.iter().product::<usize>() || !(whole || *elements == width) {
@@ -106,6 +105,7 @@ impl ColumnLayout {
             }
             let read: SmallVec<[usize; 8]> = written.clone();
             let mut tiles = 0;
+            let first = strides.len();
             for (binding, operand) in stage.bindings.iter().zip(&stage.kernel.operands) {
                 let size = operand.dtype.size() as isize;
                 let extents = [matrices, if whole { height } else { 1 }, width];
@@ -162,11 +162,15 @@ impl ColumnLayout {
             if tiles != stage.sinks.len() || (tiles > 0 && !whole) {
                 return None;
             }
+            // Where there is one row, nothing is gained.
+            let same = |[_, down, _]: &[isize; 3]| whole && *down == 0;
+            fixed.push(strides[first..].iter().map(same).collect());
             for _ in 0..tiles {
                 strides.push([0; 3]);
                 uses.push(Operand::Nothing);
             }
         }
+        let program = RowProgram::columns(&given, &places, &fixed, [height, width])?;
         Some(ColumnLayout { matrices, height, width, places, program, strides, uses, scratch: room.0 })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! group: as many columns as there are virtual lanes, while so many are left; then a vector of them, masked, at a time
-//!   stage: of one row, a round; else
+//!   stage: what is the same in each row; then of one row, a round, or else
 //!     row: a round, whose lanes are stored, or join the accumulators
 //!     the accumulators are stored
 //! ```
@@ -19,10 +19,11 @@ use super::stages::{Planned, Stage, Work};
 use super::{Mode, finish};
 use crate::kernel::Class;
 use crate::math::composed::expand;
+use crate::target::Tuning;
 use std::borrow::Cow;
 
 /// Makes the bytes of stages over the same columns, as [`super::assemble`] does of a kernel.
-pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, draft: bool) -> Result<Encoded, String> {
+pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, draft: bool) -> Result<Encoded, String> {
     let (width, registers) = if evex { (64, 32usize) } else { (32, 16) };
     let taken = stages.iter().map(Stage::states).max().unwrap_or(0) * accumulators(width);
     if taken * 2 > registers {
@@ -34,9 +35,10 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, draft: bool) -> Result<
             return Err("columns do not lie side by side".to_owned());
         }
         let kernel = if evex { Cow::Borrowed(stage.kernel) } else { expand(stage.kernel) };
-        let plan = Plan::columns(&kernel, width, registers - taken);
-        let Stage { work, ring, around, .. } = *stage;
-        planned.push(Planned { kernel, plan, work, ring, around, first_operand });
+        let divides_slowly = tuning.divides_slowly(evex) && !draft;
+        let plan = Plan::columns(&kernel, width, registers - taken, stage.fixed, divides_slowly);
+        let Stage { work, ring, fixed, around, .. } = *stage;
+        planned.push(Planned { kernel, plan, work, ring, fixed, around, first_operand });
         first_operand += stage.kernel.operands.len() + stage.states();
     }
     let first = planned.first().ok_or("there are no stages")?;
@@ -99,6 +101,7 @@ fn group<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], lanes: usize, tail
     for stage in stages {
         s.turn_to(stage);
         s.fold_begin();
+        s.hold(lanes, tail, stage.fixed);
         if stage.work == Work::Once {
             rows(s, lanes, tail);
             continue;

@@ -88,32 +88,36 @@ impl Selector<'_> {
     /// Prepares the main loop of a row for divisions by each of the plan's divisors. Elsewhere the divider is used: the lanes
     /// that a tail does not have are zeros, and a row may have no more than the tail.
     pub(super) fn reciprocals(&mut self) {
-        self.uniform = true;
-        self.lanes = 1;
         for &divisor in &self.plan.reciprocals {
             let ty = self.kernel.ty(divisor);
             let (size, double) = (ty.size() as u8, ty == Ty::F64);
             let inst = self.kernel.insts[divisor.0 as usize];
             let parts = if inst.prim == Prim::Const {
                 let Some(parts) = reciprocal(double, inst.imm) else { continue };
-                parts.map(|bits| Src::Const { bits, size })
+                smallvec![parts.map(|bits| Src::Const { bits, size })]
             } else {
                 let y = self.get(divisor);
-                self.reciprocal_of(ty, &y)
+                let one = self.splat(size, power_of_two(double, 0));
+                let division = Inst { prim: Prim::FDiv, ty, args: [ValueId(0); 3], imm: 0 };
+                let h = if y.same {
+                    self.divide_once(&division, &[one, y.clone()])
+                } else {
+                    self.divide_floats(double, [&one, &y])
+                };
+                let both = h.vectors.iter().zip(&y.vectors);
+                both.map(|(&h, &y)| self.reciprocal_of(double, y, h)).collect()
             };
             self.forget_loaded();
             self.parts.insert(divisor, parts);
         }
-        self.uniform = false;
     }
 
-    fn reciprocal_of(&mut self, ty: Ty, y: &Lanes) -> [Src; 2] {
-        let of = Format::new(ty == Ty::F64);
-        let (size, double) = (of.size, of.double);
+    /// The two parts of the reciprocal of `y`, of which `h` is the quotient of one by it.
+    fn reciprocal_of(&mut self, double: bool, y: Src, h: Src) -> [Src; 2] {
+        let of = Format::new(double);
+        let size = of.size;
         let one = of.power(0);
-        let division = Inst { prim: Prim::FDiv, ty, args: [ValueId(0); 3], imm: 0 };
-        let h = self.divide_once(&division, &[self.splat(size, power_of_two(double, 0)), y.clone()]).at(0);
-        let y = Src::Reg(self.reg(y.at(0)));
+        let y = Src::Reg(self.reg(y));
         let rest = self.fma_vector(of.sub, size, [h, y, one], [false; 3]);
         let l = self.op(of.by(MULPD, MULPS), size, &[Src::Reg(rest), h], None);
         // Without the sign, and from the least magnitude on, as integers.
@@ -132,11 +136,12 @@ impl Selector<'_> {
 
     /// `x / y`, if the row has been prepared for it.
     pub(super) fn quotient(&mut self, inst: &Inst, args: &[Lanes]) -> Option<Lanes> {
-        let [h, l] = *self.parts.get(&inst.args[1])?;
+        let mut parts = self.parts.get(&inst.args[1])?.clone().into_iter().cycle();
         let of = Format::new(inst.ty == Ty::F64);
         let (size, multiply) = (of.size, of.by(MULPD, MULPS));
         let not_small = of.constant(not_small(size));
         Some(self.map(size, [&args[0], &args[1]], |s, [x, y]| {
+            let [h, l] = parts.next().expect("a divisor has parts");
             let (x_reg, y_reg) = (s.reg(x), s.reg(y));
             let (x, y) = (Src::Reg(x_reg), Src::Reg(y_reg));
             let low = s.op(multiply, size, &[x, l], None);

@@ -153,7 +153,7 @@ impl Compiled {
         let evex = target.vector_bits() == 512;
         let make = |loops| stages::assemble(stages, evex, target.tuning(), loops);
         let code = match (columns, draft) {
-            (true, _) => columns::assemble(stages, evex, draft),
+            (true, _) => columns::assemble(stages, evex, target.tuning(), draft),
             (false, true) => make(Loops::Draft),
             // What is too much for all steps in one loop may be done one after another.
             (false, false) => make(Loops::Together).or_else(|_| make(Loops::Apart)),

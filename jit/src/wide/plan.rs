@@ -120,6 +120,8 @@ pub(super) struct Plan {
     pub(super) newton: usize,
     /// Constants that stay in registers through the loops, the most used first.
     pub(super) hoisted: Vec<ValueId>,
+    /// Where columns go through stages, values that are the same in each row, but not along it: they count as invariant.
+    pub(super) held: Vec<bool>,
     pub(super) rounds: Rounds,
     /// If the vectors of a round of the main loop are at different places of the program, how far apart ([`super::stagger`]).
     pub(super) staggered: Option<Apart>,
@@ -167,13 +169,46 @@ impl Plan {
     }
 
     /// Decides for a kernel that takes as many columns at a time as there are virtual lanes, a row of them after another: in one
-    /// round if it has the registers, else a vector at a time.
-    pub(super) fn columns(kernel: &Kernel, width: usize, registers: usize) -> Plan {
+    /// round if it has the registers, else a vector at a time. What depends on `fixed` operands alone, which are the same in
+    /// each row, is computed once, if there are registers for that, too.
+    pub(super) fn columns(
+        kernel: &Kernel,
+        width: usize,
+        registers: usize,
+        fixed: &[bool],
+        divides_slowly: bool,
+    ) -> Plan {
         let mut plan = Plan::undecided(kernel, false);
+        let spans = spans(kernel, &plan.uses);
         let single = plan.single(kernel, width);
         let all = Rounds::of(single, accumulators(width));
-        let fits = plan.pressure(kernel, &spans(kernel, &plan.uses), all.lanes, width) < registers;
-        plan.rounds = if fits { all } else { Rounds::of(single, 1) };
+        let pressure = |plan: &Plan| plan.pressure(kernel, &spans, all.lanes, width);
+        let alone = pressure(&plan) < registers;
+        let constant = |d: &ValueId| kernel.insts[d.0 as usize].prim == Prim::Const;
+        plan.rounds = if alone { all } else { Rounds::of(single, 1) };
+        let uniform = plan.invariant.clone();
+        let held = held(kernel, fixed);
+        let each = |v: usize| held[v] && plan.uses[v] > 0 && !uniform[v];
+        let each: Vec<bool> = (0..held.len()).map(each).collect();
+        plan.invariant.iter_mut().zip(&each).for_each(|(i, held)| *i |= held);
+        let mut divisors = if divides_slowly { plan.divisors(kernel) } else { Vec::new() };
+        divisors.retain(|d| constant(d) || held[d.0 as usize]);
+        // In registers from row to row: what rounds use of it, and reciprocals.
+        let mut used = vec![false; held.len()];
+        for (_, inst) in kernel.insts.iter().enumerate().filter(|(v, _)| plan.moves(*v)) {
+            inst.args().iter().for_each(|a| used[a.0 as usize] = true);
+        }
+        kernel.stores.iter().for_each(|s| used[s.value.0 as usize] = true);
+        let registers_of = |v: usize| if uniform[v] { 1 } else { vectors(plan.size[v], all.lanes, width) };
+        let values: usize = (0..held.len()).filter(|&v| held[v] && used[v]).map(registers_of).sum();
+        let parts: usize = divisors.iter().filter(|d| !constant(d)).map(|d| 2 * registers_of(d.0 as usize)).sum();
+        if alone && pressure(&plan) + values + parts < registers {
+            (plan.held, plan.reciprocals) = (held, divisors);
+        } else {
+            (plan.invariant, plan.held) = (uniform, vec![false; held.len()]);
+            divisors.retain(constant);
+            plan.reciprocals = divisors;
+        }
         plan
     }
 
@@ -193,17 +228,24 @@ impl Plan {
         let rounds = Rounds { lanes: 0, single: 0, last: 0 };
         let hoisted = Vec::new();
         let (reciprocals, asks, staggered) = (Vec::new(), Asks::NEVER, None);
-        let mut plan = Plan { uses, invariant, size, folded, reciprocals, newton: 0, hoisted, rounds, staggered, asks };
+        let held = Vec::new();
+        let mut plan =
+            Plan { uses, invariant, size, folded, reciprocals, newton: 0, hoisted, held, rounds, staggered, asks };
         if divides_slowly {
-            let divides = |(v, i): &(usize, &Inst)| plan.moves(*v) && i.prim == Prim::FDiv;
-            let mut divisors: Vec<ValueId> =
-                kernel.insts.iter().enumerate().filter(divides).map(|(_, i)| i.args[1]).collect();
-            divisors.retain(|d| plan.invariant[d.0 as usize] && has_reciprocal(&kernel.insts[d.0 as usize]));
-            divisors.sort_unstable();
-            divisors.dedup();
-            plan.reciprocals = divisors;
+            plan.reciprocals = plan.divisors(kernel);
         }
         plan
+    }
+
+    /// What is the same for a row and divides what is not, where that goes without the divider.
+    fn divisors(&self, kernel: &Kernel) -> Vec<ValueId> {
+        let divides = |(v, i): &(usize, &Inst)| self.moves(*v) && i.prim == Prim::FDiv;
+        let mut divisors: Vec<ValueId> =
+            kernel.insts.iter().enumerate().filter(divides).map(|(_, i)| i.args[1]).collect();
+        divisors.retain(|d| self.invariant[d.0 as usize] && has_reciprocal(&kernel.insts[d.0 as usize]));
+        divisors.sort_unstable();
+        divisors.dedup();
+        divisors
     }
 
     /// Lanes of a vector of the widest.
@@ -452,6 +494,23 @@ impl Plan {
 /// How many vectors of `width` bytes hold `lanes` lanes of `size` bytes.
 pub(super) fn vectors(size: u8, lanes: usize, width: usize) -> usize {
     (usize::from(size) * lanes / width).max(1)
+}
+
+/// Values that depend on these operands alone, and are no constants.
+fn held(kernel: &Kernel, fixed: &[bool]) -> Vec<bool> {
+    let mut held: Vec<bool> = Vec::with_capacity(kernel.insts.len());
+    for inst in &kernel.insts {
+        let constant = |a: &ValueId| kernel.insts[a.0 as usize].prim == Prim::Const;
+        held.push(match inst.prim {
+            Prim::Const | Prim::Index => false,
+            Prim::Load => fixed.get(inst.imm as usize) == Some(&true),
+            _ => {
+                let args = inst.args();
+                args.iter().all(|a| held[a.0 as usize] || constant(a)) && !args.iter().all(constant)
+            }
+        });
+    }
+    held
 }
 
 /// Finds the negations that only `fma` uses, and counts their uses as those of what they negate.

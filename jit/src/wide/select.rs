@@ -48,8 +48,8 @@ pub(super) struct Selector<'a> {
     pub(super) step: usize,
     pub(super) used: Vec<Option<usize>>,
     pub(super) hoisted: FxHashMap<(u64, u8), VReg>,
-    /// Reciprocals of divisors, in two parts.
-    pub(super) parts: FxHashMap<ValueId, [Src; 2]>,
+    /// Reciprocals of divisors, in two parts: of each vector, if they differ.
+    pub(super) parts: FxHashMap<ValueId, SmallVec<[[Src; 2]; 2]>>,
     /// Vectors of divisions and roots so far, for [`super::newton`].
     pub(super) divided: usize,
     /// Constants that the current instruction has in registers.
@@ -77,6 +77,8 @@ pub(super) struct Selector<'a> {
     /// Operands that have room for so many rows; or, where it is columns that go through stages, for those of a round.
     pub(super) ring: (&'a [bool], usize),
     pub(super) columns: bool,
+    /// Addresses of the operands that are the same in each row of a group of columns, once that is prepared.
+    pub(super) still: Vec<Option<VReg>>,
 }
 
 impl<'a> Selector<'a> {
@@ -120,6 +122,7 @@ impl<'a> Selector<'a> {
             first_output: 0,
             ring: (&[], 1),
             columns: false,
+            still: Vec::new(),
         }
     }
 
@@ -211,6 +214,9 @@ impl<'a> Selector<'a> {
     pub(super) fn row(&mut self, behind: usize) {
         let number = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Frame(0)), GPR, &[]);
         let number = if behind > 0 { self.lea(at(-(behind as i32)), &[number]) } else { number };
+        self.bases.clear();
+        self.strides.clear();
+        self.ramps.clear();
         let (ring, rows) = self.ring;
         let place = (ring.contains(&true) && !self.columns).then(|| {
             let and = Enc::new(Code::And_rm64_imm8).tied().imm(rows as u8 - 1);
@@ -218,17 +224,16 @@ impl<'a> Selector<'a> {
         });
         for (k, operand) in self.kernel.operands.iter().enumerate() {
             let at = self.slab_word(k);
-            let step = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at + 16)), GPR, &[]);
-            let number = place.filter(|_| ring.get(k) == Some(&true)).unwrap_or(number);
-            let offset = self.push(Enc::new(Code::Imul_r64_rm64).tied(), GPR, &[step, number]);
-            let mut base = self.push(Enc::new(Code::Add_r64_rm64).tied().mem(1, Mem::Slab(at)), GPR, &[offset]);
-            if self.columns && ring.get(k) == Some(&true) {
-                // All rounds have the same place.
-                let stride = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at + 8)), GPR, &[]);
-                let back = self.times_counter(stride);
-                base = self.push(Enc::new(Code::Sub_r64_rm64).tied(), GPR, &[base, back]);
+            if let Some(&Some(base)) = self.still.get(k) {
+                self.bases.push(base);
+            } else {
+                let step = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at + 16)), GPR, &[]);
+                let number = place.filter(|_| ring.get(k) == Some(&true)).unwrap_or(number);
+                let offset = self.push(Enc::new(Code::Imul_r64_rm64).tied(), GPR, &[step, number]);
+                let base = self.push(Enc::new(Code::Add_r64_rm64).tied().mem(1, Mem::Slab(at)), GPR, &[offset]);
+                let base = self.in_group(k, base);
+                self.bases.push(base);
             }
-            self.bases.push(base);
             let open = operand.role == Role::Index || operand.class == Class::Strided;
             let stride = open.then(|| self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at + 8)), GPR, &[]));
             self.strides.push(stride);
@@ -250,7 +255,8 @@ impl<'a> Selector<'a> {
         self.lanes = 1;
         self.left = self.plan.uses.clone();
         for (v, inst) in self.kernel.insts.iter().enumerate() {
-            if self.plan.uses[v] > 0 && self.plan.invariant[v] && inst.prim != Prim::Const && !self.plan.folded[v] {
+            let known = self.plan.held.get(v) == Some(&true) || inst.prim == Prim::Const || self.plan.folded[v];
+            if self.plan.uses[v] > 0 && self.plan.invariant[v] && !known {
                 let mut lanes = self.inst(inst);
                 lanes.same = true;
                 self.fixed[v] = Some(self.in_registers(lanes));
@@ -258,6 +264,42 @@ impl<'a> Selector<'a> {
             }
         }
         self.uniform = false;
+    }
+
+    /// The address of an operand of a row: where it has room for the columns of a group, each group has the same place.
+    fn in_group(&mut self, k: usize, base: VReg) -> VReg {
+        if !self.columns || self.ring.0.get(k) != Some(&true) {
+            return base;
+        }
+        let at = self.slab_word(k);
+        let stride = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at + 8)), GPR, &[]);
+        let back = self.times_counter(stride);
+        self.push(Enc::new(Code::Sub_r64_rm64).tied(), GPR, &[base, back])
+    }
+
+    /// Prepares the rows of a group of columns: what is the same in each, of `lanes` columns, or those that the tail has.
+    pub(super) fn hold(&mut self, lanes: usize, tail: bool, fixed: &[bool]) {
+        self.bases.clear();
+        for k in 0..self.kernel.operands.len() {
+            let base = fixed.get(k).copied().unwrap_or_default().then(|| {
+                let at = self.slab_word(k);
+                let base = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at)), GPR, &[]);
+                self.in_group(k, base)
+            });
+            self.still.push(base);
+            self.bases.push(base.unwrap_or(VReg::invalid()));
+        }
+        self.begin_round(lanes, tail);
+        for (v, inst) in self.kernel.insts.iter().enumerate() {
+            if self.plan.held[v] && self.plan.uses[v] > 0 && !self.plan.folded[v] {
+                let made = self.inst(inst);
+                self.fixed[v] = Some(self.in_registers(made));
+                self.loaded.clear();
+            }
+        }
+        if !tail {
+            self.reciprocals();
+        }
     }
 
     /// The end of a row's preparation where outputs are written around the caches: all begin at the same lane of a vector.
@@ -268,13 +310,14 @@ impl<'a> Selector<'a> {
         self.body.end_block_with(Kind::EnterHead { size }, &[base], &[head, none]);
     }
 
+    fn begin_round(&mut self, lanes: usize, tail: bool) {
+        (self.lanes, self.tail, self.tail_vectors, self.tail_mask) = (lanes, tail, [None; 2], None);
+        self.left = self.plan.uses.clone();
+    }
+
     /// A round of `lanes` lanes, masked if it is the tail.
     pub(super) fn round(&mut self, lanes: usize, tail: bool) {
-        self.lanes = lanes;
-        self.tail = tail;
-        self.tail_vectors = [None; 2];
-        self.tail_mask = None;
-        self.left = self.plan.uses.clone();
+        self.begin_round(lanes, tail);
         self.values.fill(None);
         self.used.clear();
         self.used.resize(self.kernel.insts.len(), None);

@@ -34,6 +34,8 @@ pub(crate) struct Stage<'a> {
     /// Of which operands there is room for so many rows, of which each takes the place of the one as many rows before; or for so
     /// many columns.
     pub(crate) ring: (&'a [bool], usize),
+    /// Of columns, which operands are the same in each row.
+    pub(crate) fixed: &'a [bool],
     /// Inputs come from memory.
     pub(crate) ahead: bool,
     /// Outputs are stored around the caches, as [`Mode::Around`] says.
@@ -64,6 +66,7 @@ pub(super) struct Planned<'a> {
     pub(super) plan: Plan,
     pub(super) work: Work<'a>,
     pub(super) ring: (&'a [bool], usize),
+    pub(super) fixed: &'a [bool],
     pub(super) around: bool,
     /// Where its operands begin in the slab.
     pub(super) first_operand: usize,
@@ -110,8 +113,8 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, loops: 
         if stage.ahead {
             plan.ask(&kernel, width, Streams::One, true, tuning);
         }
-        let Stage { work, ring, around, .. } = *stage;
-        planned.push(Planned { kernel, plan, work, ring, around, first_operand });
+        let Stage { work, ring, fixed, around, .. } = *stage;
+        planned.push(Planned { kernel, plan, work, ring, fixed, around, first_operand });
         first_operand += stage.kernel.operands.len() + stage.states();
     }
     let first = planned.first().ok_or("there are no stages")?;
@@ -197,6 +200,8 @@ impl<'a> Selector<'a> {
         self.hoisted.clear();
         self.fixed = vec![None; self.kernel.insts.len()];
         self.values = vec![None; self.kernel.insts.len()];
+        self.still.clear();
+        self.parts.clear();
         // What the tail of the stage before had is not there any more.
         (self.tail, self.tail_vectors, self.tail_mask) = (false, [None; 2], None);
     }

@@ -132,7 +132,7 @@ mod tests {
         for (deep, ahead) in [(false, false), (false, true), (true, false), (true, true)] {
             let stage = |deep: bool| {
                 let kernel = &kernels[usize::from(deep)];
-                Stage { kernel, work: Work::Map, ring: (&[], 1), ahead, around: false }
+                Stage { kernel, work: Work::Map, ring: (&[], 1), fixed: &[], ahead, around: false }
             };
             assert_eq!(pays(&[stage(false), stage(deep)]), ahead || !deep);
         }
