@@ -500,7 +500,8 @@ impl RowRun {
                 })
             }
             (Looked::Columns(layout), Some(code)) => {
-                let mut columns = layout.bind(code, memories)?;
+                let mut words = RowWords::default();
+                let mut columns = layout.bind(code, &mut words, memories)?;
                 let Over::Columns([.., width]) = self.over else { return Ok(()) };
                 let scratch = columns.scratch();
                 // Who watches is told more often.

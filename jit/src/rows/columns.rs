@@ -10,9 +10,10 @@
 //! - a stage reads no memory that it writes, and each memory is written once.
 
 use super::code::{RowCode, RowProgram};
+use super::whole::RowWords;
 use super::{ALIGN, Room, RowMemory, RowPlace, RowSource, RowStage, address, split};
 use crate::kernel::{self, Class, Role};
-use crate::launch::{LaunchError, reach};
+use crate::launch::{LINE, LaunchError, reach};
 use crate::reduce::Reduction;
 use smallvec::SmallVec;
 use std::marker::PhantomData;
@@ -20,12 +21,16 @@ use std::ops::Range;
 
 /// Bytes of scratch memory that a row of a temporary has: for the columns of a group.
 const GROUP: usize = 128;
+/// Sets of the first-level cache, each for the lines that lie a multiple of so many lines apart, and how many of them it holds.
+const SETS: usize = 64;
+const WAYS: usize = 12;
 /// What the columns of a part are a multiple of: of groups of the narrowest elements.
 const PIECE: usize = 128;
 
-/// An operand of the slab, and the memory that it is in.
+/// An operand of the slab in memory that is not scratch.
 struct Use {
     memory: usize,
+    operand: usize,
     offset: isize,
     /// The bytes that it reads, from where offsets count, of memory that is only read.
     reach: Option<(isize, isize)>,
@@ -34,31 +39,28 @@ struct Use {
 /// Stages that suit their memory, checked once for any number of calls; see the module's documentation.
 pub struct ColumnLayout {
     pub(super) matrices: usize,
-    pub(super) height: usize,
     pub(super) width: usize,
     places: SmallVec<[RowPlace; 8]>,
     program: RowProgram,
-    /// Strides of the slab's operands, along a row, from row to row, and from matrix to matrix.
-    strides: Vec<[isize; 3]>,
-    uses: Vec<Operand>,
-    scratch: usize,
-}
-
-/// Where an operand of the slab is.
-enum Operand {
-    Memory(Use),
-    /// In scratch memory, from this offset on.
-    Scratch(usize),
-    /// Nowhere: states that stay in registers.
-    Nothing,
+    /// Of the slab: strides, and the number of rows.
+    words: Vec<u64>,
+    /// Of each operand, the stride from matrix to matrix.
+    across: Vec<isize>,
+    /// By the number of the memory: of each, those from the number before on.
+    uses: Vec<Use>,
+    ends: SmallVec<[usize; 8]>,
+    /// Operands in scratch memory, and where they are.
+    scratch: SmallVec<[(usize, usize); 8]>,
+    /// Bytes of scratch memory.
+    bytes: usize,
 }
 
 /// Stages bound to memory and code; see the module's documentation.
 pub struct Columns<'m> {
     layout: &'m ColumnLayout,
     code: &'m RowCode,
-    /// The address of each operand of the slab that is in memory.
-    bases: SmallVec<[u64; 24]>,
+    /// The slab of the first matrix.
+    words: &'m [u64],
     memory: PhantomData<&'m mut [u8]>,
 }
 
@@ -73,7 +75,8 @@ pub struct ColumnPart<'l> {
 impl ColumnLayout {
     /// Looks at stages over so many matrices of `height` rows and `width` columns. The loops of a stage are those of its matrices,
     /// rows and columns, as far as they are not one, and its sinks reduce columns. Bytes of a row of [`RowPlace`] are those of a
-    /// matrix. `None` where there is no code for all stages, or they break the invariants.
+    /// matrix. `None` where there is no code for all stages, they break the invariants, or rows lie such that the lines of a group
+    /// would drive each other out of the cache.
     pub fn new<'k>(
         matrices: usize,
         [height, width]: [usize; 2],
@@ -96,7 +99,7 @@ impl ColumnLayout {
             RowPlace::Read | RowPlace::Write { .. } => Some(None),
         };
         let temporaries: SmallVec<[Option<usize>; 8]> = places.iter().map(temporary).collect::<Option<_>>()?;
-        let (mut strides, mut uses) = (Vec::new(), Vec::new());
+        let mut slab = Slab { words: vec![0, height as u64], ..Slab::default() };
         let (mut written, mut fixed) = (SmallVec::<[usize; 8]>::new(), Vec::new());
         for (stage, elements) in &given {
             let whole = *elements == matrix;
@@ -105,7 +108,7 @@ impl ColumnLayout {
             }
             let read: SmallVec<[usize; 8]> = written.clone();
             let mut tiles = 0;
-            let first = strides.len();
+            let mut same = SmallVec::new();
             for (binding, operand) in stage.bindings.iter().zip(&stage.kernel.operands) {
                 let size = operand.dtype.size() as isize;
                 let extents = [matrices, if whole { height } else { 1 }, width];
@@ -124,10 +127,17 @@ impl ColumnLayout {
                     }
                     written.push(sink.memory);
                     let at = [result as isize, 0, row as isize];
-                    place(&mut strides, &mut uses, at, sink.memory, (0, None), temporaries[sink.memory]);
+                    slab.place(at, sink.memory, (0, None), temporaries[sink.memory]);
+                    same.push(true);
                     continue;
                 }
                 let [across, down, along] = loops(&stage.extents, &binding.strides, extents)?;
+                if matches!(binding.source, RowSource::Memory(m) if temporaries.get(m) == Some(&None))
+                    && down != 0
+                    && conflicts(height, down)
+                {
+                    return None;
+                }
                 let along = match operand.class {
                     Class::Contiguous => (along == size).then_some(size)?,
                     Class::Broadcast => (along == 0).then_some(0)?,
@@ -154,7 +164,9 @@ impl ColumnLayout {
                         if role == Role::Output {
                             (!written.contains(&m)).then(|| written.push(m))?;
                         }
-                        place(&mut strides, &mut uses, at, m, (binding.offset, reach), temporaries[m]);
+                        slab.place(at, m, (binding.offset, reach), temporaries[m]);
+                        // Where there is one row, nothing is gained.
+                        same.push(whole && down == 0);
                     }
                     _ => return None,
                 }
@@ -162,16 +174,18 @@ impl ColumnLayout {
             if tiles != stage.sinks.len() || (tiles > 0 && !whole) {
                 return None;
             }
-            // Where there is one row, nothing is gained.
-            let same = |[_, down, _]: &[isize; 3]| whole && *down == 0;
-            fixed.push(strides[first..].iter().map(same).collect());
+            fixed.push(same);
             for _ in 0..tiles {
-                strides.push([0; 3]);
-                uses.push(Operand::Nothing);
+                // States stay in registers.
+                slab.words.extend([0; 3]);
+                slab.across.push(0);
             }
         }
         let program = RowProgram::columns(&given, &places, &fixed, [height, width])?;
-        Some(ColumnLayout { matrices, height, width, places, program, strides, uses, scratch: room.0 })
+        let Slab { words, across, mut uses, scratch } = slab;
+        uses.sort_by_key(|u| u.memory);
+        let ends = (0..places.len()).map(|m| uses.partition_point(|u| u.memory <= m)).collect();
+        Some(ColumnLayout { matrices, width, places, program, words, across, uses, ends, scratch, bytes: room.0 })
     }
 
     /// What one code for all stages has to do.
@@ -193,67 +207,91 @@ impl ColumnLayout {
     pub fn bind<'m>(
         &'m self,
         code: &'m RowCode,
+        words: &'m mut RowWords,
         memories: impl IntoIterator<Item = RowMemory<'m>>,
     ) -> Result<Columns<'m>, LaunchError> {
         if *code.program() != self.program {
             return Err(LaunchError::Operand { operand: 0, what: "code of another program" });
         }
-        // The address, and of what is only read the bytes and where in them offsets count from.
-        let mut found: SmallVec<[(u64, usize, usize); 8]> = SmallVec::new();
-        for (memory, place) in memories.into_iter().zip(&self.places) {
-            found.push(match (memory, place) {
-                (RowMemory::Read(bytes, start), RowPlace::Read) => (bytes.as_ptr() as u64, bytes.len(), start),
+        let words = &mut words.0;
+        words.clear();
+        words.extend_from_slice(&self.words);
+        let (mut given, mut from) = (0, 0);
+        for (memory, (place, &end)) in memories.into_iter().zip(self.places.iter().zip(&self.ends)) {
+            given += 1;
+            let uses = &self.uses[std::mem::replace(&mut from, end)..end];
+            let start = match (memory, place) {
+                (RowMemory::Read(bytes, start), RowPlace::Read) => {
+                    for u in uses {
+                        let inside = |end: isize| start.checked_add_signed(end).is_some_and(|end| end <= bytes.len());
+                        if u.reach.is_some_and(|(low, high)| !(inside(low) && inside(high))) {
+                            return Err(LaunchError::Operand { operand: u.operand, what: "read outside its memory" });
+                        }
+                    }
+                    (bytes.as_ptr() as u64).wrapping_add(start as u64)
+                }
                 (RowMemory::Write(bytes), RowPlace::Write { row })
                     if self.matrices.checked_mul(*row).is_some_and(|all| bytes.len() >= all) =>
                 {
-                    (bytes.as_mut_ptr() as u64, 0, 0)
+                    bytes.as_mut_ptr() as u64
                 }
-                (RowMemory::Nothing, RowPlace::Temporary { .. }) => (0, 0, 0),
+                (RowMemory::Nothing, RowPlace::Temporary { .. }) => 0,
                 _ => return Err(LaunchError::Extents),
-            });
+            };
+            for u in uses {
+                words[2 + 3 * u.operand] = start.wrapping_add_signed(u.offset as i64);
+            }
         }
-        if found.len() != self.places.len() {
-            return Err(LaunchError::Count { expected: self.places.len(), given: found.len() });
+        if given != self.places.len() {
+            return Err(LaunchError::Count { expected: self.places.len(), given });
         }
-        let mut bases = SmallVec::new();
-        for (operand, o) in self.uses.iter().enumerate() {
-            bases.push(match o {
-                Operand::Memory(Use { memory, offset, reach }) => {
-                    let (address, length, start) = found[*memory];
-                    if let Some((low, high)) = reach {
-                        let inside = |end: &isize| start.checked_add_signed(*end).is_some_and(|end| end <= length);
-                        if !(inside(low) && inside(high)) {
-                            return Err(LaunchError::Operand { operand, what: "read outside its memory" });
-                        }
-                    }
-                    address.wrapping_add(start as u64).wrapping_add_signed(*offset as i64)
-                }
-                Operand::Scratch(_) | Operand::Nothing => 0,
-            });
-        }
-        Ok(Columns { layout: self, code, bases, memory: PhantomData })
+        Ok(Columns { layout: self, code, words, memory: PhantomData })
     }
 }
 
-/// Adds an operand in memory, or in scratch memory if its memory is temporary.
-fn place(
-    strides: &mut Vec<[isize; 3]>,
-    uses: &mut Vec<Operand>,
-    [along, down, across]: [isize; 3],
-    memory: usize,
-    (offset, reach): (isize, Option<(isize, isize)>),
-    temporary: Option<usize>,
-) {
-    match temporary {
-        Some(place) => {
-            strides.push([along, if down == 0 { 0 } else { GROUP as isize }, 0]);
-            uses.push(Operand::Scratch(place));
-        }
-        None => {
-            strides.push([along, down, across]);
-            uses.push(Operand::Memory(Use { memory, offset, reach }));
-        }
+/// A slab that grows operand by operand.
+#[derive(Default)]
+struct Slab {
+    words: Vec<u64>,
+    across: Vec<isize>,
+    uses: Vec<Use>,
+    scratch: SmallVec<[(usize, usize); 8]>,
+}
+
+impl Slab {
+    /// Adds an operand in memory, or in scratch memory if its memory is temporary.
+    fn place(
+        &mut self,
+        [along, down, across]: [isize; 3],
+        memory: usize,
+        (offset, reach): (isize, Option<(isize, isize)>),
+        temporary: Option<usize>,
+    ) {
+        let operand = self.across.len();
+        let (down, across) = match temporary {
+            Some(place) => {
+                self.scratch.push((operand, place));
+                (if down == 0 { 0 } else { GROUP as isize }, 0)
+            }
+            None => {
+                self.uses.push(Use { memory, operand, offset, reach });
+                (down, across)
+            }
+        };
+        self.words.extend([0, along as u64, down as u64]);
+        self.across.push(across);
     }
+}
+
+/// Whether the lines of a group in so many rows, which are so many bytes apart, are more than the sets hold in which they lie.
+fn conflicts(height: usize, down: isize) -> bool {
+    let mut sets = [0; SETS];
+    for row in 0..height as isize {
+        let first = row.wrapping_mul(down);
+        let line = |byte: usize| first.wrapping_add_unsigned(byte).div_euclid(LINE as isize);
+        (line(0)..=line(GROUP - 1)).for_each(|line| sets[line.rem_euclid(SETS as isize) as usize] += 1);
+    }
+    sets.into_iter().any(|lines| lines > WAYS)
 }
 
 /// Whether a stage over `extents` could read (or write) memory with `row` bytes a matrix in this way, if it has so many matrices,
@@ -313,7 +351,7 @@ fn loops(extents: &[usize], strides: &[isize], [matrices, height, width]: [usize
 impl<'m> Columns<'m> {
     /// Bytes of scratch memory that a part needs.
     pub fn scratch(&self) -> usize {
-        self.layout.scratch
+        self.layout.bytes
     }
 
     /// Cuts the columns of the matrices into at most about `count` parts, which may run in any order, on any thread.
@@ -336,17 +374,17 @@ impl<'m> Columns<'m> {
     /// [`Columns::scratch`] says.
     unsafe fn run(&self, matrix: usize, columns: Range<usize>, scratch: u64) {
         let layout = self.layout;
-        let mut words: SmallVec<[u64; 80]> = SmallVec::new();
-        words.extend([columns.len() as u64, layout.height as u64]);
-        for ((base, [along, down, across]), operand) in self.bases.iter().zip(&layout.strides).zip(&layout.uses) {
-            let base = match operand {
-                Operand::Scratch(place) => scratch + *place as u64,
-                Operand::Nothing => 0,
-                Operand::Memory(_) => base
-                    .wrapping_add((*across as u64).wrapping_mul(matrix as u64))
-                    .wrapping_add((*along as u64).wrapping_mul(columns.start as u64)),
-            };
-            words.extend([base, *along as u64, *down as u64]);
+        let mut words: SmallVec<[u64; 80]> = SmallVec::from_slice(self.words);
+        words[0] = columns.len() as u64;
+        if matrix > 0 || columns.start > 0 {
+            for (operand, across) in words[2..].chunks_exact_mut(3).zip(&layout.across) {
+                let columns = operand[1].wrapping_mul(columns.start as u64);
+                operand[0] =
+                    operand[0].wrapping_add((*across as u64).wrapping_mul(matrix as u64)).wrapping_add(columns);
+            }
+        }
+        for &(operand, place) in &layout.scratch {
+            words[2 + 3 * operand] = scratch + place as u64;
         }
         // SAFETY: `ColumnLayout` checked that these columns of every operand lie in its memory, or, of a temporary, that scratch
         // memory has room for those of a group; the rest is the caller's promise.

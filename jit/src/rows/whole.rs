@@ -35,7 +35,7 @@ struct Use {
 
 /// Room for the words of a slab, so that they need not be moved.
 #[derive(Default)]
-pub struct RowWords(SmallVec<[u64; 80]>);
+pub struct RowWords(pub(super) SmallVec<[u64; 80]>);
 
 /// All stages bound to memory, and to code that does all of them.
 pub struct WholeRows<'m> {

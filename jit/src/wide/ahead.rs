@@ -14,6 +14,7 @@ use super::mach::{Enc, GPR, Index, Mem};
 use super::memory::at;
 use super::plan::SHORT;
 use super::select::Selector;
+use crate::kernel::Role;
 use crate::launch::{LINE, Streams};
 use iced_x86::Code;
 use smallvec::{SmallVec, smallvec};
@@ -35,6 +36,11 @@ const NEAR: usize = 16 << 10;
 
 /// Pages that are asked for at once, where a pass of the main loop reads more than two lines; else two.
 const PAGES: usize = 4;
+
+/// How far before its use memory is asked for where columns go through stages: two groups. Each row is a stream of its own, which
+/// are more than a CPU goes ahead of, and none goes on for longer than a line or two. What is written is asked for, too: else
+/// stores wait for their lines.
+const GROUPS: usize = 256;
 
 /// How contiguous inputs are asked for.
 #[derive(Debug)]
@@ -60,6 +66,13 @@ impl Asks {
             Streams::None | Streams::One => smallvec![FAR],
             _ => SmallVec::new(),
         })
+    }
+}
+
+impl Asks {
+    /// Those of the first of several stages that columns go through.
+    pub(super) fn columns() -> Asks {
+        Asks::Before(smallvec![GROUPS])
     }
 }
 
@@ -89,6 +102,20 @@ impl Selector<'_> {
         }
     }
 
+    /// Asks for what a later group of columns writes to the row where this one writes `lanes` elements, in memory.
+    pub(super) fn ask_to_write(&mut self, lanes: usize) {
+        for (k, operand) in self.kernel.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output) {
+            let size = operand.dtype.size();
+            if self.ring.0.get(k) == Some(&true) {
+                continue;
+            }
+            for disp in (0..lanes * size).step_by(LINE) {
+                let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: (GROUPS + disp) as i32 };
+                self.push_store(Enc::new(Code::Prefetchw_m8).mem(0, mem), &[self.bases[k]]);
+            }
+        }
+    }
+
     /// Asks for so many lines of a contiguous operand in several pages: as many as a pass of the main loop reads, or a few more.
     fn ask_pages(&mut self, k: usize, size: usize, lines: usize) {
         let pages = if lines <= 2 { 2 } else { PAGES };
@@ -113,7 +140,7 @@ impl Selector<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{Class, Kernel, Prim, Role};
+    use crate::kernel::{Class, Kernel, Prim};
     use crate::reduce::Join;
     use crate::target::Tuning;
     use crate::wide::{Mode, instructions, main_loop};

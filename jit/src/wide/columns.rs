@@ -10,6 +10,7 @@
 //! stages takes a piece of scratch memory of 128 bytes a row. States stay in the accumulators of [`super::fold`] from the
 //! first row to the last, each lane that of a column.
 
+use super::ahead::Asks;
 use super::encode::Encoded;
 use super::fold::accumulators;
 use super::mach::Kind;
@@ -36,7 +37,10 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, draft: 
         }
         let kernel = if evex { Cow::Borrowed(stage.kernel) } else { expand(stage.kernel) };
         let divides_slowly = tuning.divides_slowly(evex) && !draft;
-        let plan = Plan::columns(&kernel, width, registers - taken, stage.fixed, divides_slowly);
+        let mut plan = Plan::columns(&kernel, width, registers - taken, stage.fixed, divides_slowly);
+        if stage.ahead {
+            plan.asks = Asks::columns();
+        }
         let Stage { work, ring, fixed, around, .. } = *stage;
         planned.push(Planned { kernel, plan, work, ring, fixed, around, first_operand });
         first_operand += stage.kernel.operands.len() + stage.states();
@@ -109,6 +113,9 @@ fn group<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], lanes: usize, tail
         let first = s.body.block_count() + 1;
         s.body.end_block(Kind::FirstRow, &[first]);
         rows(s, lanes, tail);
+        if stage.work == Work::Map && !tail {
+            s.ask_to_write(lanes);
+        }
         again(s, Kind::NextRow { more: 0 }, first);
         if !s.folds.is_empty() {
             s.fold_columns(lanes, tail);

@@ -104,7 +104,14 @@ fn compile(program: &RowProgram, target: &Target, what: Use) -> Result<wide::Com
         };
         let around = far && n == last && stage.stores();
         let (kernel, ring) = (kernel.as_ref(), (&*stage.scratch, RING));
-        stages.push(wide::Stage { kernel, work, ring, fixed: &stage.fixed, ahead: far && n == 0, around });
+        stages.push(wide::Stage {
+            kernel,
+            work,
+            ring,
+            fixed: &stage.fixed,
+            ahead: (far || program.columns) && n == 0,
+            around,
+        });
     }
     wide::Compiled::stages(&stages, target, program.columns, what == Use::Draft)
 }

@@ -1,6 +1,6 @@
 //! One code for all stages over the same columns: the bits of the stages one by one, interpreted.
 
-use super::whole::{Aligned, add, copies, divide, elements};
+use super::whole::{self, Aligned, copies, divide, elements};
 use super::*;
 use crate::kernel::Slab;
 use crate::testing::wide_targets;
@@ -20,8 +20,8 @@ type Shape = (usize, usize, usize);
 impl Program {
     fn new(dtype: DType, ops: [ReduceOp; 2]) -> Program {
         use Class::{Broadcast, Contiguous};
-        let map = || add(dtype, [Contiguous; 2]);
-        let number = add(dtype, [Contiguous, Broadcast]);
+        let map = || whole::add(dtype, [Contiguous; 2]);
+        let number = whole::add(dtype, [Contiguous, Broadcast]);
         let codes = [copies(dtype), map(), map(), number, copies(dtype), divide(dtype, [Contiguous; 2])];
         Program { dtype, ops, codes }
     }
@@ -117,9 +117,16 @@ impl Program {
         outs
     }
 
-    fn found(&self, layout: &ColumnLayout, x: &[u8], numbers: &[u8], code: &RowCode, parts: usize) -> [Vec<u8>; 3] {
+    fn found(
+        &self,
+        (layout, height): (&ColumnLayout, usize),
+        x: &[u8],
+        numbers: &[u8],
+        code: &RowCode,
+        parts: usize,
+    ) -> [Vec<u8>; 3] {
         let size = self.dtype.size();
-        let (line, all) = (layout.width * size, layout.height * layout.width * size);
+        let (line, all) = (layout.width * size, height * layout.width * size);
         // With room behind them, which nothing is to touch.
         let mut outs = [line, line, all].map(|n| vec![0xaau8; layout.matrices * n + 64]);
         let [a, b, c] = &mut outs;
@@ -135,7 +142,8 @@ impl Program {
             RowMemory::Write(b),
             RowMemory::Write(c),
         ];
-        let mut bound = layout.bind(code, memories).unwrap();
+        let mut words = RowWords::default();
+        let mut bound = layout.bind(code, &mut words, memories).unwrap();
         let mut scratch = Aligned::new(bound.scratch());
         let mut told = 0;
         let parts: Vec<_> = bound.parts(parts).collect();
@@ -195,7 +203,7 @@ fn one_code_does_all_stages_of_columns() {
                     let numbers = elements(dtype, matrices, false);
                     let expected = program.expected(shape, &x, &numbers).map(|out| program.plain(&out));
                     for (code, parts) in codes.iter().flat_map(|code| [1, 2, 7].map(|parts| (code, parts))) {
-                        let found = program.found(&layout, &x, &numbers, code, parts);
+                        let found = program.found((&layout, height), &x, &numbers, code, parts);
                         let found = found.map(|out| program.plain(&out));
                         assert!(found == expected, "{dtype}, {ops:?}, {}, {shape:?}, {parts}", target.name());
                     }
@@ -221,7 +229,7 @@ fn two_stages(second: &Code, places: [RowPlace; 3], strides: [[isize; 2]; 3], of
 
 #[test]
 fn columns_keep_to_themselves() {
-    let wide = add(DType::F64, [Class::Contiguous; 2]);
+    let wide = add(Class::Contiguous);
     let write = |row| RowPlace::Write { row };
     let places = [RowPlace::Read, write(48), write(192)];
     let strides = [[48, 8], [0, 8], [48, 8]];
@@ -240,7 +248,7 @@ fn columns_keep_to_themselves() {
     // The same column as a broadcast, and elements that do not lie side by side.
     let classes = [[Class::Contiguous, Class::Broadcast], [Class::Strided, Class::Contiguous]];
     for classes in classes {
-        assert!(two_stages(&add(DType::F64, classes), places, strides, 0).is_none());
+        assert!(two_stages(&whole::add(DType::F64, classes), places, strides, 0).is_none());
     }
     let operand = wide.kernel().operands[0];
     let local = |offset, strides: [isize; 3]| column_local(&operand, &[2, 4, 6], [2, 4, 6], 192, offset, &strides);
@@ -260,7 +268,7 @@ fn memory_of_columns_is_looked_at() {
     if Backend::Wide.why_not(Target::detect()).is_some() {
         return;
     }
-    let wide = add(DType::F64, [Class::Contiguous; 2]);
+    let wide = add(Class::Contiguous);
     let write = |row| RowPlace::Write { row };
     let mut layout =
         two_stages(&wide, [RowPlace::Read, write(48), write(192)], [[-48, 8], [0, 8], [48, 8]], 0).unwrap();
@@ -272,7 +280,7 @@ fn memory_of_columns_is_looked_at() {
     let binds = |code: &RowCode, start: usize, length: usize, [a, b]: [usize; 2]| {
         let (mut a, mut b) = (vec![0; a], vec![0; b]);
         let memories = [RowMemory::Read(&x[..length], start), RowMemory::Write(&mut a), RowMemory::Write(&mut b)];
-        layout.bind(code, memories).is_ok()
+        layout.bind(code, &mut RowWords::default(), memories).is_ok()
     };
     // Rows are read from the first backwards, and forwards.
     assert!(binds(&code, 144, 336, [48, 192]));
@@ -284,6 +292,32 @@ fn memory_of_columns_is_looked_at() {
             && !binds(&code, 144, 336, [47, 192])
             && !binds(&code, 144, 336, [48, 191])
     );
-    assert!(layout.bind(&code, [RowMemory::Read(&x, 144), RowMemory::Nothing, RowMemory::Nothing]).is_err());
-    assert!(layout.bind(&code, [RowMemory::Read(&x, 144)]).is_err());
+    assert!(
+        layout
+            .bind(&code, &mut RowWords::default(), [RowMemory::Read(&x, 144), RowMemory::Nothing, RowMemory::Nothing])
+            .is_err()
+    );
+    assert!(layout.bind(&code, &mut RowWords::default(), [RowMemory::Read(&x, 144)]).is_err());
+}
+
+/// Columns whose lines share a few sets of the first-level cache, rows being a power of two apart, go through stages one by one.
+#[test]
+fn rows_that_drive_each_other_out_are_not_taken() {
+    let copy = copy();
+    let m = RowSource::Memory;
+    let wide = add(Class::Contiguous);
+    let has = |height: usize, width: usize, pitch: usize| {
+        let along = |source, pitch: usize| binding(source, &[pitch as isize, 8]);
+        let places =
+            [RowPlace::Read, RowPlace::Temporary { row: 8 * width }, RowPlace::Write { row: 8 * width * height }];
+        let stages = [
+            stage(&copy, &[height, width], &[along(m(0), pitch), along(RowSource::Tile, pitch)], &[sum(1)]),
+            stage(&wide, &[height, width], &[along(m(0), pitch), along(m(1), 0), along(m(2), 8 * width)], &[]),
+        ];
+        ColumnLayout::new(1, [height, width], places, stages).is_some()
+    };
+    assert!(has(12, 512, 4096) && !has(13, 512, 4096) && !has(13, 100, 4096));
+    assert!(has(24, 256, 2048) && !has(25, 256, 2048) && !has(40, 1 << 16, 1 << 19));
+    // A few bytes more are not enough, a line is.
+    assert!(!has(40, 513, 8 * 513) && has(40, 520, 8 * 520) && has(64, 1000, 8000));
 }
