@@ -30,4 +30,4 @@ pub use explain::{Explanation, Level, explain, explain_graph, human};
 pub use function::Function;
 pub use lazuli_jit::{Backend, Precision, Target, TargetError};
 pub use lower::evaluate;
-pub use rows::{Rejected, RowRun};
+pub use rows::{Over, Rejected, RowRun};

@@ -6,7 +6,7 @@
 
 use lazuli::prelude::*;
 use lazuli_engine::plan::{Plan, Step};
-use lazuli_engine::{Explanation, Level, RowRun, data, explain};
+use lazuli_engine::{Explanation, Level, Over, RowRun, data, explain};
 use lazuli_graph::passes::PassSet;
 use lazuli_graph::{Scalar, UNROLL};
 use lazuli_jit::Backend;
@@ -211,6 +211,93 @@ fn temporaries_have_no_memory() {
     let explanation = explained(&wide, &Config::default());
     assert!(runs(explanation.plan()).is_empty() && explanation.plan().rejected.len() == 1);
     assert!(explanation.to_string().contains("not row by row"));
+}
+
+/// Mean and deviation along an axis, and what is left.
+fn standardized(x: &Array, axis: i64) -> Array {
+    let d = x - x.mean(Axis(axis).keepdims());
+    let v = (&d * &d).mean(Axis(axis).keepdims());
+    d / v.sqrt()
+}
+
+/// Shares of exponentials along an axis.
+fn shares(x: &Array, axis: i64) -> Array {
+    let e = (x - x.max(Axis(axis).keepdims())).exp();
+    &e / e.sum(Axis(axis).keepdims())
+}
+
+/// Columns of a block at most, which are one code; of more, which are not; few and many, in one matrix and in several.
+#[test]
+fn columns_go_through_all_steps() {
+    for (k, r, c) in
+        [(1, 9, 100), (1, 64, 33), (3, 20, 7), (5, 17, 130), (70, 12, 20), (1, 65, 50), (2, 13, 512), (1, 10, 9000)]
+    {
+        for dtype in [DType::F64, DType::F32, DType::F16] {
+            for special in [false, true] {
+                let x = || input(dtype, &[k, r, c], special);
+                let name = format!("{dtype}[{k}, {r}, {c}]");
+                same(&format!("standardized {name}"), &|| vec![standardized(&x(), 1)]);
+                same(&format!("shares {name}"), &|| vec![shares(&x(), 1)]);
+            }
+        }
+    }
+    for dtype in [DType::I32, DType::I64, DType::U8, DType::Bool, DType::F32] {
+        let make = || {
+            let x = input(dtype, &[2, 18, 70], false);
+            let over = || Axis(1).keepdims();
+            let (low, high) = (x.min(over()), x.max(over()));
+            let y = where_(x.equal(&high), 3, where_(x.equal(&low), x.argmin(over()), 1));
+            vec![y.sum(Axis(1)), (&y * y.prod(over())).any(Axis(1)), &x - x.sum(over()), low]
+        };
+        same(&format!("{dtype}"), &make);
+    }
+    // Other layouts; a number for each row; results that others read, before and after.
+    let make = || {
+        let x = input(DType::F64, &[24, 6, 130], false);
+        let slices = x.slice(s![.., 1..-1, ..;2]);
+        let rows = input(DType::F64, &[20, 1], false);
+        let y = input(DType::F64, &[20, 300], false);
+        let m = (&y * &rows).max(Axis(0));
+        let e = (&y * &rows - &m).exp();
+        let sum = e.sum(Axis(0));
+        let mean = e.mean(Axis(1));
+        vec![standardized(&slices, 0), shares(&x.flip(Axis(0)), 0), shares(&y.t(), 1), &e / &sum, e, m, sum, mean]
+    };
+    same("layouts", &make);
+}
+
+#[test]
+fn columns_are_one_code_where_that_can_be() {
+    let explain_at = |x: Array, backend, level| {
+        let root = standardized(&x, -2).expr().unwrap().clone();
+        explain(&[root], &Config::default().backend(backend), level).unwrap()
+    };
+    let graph = |shape: &[usize]| explain_at(input(DType::F64, shape, false), BackendChoice::Auto, Level::Graph);
+    let explanation = graph(&[4, 20, 100]);
+    let plan = explanation.plan();
+    let [run] = runs(plan)[..] else { panic!("one step: {explanation}") };
+    assert_eq!(run.over, Over::Columns([4, 20, 100]));
+    assert!(plan.steps.len() == 1 && plan.lone.is_some() && run.temporaries.len() == 4, "{explanation}");
+    // Where the steps run one by one, what lives between them has memory.
+    let (result, between) = (4 * 20 * 100 * 8, 4 * 4 * 100 * 8);
+    assert_eq!((plan.peak, plan.moved), (result + between, 2 * result));
+    assert!(explanation.to_string().contains("steps over 100 columns of 4 by 20 rows"));
+    // More rows than a block; rows that share a few sets of the cache; columns that do not lie side by side.
+    let over = |explanation: &Explanation| runs(explanation.plan()).iter().map(|r| r.over).collect::<Vec<_>>();
+    for shape in [[1, 65, 100], [1, 20, 512]] {
+        assert!(!over(&graph(&shape)).iter().any(|o| matches!(o, Over::Columns(_))));
+    }
+    let x = input(DType::F64, &[100, 20], false).t();
+    let explanation = explain_at(x, BackendChoice::Auto, Level::Graph);
+    assert!(!over(&explanation).iter().any(|o| matches!(o, Over::Columns(_))));
+    if Backend::Wide.why_not(Config::default().target).is_some() {
+        return;
+    }
+    let one = "compiled as one code, a few columns at a time";
+    for dtype in [DType::F64, DType::F32] {
+        let told = |backend| explain_at(input(dtype, &[10, 100], false), backend, Level::Asm).to_string();
+        assert!(told(BackendChoice::Wide).contains(one) && !told(BackendChoice::Clif).contains(one));
+    }
 }
 
 /// A chunk is worth its calls, leaves work for every core, and fits half of the second-level cache.
