@@ -1,4 +1,4 @@
-//! Stages over matrices whose columns they reduce: a group of columns goes through all stages before the next.
+//! Stages over matrices whose columns they reduce: a few columns go through all stages before the next.
 //!
 //! What [`super`] says of rows holds of columns here. A *matrix* has at most [`Reduction::OUTER_BLOCK`] rows, so that a column is
 //! one block, and states are those of its rows one after another. A stage computes elements of the whole matrix, or of one row,
@@ -19,12 +19,12 @@ use smallvec::SmallVec;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Bytes of scratch memory that a row of a temporary has: for the columns of a group.
+/// Bytes of a row that code works on at a time.
 const GROUP: usize = 128;
 /// Sets of the first-level cache, each for the lines that lie a multiple of so many lines apart, and how many of them it holds.
 const SETS: usize = 64;
 const WAYS: usize = 12;
-/// What the columns of a part are a multiple of: of groups of the narrowest elements.
+/// Columns that go through all stages at a time: groups of the narrowest elements.
 const PIECE: usize = 128;
 
 /// An operand of the slab in memory that is not scratch.
@@ -67,9 +67,8 @@ pub struct Columns<'m> {
 /// Some columns of some matrices.
 pub struct ColumnPart<'l> {
     columns: &'l Columns<'l>,
-    /// Pieces, of which each matrix has so many columns in each.
+    /// Pieces of [`PIECE`] columns, matrix after matrix.
     pieces: Range<usize>,
-    piece: usize,
 }
 
 impl ColumnLayout {
@@ -95,7 +94,7 @@ impl ColumnLayout {
         }
         let mut room = Room(0);
         let temporary = |place: &RowPlace| match place {
-            RowPlace::Temporary { .. } => room.take(height * GROUP).ok().map(Some),
+            RowPlace::Temporary { row } => room.take(row / width * PIECE).ok().map(Some),
             RowPlace::Read | RowPlace::Write { .. } => Some(None),
         };
         let temporaries: SmallVec<[Option<usize>; 8]> = places.iter().map(temporary).collect::<Option<_>>()?;
@@ -271,7 +270,7 @@ impl Slab {
         let (down, across) = match temporary {
             Some(place) => {
                 self.scratch.push((operand, place));
-                (if down == 0 { 0 } else { GROUP as isize }, 0)
+                (if down == 0 { 0 } else { along * PIECE as isize }, 0)
             }
             None => {
                 self.uses.push(Use { memory, operand, offset, reach });
@@ -357,17 +356,13 @@ impl<'m> Columns<'m> {
     /// Cuts the columns of the matrices into at most about `count` parts, which may run in any order, on any thread.
     pub fn parts(&mut self, count: usize) -> impl ExactSizeIterator<Item = ColumnPart<'_>> + Send {
         let columns = &*self;
-        let ColumnLayout { matrices, width, .. } = *columns.layout;
-        // Whole matrices, if there are enough of them.
-        let pieces = if matrices >= count { 1 } else { count.div_ceil(matrices) };
-        let piece = if pieces == 1 { width } else { width.div_ceil(pieces).next_multiple_of(PIECE) };
-        let all = matrices * width.div_ceil(piece);
+        let all = columns.layout.matrices * columns.layout.width.div_ceil(PIECE);
         let step = all.div_ceil(count.max(1));
         let parts = all.div_ceil(step);
-        (0..parts).map(move |n| ColumnPart { columns, pieces: n * step..((n + 1) * step).min(all), piece })
+        (0..parts).map(move |n| ColumnPart { columns, pieces: n * step..((n + 1) * step).min(all) })
     }
 
-    /// Runs all stages for some columns of a matrix.
+    /// Runs all stages for at most [`PIECE`] columns of a matrix.
     ///
     /// # Safety
     /// Nobody else uses these columns of memory that is written, nor the scratch memory, which has the size that
@@ -387,7 +382,7 @@ impl<'m> Columns<'m> {
             words[2 + 3 * operand] = scratch + place as u64;
         }
         // SAFETY: `ColumnLayout` checked that these columns of every operand lie in its memory, or, of a temporary, that scratch
-        // memory has room for those of a group; the rest is the caller's promise.
+        // memory has room for as many; the rest is the caller's promise.
         unsafe { self.code.run(&words, false) };
     }
 }
@@ -404,10 +399,10 @@ impl ColumnPart<'_> {
         debug_assert!(GROUP.is_multiple_of(ALIGN));
         let scratch = address(scratch, self.columns.scratch());
         let width = self.columns.layout.width;
-        let each = width.div_ceil(self.piece);
+        let each = width.div_ceil(PIECE);
         self.pieces.into_iter().try_for_each(|n| {
-            let start = n % each * self.piece;
-            let columns = start..(start + self.piece).min(width);
+            let start = n % each * PIECE;
+            let columns = start..(start + PIECE).min(width);
             let count = columns.len();
             // SAFETY: parts have disjoint pieces and run once; only this thread uses its scratch.
             unsafe { self.columns.run(n / each, columns, scratch) };

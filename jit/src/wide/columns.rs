@@ -1,14 +1,13 @@
 //! One code for several kernels over the same columns: statistics of a few rows, and what is done with them.
 //!
 //! ```text
-//! group: as many columns as there are virtual lanes, while so many are left; then a vector of them, masked, at a time
-//!   stage: what is the same in each row; then of one row, a round, or else
+//! stage:
+//!   group: as many columns as there are virtual lanes, while so many are left; then a vector of them, masked, at a time
+//!     what is the same in each row; then of one row, a round, or else
 //!     row: a round, whose lanes are stored, or join the accumulators
 //!     the accumulators are stored
 //! ```
-//! A group goes through all stages before the next begins, so what it reads again is in the cache, and what lives between
-//! stages takes a piece of scratch memory of 128 bytes a row. States stay in the accumulators of [`super::fold`] from the
-//! first row to the last, each lane that of a column.
+//! States stay in the accumulators of [`super::fold`] from the first row to the last, each lane that of a column.
 
 use super::ahead::Asks;
 use super::encode::Encoded;
@@ -41,8 +40,8 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, draft: 
         if stage.ahead {
             plan.asks = Asks::columns();
         }
-        let Stage { work, ring, fixed, around, .. } = *stage;
-        planned.push(Planned { kernel, plan, work, ring, fixed, around, first_operand });
+        let Stage { work, fixed, around, .. } = *stage;
+        planned.push(Planned { kernel, plan, work, ring: (&[], 1), fixed, around, first_operand });
         first_operand += stage.kernel.operands.len() + stage.states();
     }
     let first = planned.first().ok_or("there are no stages")?;
@@ -58,30 +57,32 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, draft: 
         return Err("states are not of the widest type".to_owned());
     }
     let mut selector = Selector::new(&first.kernel, &first.plan, evex, Mode::Plain);
-    selector.columns = true;
     build(&mut selector, &planned, single * accumulators(width));
     finish(selector, evex, taken, draft)
 }
 
-/// Selects instructions for groups of `lanes` columns, and for the columns that are left.
+/// Selects instructions for all stages.
 fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], lanes: usize) {
     let single = stages[0].plan.rounds.single;
     s.body.rounds = Rounds { lanes, single, last: lanes };
-    let [none, entry] = [1, 2];
-    s.body.end_block(Kind::EnterMain, &[entry, none]);
-    s.body.end_aside(none);
-    let main = jump(s);
-    group(s, stages, lanes, false);
-    again(s, Kind::NextMain, main);
-    let rest = jump(s);
-    s.body.lead(none, rest);
-    s.body.end_block(Kind::EnterTail, &[rest + 2, rest + 1]);
-    s.body.end_aside(rest);
-    let tail = jump(s);
-    group(s, stages, single, true);
-    again(s, Kind::NextTail, tail);
-    let end = jump(s);
-    s.body.lead(rest + 1, end);
+    for stage in stages {
+        s.turn_to(stage);
+        let [none, entry] = [1, 2].map(|n| s.body.block_count() + n);
+        s.body.end_block(Kind::EnterMain, &[entry, none]);
+        s.body.end_aside(none);
+        let main = jump(s);
+        group(s, stage, lanes, false);
+        again(s, Kind::NextMain, main);
+        let rest = jump(s);
+        s.body.lead(none, rest);
+        s.body.end_block(Kind::EnterTail, &[rest + 2, rest + 1]);
+        s.body.end_aside(rest);
+        let tail = jump(s);
+        group(s, stage, single, true);
+        again(s, Kind::NextTail, tail);
+        let next = jump(s);
+        s.body.lead(rest + 1, next);
+    }
     s.body.end_block(Kind::Return, &[]);
     s.body.seal();
 }
@@ -100,26 +101,23 @@ fn again(s: &mut Selector<'_>, kind: Kind, first: usize) {
     s.body.end_aside(first);
 }
 
-/// Takes `lanes` columns through all stages.
-fn group<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], lanes: usize, tail: bool) {
-    for stage in stages {
-        s.turn_to(stage);
-        s.fold_begin();
-        s.hold(lanes, tail, stage.fixed);
-        if stage.work == Work::Once {
-            rows(s, lanes, tail);
-            continue;
-        }
-        let first = s.body.block_count() + 1;
-        s.body.end_block(Kind::FirstRow, &[first]);
-        rows(s, lanes, tail);
-        if stage.work == Work::Map && !tail {
-            s.ask_to_write(lanes);
-        }
-        again(s, Kind::NextRow { more: 0 }, first);
-        if !s.folds.is_empty() {
-            s.fold_columns(lanes, tail);
-        }
+/// What a stage does with `lanes` columns.
+fn group<'a>(s: &mut Selector<'a>, stage: &'a Planned<'a>, lanes: usize, tail: bool) {
+    s.turn_to(stage);
+    s.fold_begin();
+    s.hold(lanes, tail, stage.fixed);
+    if stage.work == Work::Once {
+        return rows(s, lanes, tail);
+    }
+    let first = s.body.block_count() + 1;
+    s.body.end_block(Kind::FirstRow, &[first]);
+    rows(s, lanes, tail);
+    if stage.work == Work::Map && !tail {
+        s.ask_to_write(lanes);
+    }
+    again(s, Kind::NextRow { more: 0 }, first);
+    if !s.folds.is_empty() {
+        s.fold_columns(lanes, tail);
     }
 }
 

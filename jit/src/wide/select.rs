@@ -74,9 +74,8 @@ pub(super) struct Selector<'a> {
     pub(super) stages: bool,
     /// Of stages whose rows are reduced together, outputs of those before it.
     pub(super) first_output: usize,
-    /// Operands that have room for so many rows; or, where it is columns that go through stages, for those of a round.
+    /// Operands that have room for so many rows.
     pub(super) ring: (&'a [bool], usize),
-    pub(super) columns: bool,
     /// Addresses of the operands that are the same in each row of a group of columns, once that is prepared.
     pub(super) still: Vec<Option<VReg>>,
 }
@@ -121,7 +120,6 @@ impl<'a> Selector<'a> {
             stages: false,
             first_output: 0,
             ring: (&[], 1),
-            columns: false,
             still: Vec::new(),
         }
     }
@@ -218,7 +216,7 @@ impl<'a> Selector<'a> {
         self.strides.clear();
         self.ramps.clear();
         let (ring, rows) = self.ring;
-        let place = (ring.contains(&true) && !self.columns).then(|| {
+        let place = ring.contains(&true).then(|| {
             let and = Enc::new(Code::And_rm64_imm8).tied().imm(rows as u8 - 1);
             self.push(and, GPR, &[number])
         });
@@ -231,7 +229,6 @@ impl<'a> Selector<'a> {
                 let number = place.filter(|_| ring.get(k) == Some(&true)).unwrap_or(number);
                 let offset = self.push(Enc::new(Code::Imul_r64_rm64).tied(), GPR, &[step, number]);
                 let base = self.push(Enc::new(Code::Add_r64_rm64).tied().mem(1, Mem::Slab(at)), GPR, &[offset]);
-                let base = self.in_group(k, base);
                 self.bases.push(base);
             }
             let open = operand.role == Role::Index || operand.class == Class::Strided;
@@ -266,25 +263,13 @@ impl<'a> Selector<'a> {
         self.uniform = false;
     }
 
-    /// The address of an operand of a row: where it has room for the columns of a group, each group has the same place.
-    fn in_group(&mut self, k: usize, base: VReg) -> VReg {
-        if !self.columns || self.ring.0.get(k) != Some(&true) {
-            return base;
-        }
-        let at = self.slab_word(k);
-        let stride = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at + 8)), GPR, &[]);
-        let back = self.times_counter(stride);
-        self.push(Enc::new(Code::Sub_r64_rm64).tied(), GPR, &[base, back])
-    }
-
     /// Prepares the rows of a group of columns: what is the same in each, of `lanes` columns, or those that the tail has.
     pub(super) fn hold(&mut self, lanes: usize, tail: bool, fixed: &[bool]) {
         self.bases.clear();
         for k in 0..self.kernel.operands.len() {
             let base = fixed.get(k).copied().unwrap_or_default().then(|| {
                 let at = self.slab_word(k);
-                let base = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at)), GPR, &[]);
-                self.in_group(k, base)
+                self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at)), GPR, &[])
             });
             self.still.push(base);
             self.bases.push(base.unwrap_or(VReg::invalid()));
@@ -352,17 +337,11 @@ impl<'a> Selector<'a> {
     /// The address of lane zero of an operand that strides.
     pub(super) fn strided(&mut self, k: usize) -> VReg {
         let stride = self.strides[k].expect("the class leaves the stride open");
-        let offset = self.times_counter(stride);
-        self.push(Enc::new(Code::Add_r64_rm64).tied(), GPR, &[offset, self.bases[k]])
-    }
-
-    /// As many strides as the counter says.
-    fn times_counter(&mut self, stride: VReg) -> VReg {
         let offset = self.body.vreg(GPR);
         let counter = Operand::fixed_nonallocatable(regalloc2::PReg::new(0, GPR));
         let operands = [Operand::reg_reuse_def(offset, 1), Operand::reg_use(stride), counter];
         self.body.push(Kind::Enc(Enc::new(Code::Imul_r64_rm64).tied()), &operands);
-        offset
+        self.push(Enc::new(Code::Add_r64_rm64).tied(), GPR, &[offset, self.bases[k]])
     }
 
     /// The mask of the lanes of `size` bytes that the tail has.

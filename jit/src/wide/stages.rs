@@ -31,8 +31,7 @@ pub(crate) enum Work<'a> {
 pub(crate) struct Stage<'a> {
     pub(crate) kernel: &'a Kernel,
     pub(crate) work: Work<'a>,
-    /// Of which operands there is room for so many rows, of which each takes the place of the one as many rows before; or for so
-    /// many columns.
+    /// Of which operands there is room for so many rows, of which each takes the place of the one as many rows before.
     pub(crate) ring: (&'a [bool], usize),
     /// Of columns, which operands are the same in each row.
     pub(crate) fixed: &'a [bool],
