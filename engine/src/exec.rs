@@ -413,8 +413,10 @@ impl<'a> Slots<'a> {
             Step::Rows(rows) => {
                 let code = if apart { None } else { rows.worth(run.config) };
                 if rows.is_apart(code) {
-                    rows.steps.iter().try_for_each(|step| self.step(step, false, slots, run))?;
-                    rows.temporaries.iter().for_each(|&slot| slots[slot as usize] = None);
+                    for (step, frees) in rows.steps.iter().zip(&rows.frees) {
+                        self.step(step, false, slots, run)?;
+                        frees.iter().for_each(|&slot| slots[slot as usize] = None);
+                    }
                 } else {
                     self.rows(rows, code, slots, run)?;
                 }

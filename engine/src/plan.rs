@@ -11,10 +11,10 @@ use crate::cost;
 use crate::error::Result;
 use crate::kernels::CachedKernel;
 use crate::lower;
-use crate::rows::{self, Rejected, RowRun};
+use crate::rows::{self, Over, Rejected, RowRun};
 use lazuli_graph::passes::{self, Options, Report};
 use lazuli_graph::{DType, FuseOptions, Fusion, Graph, NodeId, Shape, fuse};
-use lazuli_jit::{Code, Precision, Reduction, Role, Scan, Strides};
+use lazuli_jit::{Backend, Code, Precision, Reduction, Role, Scan, Strides};
 use planner::Planner;
 pub use planner::contiguous;
 use smallvec::SmallVec;
@@ -267,7 +267,7 @@ impl Plan {
             (steps, Vec::new())
         } else {
             let needed: Vec<Slot> = outputs.iter().map(|o| o.place.slot).collect();
-            rows::form(steps, &slots, inputs.len(), &needed)
+            rows::form(steps, &slots, inputs.len(), &needed, Backend::Wide.why_not(config.target).is_none())
         };
         for step in &mut steps {
             if let Step::Rows(rows) = step {
@@ -312,42 +312,64 @@ impl Plan {
         if written.len() != self.outputs.len() { None } else { written.iter().map(one).collect() }
     }
 
-    /// Finds the last reader of each slot, the in-place candidates and the peak.
+    /// Finds the last reader of each slot, the in-place candidates and the peak: such that steps over the same columns may run
+    /// one by one.
     fn assign_memory(&mut self) {
+        self.moved = self.steps.iter().map(|step| step.moved(&self.slots)).fold(0, u64::saturating_add);
+        let mut steps: Vec<&mut Step> = Vec::new();
+        let mut counts: Vec<Option<usize>> = Vec::new();
+        for step in &mut self.steps {
+            match step {
+                Step::Rows(RowRun { over: Over::Columns(_), steps: inner, .. }) => {
+                    counts.push(Some(inner.len()));
+                    steps.extend(inner);
+                }
+                step => {
+                    counts.push(None);
+                    steps.push(step);
+                }
+            }
+        }
         let mut last = vec![usize::MAX; self.slots.len()];
-        for (i, step) in self.steps.iter().enumerate() {
+        for (i, step) in steps.iter().enumerate() {
             step.reads(&mut |slot| last[slot as usize] = i);
             step.writes(&mut |slot| last[slot as usize] = i);
         }
         for output in &self.outputs {
             last[output.place.slot as usize] = usize::MAX;
         }
-        let inputs = self.inputs;
-        self.frees = vec![SmallVec::new(); self.steps.len()];
+        let (inputs, slots) = (self.inputs, &self.slots);
+        let mut frees: Vec<SmallVec<[Slot; 2]>> = vec![SmallVec::new(); steps.len()];
         for (slot, &l) in last.iter().enumerate().skip(inputs).filter(|(_, l)| **l != usize::MAX) {
-            self.frees[l].push(slot as Slot);
+            frees[l].push(slot as Slot);
         }
-        let slots = &self.slots;
-        let (mut live, mut peak, mut moved) = (0u64, 0u64, 0u64);
-        for (i, step) in self.steps.iter_mut().enumerate() {
+        let (mut live, mut peak) = (0u64, 0u64);
+        for (i, step) in steps.into_iter().enumerate() {
             let mut taken = SmallVec::<[Slot; 2]>::new();
             if let Step::Map { run, in_place } = step {
                 let dies = |slot: Slot| slot as usize >= inputs && last[slot as usize] == i;
                 find_in_place(run, in_place, slots, dies, &mut taken);
             }
             let mut allocated = 0u64;
-            step.writes(&mut |slot| allocated = allocated.saturating_add(self.slots[slot as usize].bytes as u64));
+            step.writes(&mut |slot| allocated = allocated.saturating_add(slots[slot as usize].bytes as u64));
             // Working memory of the step itself, beside tiles of a fixed size.
-            peak = peak.max(live.saturating_add(allocated).saturating_add(step.working_memory(&self.slots)));
-            let reused: u64 = taken.iter().map(|&s| self.slots[s as usize].bytes as u64).sum();
+            peak = peak.max(live.saturating_add(allocated).saturating_add(step.working_memory()));
+            let reused: u64 = taken.iter().map(|&s| slots[s as usize].bytes as u64).sum();
             live = live.saturating_add(allocated - reused.min(allocated));
             peak = peak.max(live);
-            moved = moved.saturating_add(step.moved(&self.slots));
-            for slot in self.frees[i].iter().filter(|s| !taken.contains(s)) {
-                live = live.saturating_sub(self.slots[*slot as usize].bytes as u64);
+            for slot in frees[i].iter().filter(|s| !taken.contains(s)) {
+                live = live.saturating_sub(slots[*slot as usize].bytes as u64);
             }
         }
-        (self.peak, self.moved) = (peak, moved);
+        self.peak = peak;
+        let mut frees = frees.into_iter();
+        for (step, count) in self.steps.iter_mut().zip(counts) {
+            let own: Vec<_> = frees.by_ref().take(count.unwrap_or(1)).collect();
+            self.frees.push(own.concat().into());
+            if let (Step::Rows(rows), Some(_)) = (step, count) {
+                rows.frees = own;
+            }
+        }
     }
 }
 
@@ -446,11 +468,10 @@ impl Step {
     }
 
     /// Bytes that the step takes for itself, where that grows with the data.
-    fn working_memory(&self, slots: &[SlotInfo]) -> u64 {
+    fn working_memory(&self) -> u64 {
         match self {
-            Step::Map { .. } | Step::Reduce { .. } => 0,
-            // That of code for all steps is a share of the cache.
-            Step::Rows(rows) => rows.working_memory(slots),
+            // That of runs of rows is a share of the cache.
+            Step::Map { .. } | Step::Reduce { .. } | Step::Rows(_) => 0,
             Step::Scan { run, outer, sinks, .. } => {
                 let row = run.extents[*outer..].iter().product::<usize>() as u64;
                 let element: usize = sinks.iter().map(|s| s.dtype.size() + s.op.state_size()).sum();

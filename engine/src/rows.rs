@@ -7,7 +7,7 @@
 //! fit the second-level cache; else its steps stay as they are, and [`Rejected`] says why.
 //!
 //! Where columns are reduced ([`Over::Columns`]), [`column_local`] says the same of columns, and one code has to do all steps:
-//! a few columns at a time. Where there is none, or not yet, the steps run one by one, and a temporary has memory meanwhile.
+//! a few columns at a time. Where there is none, or not yet, the steps run one by one, and memory is planned for that.
 
 use crate::config::Config;
 use crate::cost;
@@ -16,8 +16,8 @@ use crate::exec::Run;
 use crate::kernels::{CachedRows, lookup_rows};
 use crate::plan::{Access, Launchable, Slot, SlotInfo, Source, Step};
 use lazuli_jit::{
-    Class, Code, ColumnLayout, Operand, Reduction, Role, RowBinding, RowCode, RowLayout, RowMemory, RowPlace, RowSink,
-    RowSource, RowStage, RowWords, Target, column_local, row_local,
+    Code, ColumnLayout, Operand, Reduction, Role, RowBinding, RowCode, RowLayout, RowMemory, RowPlace, RowProgram,
+    RowSink, RowSource, RowStage, RowWords, Target, column_local, row_local,
 };
 use lazuli_runtime::{Buffer, cpu};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -54,6 +54,8 @@ pub struct RowRun {
     pub chunk: usize,
     /// [`Step::Map`] and [`Step::Reduce`], in order.
     pub steps: Vec<Step>,
+    /// Slots freed after each step, if they run one by one; of [`Over::Rows`], none.
+    pub frees: Vec<SmallVec<[Slot; 2]>>,
     /// What the steps write: the slot, and the bytes of a row.
     pub written: Vec<(Slot, usize)>,
     /// Those of the written slots that have no memory but scratch.
@@ -150,25 +152,35 @@ impl Open {
             Step::Reduce { sinks, .. } => sinks.iter().all(|s| slots[s.slot as usize].bytes == results * s.result_size),
             _ => true,
         };
-        let local = |operand: &Operand, a: &Access, row: usize| match over {
-            Over::Rows(rows) => row_local(operand, &run.extents, rows, row, a.offset, &a.strides),
-            Over::Columns(shape) => column_local(operand, &run.extents, shape, row, a.offset, &a.strides),
-        };
+        let kernel = run.kernel.kernel();
+        // One code has to do all steps that reduce columns; each element of a tile is of one reduction.
         let suits = match over {
             Over::Rows(_) => whole(elements(run)),
             Over::Columns([_, height, _]) => {
+                let tiles = run.accesses.iter().filter(|a| a.source == Source::Scratch).count();
+                let one_each = if let Step::Reduce { sinks, .. } = step { sinks.len() == tiles } else { true };
                 (elements(run) == results || elements(run) == results * height)
-                    && run.kernel.kernel().operands.iter().all(|o| o.class != Class::Strided)
+                    && self.steps.len() < RowProgram::STAGES
+                    && RowProgram::takes(kernel)
+                    && one_each
+            }
+        };
+        let local = |operand: &Operand, a: &Access, row: Option<usize>| match over {
+            Over::Rows(rows) => row.is_none_or(|row| row_local(operand, &run.extents, rows, row, a.offset, &a.strides)),
+            Over::Columns(shape) => {
+                column_local(operand, &run.extents, shape, &a.strides, row.map(|row| (a.offset, row)))
             }
         };
         sinks
             && suits
-            && run.accesses.iter().zip(&run.kernel.kernel().operands).all(|(a, operand)| match a.source {
+            && run.accesses.iter().zip(&kernel.operands).all(|(a, operand)| match a.source {
                 Source::Slot(slot) if self.written.contains(&slot) || own.contains(&slot) => {
                     let bytes = slots[slot as usize].bytes;
-                    whole(bytes) && local(operand, a, bytes / rows)
+                    whole(bytes) && local(operand, a, Some(bytes / rows))
                 }
-                _ => true,
+                Source::Slot(_) => local(operand, a, None),
+                Source::Index => matches!(over, Over::Rows(_)),
+                Source::Scratch => true,
             })
     }
 
@@ -184,14 +196,21 @@ impl Open {
     }
 }
 
-/// Joins steps to runs. `needed` lists the slots of results; `inputs` is how many slots are inputs.
-pub(crate) fn form(steps: Vec<Step>, slots: &[SlotInfo], inputs: usize, needed: &[Slot]) -> (Vec<Step>, Vec<Rejected>) {
+/// Joins steps to runs. `needed` lists the slots of results; `inputs` is how many slots are inputs. `columns`: such that reduce
+/// columns, too.
+pub(crate) fn form(
+    steps: Vec<Step>,
+    slots: &[SlotInfo],
+    inputs: usize,
+    needed: &[Slot],
+    columns: bool,
+) -> (Vec<Step>, Vec<Rejected>) {
     // How many steps read each slot: what is read outside its run is no temporary.
     let mut readers = vec![0usize; slots.len()];
     steps.iter().for_each(|s| s.reads(&mut |slot| readers[slot as usize] += 1));
     needed.iter().for_each(|s| readers[*s as usize] += 1);
     let mut out = Former { out: Vec::new(), rejected: Vec::new(), slots, inputs, readers };
-    out.join(steps, true);
+    out.join(steps, columns);
     (out.out, out.rejected)
 }
 
@@ -234,7 +253,9 @@ impl Former<'_> {
             match step.run() {
                 Some(run) if starts && elements(run) > 0 => {
                     if open.len() == OPEN {
-                        self.close(open.remove(0));
+                        // One that reduces columns may well stay alone.
+                        let lone = |o: &Open| o.steps.len() == 1 && matches!(o.over, Some(Over::Columns(_)));
+                        self.close(open.remove(open.iter().position(lone).unwrap_or(0)));
                     }
                     let mut next =
                         Open { steps: Vec::new(), over: None, elements: elements(run), written: FxHashSet::default() };
@@ -320,8 +341,22 @@ impl Former<'_> {
             runs().map(units).fold(0, u64::saturating_add),
             runs().map(elements).sum(),
         );
-        let (sources, layout, whole, steps) = (Vec::new(), Looked::Not, None, open.steps);
-        RowRun { over, rows, chunk, steps, written, temporaries, sources, layout, whole, picoseconds, units, elements }
+        let (frees, sources, layout, whole, steps) = (Vec::new(), Vec::new(), Looked::Not, None, open.steps);
+        RowRun {
+            over,
+            rows,
+            chunk,
+            steps,
+            frees,
+            written,
+            temporaries,
+            sources,
+            layout,
+            whole,
+            picoseconds,
+            units,
+            elements,
+        }
     }
 }
 
@@ -374,14 +409,6 @@ impl RowRun {
     /// What it costs to run, in picoseconds.
     pub(crate) fn work(&self) -> u64 {
         self.picoseconds
-    }
-
-    /// Bytes that the temporaries take where the steps run one by one.
-    pub(crate) fn working_memory(&self, slots: &[SlotInfo]) -> u64 {
-        match self.over {
-            Over::Rows(_) => 0,
-            Over::Columns(_) => self.temporaries.iter().map(|&s| slots[s as usize].bytes as u64).sum(),
-        }
     }
 
     /// The slots that the steps access, what they write first; what each is for; and the steps, as code sees them.

@@ -241,15 +241,33 @@ fn columns_go_through_all_steps() {
             }
         }
     }
-    for dtype in [DType::I32, DType::I64, DType::U8, DType::Bool, DType::F32] {
-        let make = || {
-            let x = input(dtype, &[2, 18, 70], false);
-            let over = || Axis(1).keepdims();
-            let (low, high) = (x.min(over()), x.max(over()));
-            let y = where_(x.equal(&high), 3, where_(x.equal(&low), x.argmin(over()), 1));
-            vec![y.sum(Axis(1)), (&y * y.prod(over())).any(Axis(1)), &x - x.sum(over()), low]
+    for dtype in [DType::I32, DType::I64, DType::U8, DType::Bool, DType::F16, DType::F32] {
+        let x = || input(dtype, &[2, 18, 70], false);
+        let over = || Axis(1).keepdims();
+        let (low, high) = (x().min(over()), x().max(over()));
+        let all = || {
+            let y = where_(x().equal(&high), 3, where_(x().equal(&low), x().argmin(over()), 1));
+            vec![y.sum(Axis(1)), (&y * y.prod(over())).any(Axis(1)), low.clone(), (x() * 1 - &low) / (&high * 1 - &low)]
         };
-        same(&format!("{dtype}"), &make);
+        same(&format!("all of {dtype}"), &all);
+        let make: [Make<'_>; 4] = [
+            &|| vec![x().not_equal(x().max(over()))],
+            &|| vec![x() + x().sum(over())],
+            &|| vec![x() * (x() * 3).prod(over())],
+            // Elements of one width among those of another.
+            &|| vec![shares(&x().astype(f32), 1), shares(&x().astype(f64), 1)],
+        ];
+        for (i, make) in make.into_iter().enumerate() {
+            same(&format!("{i} of {dtype}"), make);
+            let columns = |r: &&RowRun| matches!(r.over, Over::Columns(_));
+            let found = runs(explained(make, &Config::default()).plan()).into_iter().filter(columns).count();
+            // Where lanes hold states of elements.
+            let wide = Backend::Wide.why_not(Config::default().target).is_none();
+            let holds = i == 3
+                || matches!(dtype, DType::I32 | DType::I64 | DType::F32)
+                || ((i == 1 || i == 2) && dtype.size() == 1);
+            assert!(!wide || (found > 0) == holds, "{i} of {dtype}: {found}");
+        }
     }
     // Other layouts; a number for each row; results that others read, before and after.
     let make = || {
@@ -278,13 +296,17 @@ fn columns_are_one_code_where_that_can_be() {
     let [run] = runs(plan)[..] else { panic!("one step: {explanation}") };
     assert_eq!(run.over, Over::Columns([4, 20, 100]));
     assert!(plan.steps.len() == 1 && plan.lone.is_some() && run.temporaries.len() == 4, "{explanation}");
-    // Where the steps run one by one, what lives between them has memory.
-    let (result, between) = (4 * 20 * 100 * 8, 4 * 4 * 100 * 8);
-    assert_eq!((plan.peak, plan.moved), (result + between, 2 * result));
+    // Memory is that of the steps one by one: the mean and the deviation live when the result is made.
+    let (result, row) = (4 * 20 * 100 * 8, 4 * 100 * 8);
+    assert_eq!((plan.peak, plan.moved), (result + 2 * row, 2 * result));
+    let apart = standardized(&input(DType::F64, &[4, 20, 100], false), -2);
+    let apart =
+        explain(&[apart.expr().unwrap().clone()], &Config::default().disable("rows".parse().unwrap()), Level::Graph);
+    assert_eq!(apart.unwrap().plan().peak, plan.peak);
     assert!(explanation.to_string().contains("steps over 100 columns of 4 by 20 rows"));
     // More rows than a block; rows that share a few sets of the cache; columns that do not lie side by side.
     let over = |explanation: &Explanation| runs(explanation.plan()).iter().map(|r| r.over).collect::<Vec<_>>();
-    for shape in [[1, 65, 100], [1, 20, 512]] {
+    for shape in [[1, 65, 100], [1, 20, 512], [1, 20, 1]] {
         assert!(!over(&graph(&shape)).iter().any(|o| matches!(o, Over::Columns(_))));
     }
     let x = input(DType::F64, &[100, 20], false).t();

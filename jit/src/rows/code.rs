@@ -3,7 +3,7 @@
 use super::{RowPlace, RowSource, RowStage};
 use crate::code::CodeError;
 use crate::kernel::{Class, Kernel, Prim, Role};
-use crate::reduce::Reduction;
+use crate::reduce::{Reduction, states};
 use crate::target::Target;
 use forms::Forms;
 use smallvec::SmallVec;
@@ -12,8 +12,6 @@ use std::sync::Arc;
 #[cfg_attr(not(target_arch = "x86_64"), path = "code/none.rs")]
 mod forms;
 
-/// The most stages: each is a row behind the one before it, and short rows of all are to be in the first-level cache.
-const STAGES: usize = 12;
 /// For so many rows there is room in scratch memory, of which each takes the place of the one as many rows before.
 pub(super) const RING: usize = 16;
 
@@ -45,14 +43,22 @@ const LOOP: usize = 16;
 /// Instructions of a step from which on others beside it win nothing, and are only more to give registers to.
 const LONG: usize = 100;
 
-const _: () = assert!(STAGES <= RING && RING.is_power_of_two());
+const _: () = assert!(RowProgram::STAGES <= RING && RING.is_power_of_two());
 
 impl RowProgram {
+    /// The most stages: each is a row behind the one before it, and short rows of all are to be in the first-level cache.
+    pub const STAGES: usize = 12;
+
+    /// Whether a kernel is short enough for a stage.
+    pub fn takes(kernel: &Kernel) -> bool {
+        kernel.insts.len() < LONG
+    }
+
     /// The program of stages that have been looked at, with their elements a row. `None` where no code can do all: no
     /// stage reduces, rows have several lengths, or a stage has operands or a program of another kind.
     pub(super) fn new(stages: &[(RowStage<'_>, usize)], places: &[RowPlace]) -> Option<RowProgram> {
         let width = stages.iter().map(|s| s.1).max().filter(|&w| w > 1)?;
-        RowProgram::of(stages, places, &[], [1, width])
+        RowProgram::of(stages, places, None, [1, width])
     }
 
     /// The same of stages that reduce the columns of matrices of so many rows and columns. Elements of operands that move lie
@@ -63,26 +69,26 @@ impl RowProgram {
         fixed: &[SmallVec<[bool; 8]>],
         [height, width]: [usize; 2],
     ) -> Option<RowProgram> {
-        RowProgram::of(stages, places, fixed, [width, height * width])
+        RowProgram::of(stages, places, Some(fixed), [width, height * width])
     }
 
-    /// The program of stages of which each has the one number of elements a row, or the other.
+    /// The program of stages of which each has the one number of elements a row, or the other. `fixed`: they reduce columns.
     fn of(
         stages: &[(RowStage<'_>, usize)],
         places: &[RowPlace],
-        fixed: &[SmallVec<[bool; 8]>],
+        fixed: Option<&[SmallVec<[bool; 8]>]>,
         [few, many]: [usize; 2],
     ) -> Option<RowProgram> {
-        let columns = few > 1;
+        let columns = fixed.is_some();
         let reduces = stages.iter().any(|(s, _)| !s.sinks.is_empty());
-        if !reduces || !(2..=STAGES).contains(&stages.len()) {
+        if !reduces || !(2..=RowProgram::STAGES).contains(&stages.len()) {
             return None;
         }
         let stages = stages.iter().enumerate().map(|(n, (stage, elements))| {
-            let fixed = fixed.get(n).cloned().unwrap_or_default();
+            let fixed = fixed.and_then(|f| f.get(n)).cloned().unwrap_or_default();
             let once = *elements == few && stage.sinks.is_empty();
             let mut kernel = stage.kernel.clone();
-            if kernel.insts.len() >= LONG || !(once || *elements == many) {
+            if !RowProgram::takes(&kernel) || !(once || *elements == many) {
                 return None;
             }
             if once && !columns {
@@ -113,9 +119,22 @@ impl RowProgram {
                 |m: Option<usize>| m.is_some_and(|m| matches!(places.get(m), Some(RowPlace::Temporary { .. })));
             let scratch = scratch.map(temporary).collect();
             let suits = stage.sinks.is_empty() || reductions.len() == outputs && outputs == stage.sinks.len();
-            (suits && reductions.iter().all(same)).then_some(RowKernel { kernel, reductions, once, scratch, fixed })
+            let numbers = !columns || reductions.is_empty() || states(&kernel, &reductions).is_some();
+            (suits && numbers && reductions.iter().all(same)).then_some(RowKernel {
+                kernel,
+                reductions,
+                once,
+                scratch,
+                fixed,
+            })
         });
         Some(RowProgram { columns, stages: Arc::new(stages.collect::<Option<_>>()?) })
+    }
+
+    /// Words of a slab.
+    fn words(&self) -> usize {
+        let operands = self.stages.iter().map(|s| s.kernel.operands.len() + s.reductions.len());
+        2 + 3 * operands.sum::<usize>()
     }
 
     /// Instructions of all stages, with those of their loops.
@@ -132,6 +151,8 @@ impl RowProgram {
 pub struct RowCode {
     target: Target,
     program: RowProgram,
+    /// Those of a slab.
+    words: usize,
     forms: Forms,
 }
 
@@ -145,7 +166,7 @@ impl RowCode {
     pub fn compile(program: &RowProgram, target: &Target) -> Result<RowCode, CodeError> {
         program.stages.iter().try_for_each(|s| s.kernel.verify()).map_err(CodeError::Malformed)?;
         let forms = Forms::compile(program, target)?;
-        Ok(RowCode { target: target.clone(), program: program.clone(), forms })
+        Ok(RowCode { target: target.clone(), program: program.clone(), words: program.words(), forms })
     }
 
     /// Code for the first runs of a program: it is made in 0.3 to 0.5 of the time that [`RowCode::compile`] takes, and takes 1.2 to
@@ -153,7 +174,7 @@ impl RowCode {
     pub fn draft(program: &RowProgram, target: &Target) -> Option<RowCode> {
         program.stages.iter().try_for_each(|s| s.kernel.verify()).ok()?;
         let forms = Forms::draft(program, target).ok()?;
-        Some(RowCode { target: target.clone(), program: program.clone(), forms })
+        Some(RowCode { target: target.clone(), program: program.clone(), words: program.words(), forms })
     }
 
     /// The program.
@@ -188,14 +209,8 @@ impl RowCode {
     /// As for [`Code::run`](crate::Code::run), of each stage, but that a stage reads what those before it wrote to the same row.
     #[allow(unsafe_code)]
     pub(super) unsafe fn run(&self, words: &[u64], far: bool) {
-        debug_assert_eq!(words.len(), self.words(), "slab of another program");
+        assert_eq!(words.len(), self.words, "slab of another program");
         // SAFETY: what the caller promises is what the forms ask for.
         unsafe { self.forms.run(&self.program, &self.target, words, far) };
-    }
-
-    /// Words of a slab.
-    fn words(&self) -> usize {
-        let operands = self.program.stages.iter().map(|s| s.kernel.operands.len() + s.reductions.len());
-        2 + 3 * operands.sum::<usize>()
     }
 }

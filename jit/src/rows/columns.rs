@@ -11,7 +11,7 @@
 
 use super::code::{RowCode, RowProgram};
 use super::whole::RowWords;
-use super::{ALIGN, Room, RowMemory, RowPlace, RowSource, RowStage, address, split};
+use super::{Room, RowMemory, RowPlace, RowSource, RowStage, address, split};
 use crate::kernel::{self, Class, Role};
 use crate::launch::{LINE, LaunchError, reach};
 use crate::reduce::Reduction;
@@ -19,11 +19,14 @@ use smallvec::SmallVec;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Bytes of a row that code works on at a time.
+/// Bytes of a row that code works on at a time, of its widest elements.
 const GROUP: usize = 128;
-/// Sets of the first-level cache, each for the lines that lie a multiple of so many lines apart, and how many of them it holds.
+/// Sets of the first-level cache, each for the lines that lie a multiple of so many lines apart, and how many of them it holds at
+/// least, in several caches.
 const SETS: usize = 64;
-const WAYS: usize = 12;
+const WAYS: usize = 8;
+/// Elements of a stage between two times that somebody is told.
+const STRETCH: usize = 1 << 18;
 /// Columns that go through all stages at a time: groups of the narrowest elements.
 const PIECE: usize = 128;
 
@@ -39,6 +42,7 @@ struct Use {
 /// Stages that suit their memory, checked once for any number of calls; see the module's documentation.
 pub struct ColumnLayout {
     pub(super) matrices: usize,
+    height: usize,
     pub(super) width: usize,
     places: SmallVec<[RowPlace; 8]>,
     program: RowProgram,
@@ -86,7 +90,7 @@ impl ColumnLayout {
             return None;
         }
         let places: SmallVec<[RowPlace; 8]> = places.into_iter().collect();
-        let matrix = height.checked_mul(width)?;
+        height.checked_mul(width)?;
         let mut given = Vec::new();
         for stage in stages {
             let elements = stage.extents.iter().try_fold(1usize, |n, &e| n.checked_mul(e))?;
@@ -97,94 +101,19 @@ impl ColumnLayout {
             RowPlace::Temporary { row } => room.take(row / width * PIECE).ok().map(Some),
             RowPlace::Read | RowPlace::Write { .. } => Some(None),
         };
-        let temporaries: SmallVec<[Option<usize>; 8]> = places.iter().map(temporary).collect::<Option<_>>()?;
-        let mut slab = Slab { words: vec![0, height as u64], ..Slab::default() };
-        let (mut written, mut fixed) = (SmallVec::<[usize; 8]>::new(), Vec::new());
+        let temporaries = places.iter().map(temporary).collect::<Option<_>>()?;
+        let words = vec![0, height as u64];
+        let shape = [matrices, height, width];
+        let mut slab = Slab { shape, words, temporaries, ..Slab::default() };
         for (stage, elements) in &given {
-            let whole = *elements == matrix;
-            if elements * matrices != stage.extents.iter().product::<usize>() || !(whole || *elements == width) {
-                return None;
-            }
-            let read: SmallVec<[usize; 8]> = written.clone();
-            let mut tiles = 0;
-            let mut same = SmallVec::new();
-            for (binding, operand) in stage.bindings.iter().zip(&stage.kernel.operands) {
-                let size = operand.dtype.size() as isize;
-                let extents = [matrices, if whole { height } else { 1 }, width];
-                if binding.source == RowSource::Tile {
-                    // Results, in the place of the elements.
-                    let sink = stage.sinks.iter().find(|s| s.tile == tiles)?;
-                    tiles += 1;
-                    let result = sink.reduction.result_dtype().size();
-                    let row = width.checked_mul(result)?;
-                    if operand.role != Role::Output
-                        || operand.dtype != sink.reduction.dtype()
-                        || places.get(sink.memory)?.row()? != row
-                        || written.contains(&sink.memory)
-                    {
-                        return None;
-                    }
-                    written.push(sink.memory);
-                    let at = [result as isize, 0, row as isize];
-                    slab.place(at, sink.memory, (0, None), temporaries[sink.memory]);
-                    same.push(true);
-                    continue;
-                }
-                let [across, down, along] = loops(&stage.extents, &binding.strides, extents)?;
-                if matches!(binding.source, RowSource::Memory(m) if temporaries.get(m) == Some(&None))
-                    && down != 0
-                    && conflicts(height, down)
-                {
-                    return None;
-                }
-                let along = match operand.class {
-                    Class::Contiguous => (along == size).then_some(size)?,
-                    Class::Broadcast => (along == 0).then_some(0)?,
-                    Class::Strided => return None,
-                };
-                match (binding.source, operand.role) {
-                    (RowSource::Memory(m), role @ (Role::Input | Role::Output)) => {
-                        let at = [along, down, across];
-                        let reach = match places.get(m)? {
-                            RowPlace::Read if role == Role::Input => {
-                                let strides = binding.strides.as_slice();
-                                Some(reach(operand.dtype.size(), &stage.extents, binding.offset, strides)?)
-                            }
-                            RowPlace::Read => return None,
-                            RowPlace::Write { row } | RowPlace::Temporary { row } => {
-                                let shape = [matrices, height, width];
-                                let own = is_own(operand, whole, shape, *row, binding.offset, [across, down, along]);
-                                if !own || (role == Role::Input) != read.contains(&m) {
-                                    return None;
-                                }
-                                None
-                            }
-                        };
-                        if role == Role::Output {
-                            (!written.contains(&m)).then(|| written.push(m))?;
-                        }
-                        slab.place(at, m, (binding.offset, reach), temporaries[m]);
-                        // Where there is one row, nothing is gained.
-                        same.push(whole && down == 0);
-                    }
-                    _ => return None,
-                }
-            }
-            if tiles != stage.sinks.len() || (tiles > 0 && !whole) {
-                return None;
-            }
-            fixed.push(same);
-            for _ in 0..tiles {
-                // States stay in registers.
-                slab.words.extend([0; 3]);
-                slab.across.push(0);
-            }
+            slab.stage(stage, *elements, &places)?;
         }
+        let Slab { words, across, mut uses, scratch, fixed, .. } = slab;
         let program = RowProgram::columns(&given, &places, &fixed, [height, width])?;
-        let Slab { words, across, mut uses, scratch } = slab;
         uses.sort_by_key(|u| u.memory);
         let ends = (0..places.len()).map(|m| uses.partition_point(|u| u.memory <= m)).collect();
-        Some(ColumnLayout { matrices, width, places, program, words, across, uses, ends, scratch, bytes: room.0 })
+        let bytes = room.0;
+        Some(ColumnLayout { matrices, height, width, places, program, words, across, uses, ends, scratch, bytes })
     }
 
     /// What one code for all stages has to do.
@@ -248,26 +177,99 @@ impl ColumnLayout {
     }
 }
 
-/// A slab that grows operand by operand.
+/// A slab that grows stage by stage.
 #[derive(Default)]
 struct Slab {
+    /// Matrices, rows, columns.
+    shape: [usize; 3],
+    /// Of each memory that is temporary, where in scratch memory it is.
+    temporaries: SmallVec<[Option<usize>; 8]>,
     words: Vec<u64>,
     across: Vec<isize>,
     uses: Vec<Use>,
     scratch: SmallVec<[(usize, usize); 8]>,
+    /// The memory that stages write.
+    written: SmallVec<[usize; 8]>,
+    /// Of each stage, the operands that are the same in each row.
+    fixed: Vec<SmallVec<[bool; 8]>>,
 }
 
 impl Slab {
+    /// Adds a stage with so many elements a matrix; `None` if it does not suit.
+    fn stage(&mut self, stage: &RowStage<'_>, elements: usize, places: &[RowPlace]) -> Option<()> {
+        let [matrices, height, width] = self.shape;
+        let (whole, read) = (elements != width, self.written.clone());
+        if elements != if whole { height * width } else { width }
+            || elements * matrices != stage.extents.iter().product::<usize>()
+            || stage.bindings.len() != stage.kernel.operands.len()
+        {
+            return None;
+        }
+        let (mut tiles, mut fixed) = (0, SmallVec::new());
+        for (binding, operand) in stage.bindings.iter().zip(&stage.kernel.operands) {
+            if binding.source == RowSource::Tile {
+                let sink = stage.sinks.iter().find(|s| s.tile == tiles)?;
+                tiles += 1;
+                let row = width.checked_mul(sink.reduction.result_dtype().size())?;
+                let suits = operand.role == Role::Output && operand.dtype == sink.reduction.dtype() && whole;
+                if !suits || places.get(sink.memory)?.row()? != row {
+                    return None;
+                }
+                // Results, in the place of the elements.
+                self.writes(sink.memory)?;
+                self.place([row / width, 0, row].map(|stride| stride as isize), sink.memory, (0, None));
+                fixed.push(true);
+                continue;
+            }
+            let RowSource::Memory(m) = binding.source else { return None };
+            let (strides, place) = (&binding.strides, *places.get(m)?);
+            let at @ [across, down, along] = column_strides(operand, &stage.extents, self.shape, strides)?;
+            if self.temporaries[m].is_none() && conflicts(height, down) {
+                return None;
+            }
+            let mut reaches = None;
+            match (place, operand.role) {
+                (RowPlace::Read, Role::Input) => {
+                    reaches = Some(reach(operand.dtype.size(), &stage.extents, binding.offset, strides)?);
+                }
+                (RowPlace::Write { row } | RowPlace::Temporary { row }, role @ (Role::Input | Role::Output)) => {
+                    let own = is_own(operand, whole, self.shape, row, binding.offset, at);
+                    if !own || (role == Role::Input) != read.contains(&m) {
+                        return None;
+                    }
+                }
+                _ => return None,
+            }
+            if operand.role == Role::Output {
+                self.writes(m)?;
+            }
+            self.place([along, down, across], m, (binding.offset, reaches));
+            // Where there is one row, nothing is gained.
+            fixed.push(whole && down == 0);
+        }
+        for _ in 0..tiles {
+            // States stay in registers.
+            self.words.extend([0; 3]);
+            self.across.push(0);
+        }
+        self.fixed.push(fixed);
+        (tiles == stage.sinks.len()).then_some(())
+    }
+
+    /// Notes that a stage writes memory, which none before has written.
+    fn writes(&mut self, memory: usize) -> Option<()> {
+        (!self.written.contains(&memory)).then(|| self.written.push(memory))
+    }
+
     /// Adds an operand in memory, or in scratch memory if its memory is temporary.
     fn place(
         &mut self,
         [along, down, across]: [isize; 3],
         memory: usize,
         (offset, reach): (isize, Option<(isize, isize)>),
-        temporary: Option<usize>,
     ) {
         let operand = self.across.len();
-        let (down, across) = match temporary {
+        let (down, across) = match self.temporaries[memory] {
             Some(place) => {
                 self.scratch.push((operand, place));
                 (if down == 0 { 0 } else { along * PIECE as isize }, 0)
@@ -282,8 +284,30 @@ impl Slab {
     }
 }
 
+/// Strides from matrix to matrix, from row to row and along a row of an operand, of a stage with loops `extents`; `None` if it has
+/// none, or the code of columns cannot go by them.
+fn column_strides(
+    operand: &kernel::Operand,
+    extents: &[usize],
+    [matrices, height, width]: [usize; 3],
+    strides: &[isize],
+) -> Option<[isize; 3]> {
+    let whole = extents.iter().product::<usize>() != matrices.saturating_mul(width);
+    let at = loops(extents, strides, [matrices, if whole { height } else { 1 }, width])?;
+    let along = match operand.class {
+        Class::Contiguous => operand.dtype.size() as isize,
+        Class::Broadcast => 0,
+        Class::Strided => return None,
+    };
+    (at[2] == along).then_some(at)
+}
+
 /// Whether the lines of a group in so many rows, which are so many bytes apart, are more than the sets hold in which they lie.
 fn conflicts(height: usize, down: isize) -> bool {
+    // A row that is the same for all has a few lines.
+    if down == 0 {
+        return false;
+    }
     let mut sets = [0; SETS];
     for row in 0..height as isize {
         let first = row.wrapping_mul(down);
@@ -293,23 +317,24 @@ fn conflicts(height: usize, down: isize) -> bool {
     sets.into_iter().any(|lines| lines > WAYS)
 }
 
-/// Whether a stage over `extents` could read (or write) memory with `row` bytes a matrix in this way, if it has so many matrices,
-/// rows and columns: see the module's documentation.
+/// Whether code could take columns of so many matrices, rows and columns through a stage over `extents` in which this operand moves
+/// so: elements of a row lie side by side or are one, and rows do not share a few sets of the cache. `own`: the offset of what it
+/// accesses, in memory that stages write, with so many bytes a matrix; see the module's documentation.
 pub fn column_local(
     operand: &kernel::Operand,
     extents: &[usize],
     shape: [usize; 3],
-    row: usize,
-    offset: isize,
     strides: &[isize],
+    own: Option<(isize, usize)>,
 ) -> bool {
-    let [matrices, height, width] = shape;
-    let whole = extents.iter().product::<usize>() != matrices.saturating_mul(width);
-    let strides = loops(extents, strides, [matrices, if whole { height } else { 1 }, width]);
-    strides.is_some_and(|strides| is_own(operand, whole, shape, row, offset, strides))
+    let whole = extents.iter().product::<usize>() != shape[0].saturating_mul(shape[2]);
+    column_strides(operand, extents, shape, strides).is_some_and(|at| {
+        !conflicts(shape[1], at[1]) && own.is_none_or(|(offset, row)| is_own(operand, whole, shape, row, offset, at))
+    })
 }
 
-/// The same by strides from matrix to matrix, from row to row, and along a row; `whole`: the stage has all rows, and not one.
+/// Whether it accesses the element of the same matrix, row and column, by strides from matrix to matrix, from row to row, and along
+/// a row; `whole`: the stage has all rows, and not one.
 fn is_own(
     operand: &kernel::Operand,
     whole: bool,
@@ -331,6 +356,9 @@ fn is_own(
 
 /// Strides along three loops, of what has strides along some that go over the same elements.
 fn loops(extents: &[usize], strides: &[isize], [matrices, height, width]: [usize; 3]) -> Option<[isize; 3]> {
+    if strides.len() != extents.len() {
+        return None;
+    }
     let (outer, inner) = split(extents, matrices)?;
     let rest: SmallVec<[usize; 4]> = inner.iter().map(|d| d.1).collect();
     let (middle, last) = split(&rest, height)?;
@@ -388,7 +416,7 @@ impl<'m> Columns<'m> {
 }
 
 impl ColumnPart<'_> {
-    /// Runs the stages; `done` is told after each piece how many columns it had, and stops the run by an error.
+    /// Runs the stages; `done` is told now and then how many columns are done, and stops the run by an error.
     ///
     /// # Errors
     /// What `done` returns.
@@ -396,17 +424,19 @@ impl ColumnPart<'_> {
     /// # Panics
     /// If `scratch` is smaller than [`Columns::scratch`] says, or not aligned to 64 bytes.
     pub fn run<E>(self, scratch: &mut [u8], mut done: impl FnMut(usize) -> Result<(), E>) -> Result<(), E> {
-        debug_assert!(GROUP.is_multiple_of(ALIGN));
         let scratch = address(scratch, self.columns.scratch());
-        let width = self.columns.layout.width;
-        let each = width.div_ceil(PIECE);
-        self.pieces.into_iter().try_for_each(|n| {
+        let ColumnLayout { height, width, .. } = *self.columns.layout;
+        let (each, mut count) = (width.div_ceil(PIECE), 0);
+        for n in self.pieces {
             let start = n % each * PIECE;
             let columns = start..(start + PIECE).min(width);
-            let count = columns.len();
+            count += columns.len();
             // SAFETY: parts have disjoint pieces and run once; only this thread uses its scratch.
             unsafe { self.columns.run(n / each, columns, scratch) };
-            done(count)
-        })
+            if count * height >= STRETCH {
+                done(std::mem::take(&mut count))?;
+            }
+        }
+        if count > 0 { done(count) } else { Ok(()) }
     }
 }
