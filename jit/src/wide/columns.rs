@@ -110,12 +110,15 @@ fn group<'a>(s: &mut Selector<'a>, stage: &'a Planned<'a>, lanes: usize, tail: b
         return rows(s, lanes, tail);
     }
     let first = s.body.block_count() + 1;
-    s.body.end_block(Kind::FirstRow, &[first]);
+    // The tail needs to know how many columns it has.
+    s.counted = !tail;
+    s.body.end_block(Kind::FirstRow { counted: s.counted }, &[first]);
     rows(s, lanes, tail);
+    s.counted = false;
     if stage.work == Work::Map && !tail {
         s.ask_to_write(lanes);
     }
-    again(s, Kind::NextRow { more: 0 }, first);
+    again(s, if tail { Kind::NextRow { more: 0 } } else { Kind::NextCounted }, first);
     if !s.folds.is_empty() {
         s.fold_columns(lanes, tail);
     }

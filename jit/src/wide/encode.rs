@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `rdi` | the slab |
 //! | `rax` | the element counter of the row; the left state of a pair |
-//! | `rdx` | in the loops of whole rounds the last counter at which one is left; in the tail the elements left; how far the states of a pair are apart |
+//! | `rdx` | in the loops of whole rounds the last counter at which one is left; in the tail the elements left; how far the states of a pair are apart; the number of the row, where rows are a loop within whole rounds |
 //! | `r10`, `r11` | nothing from one instruction to the next |
 //! | `rsp` | the frame |
 //! | the last vectors | accumulators, where rows are reduced ([`super::fold`]) |
@@ -18,7 +18,7 @@
 //! |---|---|
 //! | 0, 8 | the number of the row; the stack pointer to go back to |
 //! | 16, 24, 32 | of a call: function, routine, lanes |
-//! | 40 | where the block of the row ends that is reduced; how many lanes the tail does first, while it does them |
+//! | 40 | where the block of the row ends that is reduced; how many lanes the tail does first, while it does them; what `rdx` had before it counted rows |
 //! | 48 | the number of the next state; then how many there are |
 //! | 64 … | of a call: argument vectors, then every register |
 //! | then | spilled values |

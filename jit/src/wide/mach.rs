@@ -202,8 +202,14 @@ pub(super) enum Kind {
     EnterTail,
     /// The end of a round of the tail: again, or to the second successor; to the third, if the tail came first.
     NextTail,
-    /// To the first row.
-    FirstRow,
+    /// To the first row of a loop within rounds: `counted` in the place of the limit, which comes back behind the loop, else as other
+    /// rows are.
+    FirstRow {
+        /// Whether it is.
+        counted: bool,
+    },
+    /// To the next row that is so counted, or to the second successor.
+    NextCounted,
     /// To the next row, or to the second successor; `more` rows than there are, for stages that are behind.
     NextRow {
         /// How many more.

@@ -76,6 +76,8 @@ pub(super) struct Selector<'a> {
     pub(super) first_output: usize,
     /// Operands that have room for so many rows.
     pub(super) ring: (&'a [bool], usize),
+    /// Whether the row's number is where the limit was.
+    pub(super) counted: bool,
     /// Addresses of the operands that are the same in each row of a group of columns, once that is prepared.
     pub(super) still: Vec<Option<VReg>>,
 }
@@ -120,6 +122,7 @@ impl<'a> Selector<'a> {
             stages: false,
             first_output: 0,
             ring: (&[], 1),
+            counted: false,
             still: Vec::new(),
         }
     }
@@ -210,7 +213,14 @@ impl<'a> Selector<'a> {
     /// What is the same for a row: addresses, strides, constants in registers, values.
     /// The row is the one that is `behind` so many others.
     pub(super) fn row(&mut self, behind: usize) {
-        let number = self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Frame(0)), GPR, &[]);
+        let number = if self.counted {
+            let number = self.body.vreg(GPR);
+            let count = Operand::fixed_nonallocatable(regalloc2::PReg::new(2, GPR));
+            self.put(Enc::new(Code::Mov_r64_rm64), &[Operand::reg_def(number), count]);
+            number
+        } else {
+            self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Frame(0)), GPR, &[])
+        };
         let number = if behind > 0 { self.lea(at(-(behind as i32)), &[number]) } else { number };
         self.bases.clear();
         self.strides.clear();

@@ -155,9 +155,21 @@ impl Writer<'_> {
                     self.choose(ABOVE, target(0), successor(1), next);
                 }
             }
-            Kind::FirstRow => {
+            Kind::FirstRow { counted: false } => {
                 self.mi(Code::Mov_rm64_imm32, RSP, 0, 0)?;
                 self.go(successor(0), next);
+            }
+            Kind::FirstRow { counted: true } => {
+                self.mr(Code::Mov_rm64_r64, RSP, END, LIMIT)?;
+                self.rr(Code::Xor_r32_rm32, Register::EDX, Register::EDX)?;
+                self.go(successor(0), next);
+            }
+            Kind::NextCounted => {
+                self.ri(Code::Add_rm64_imm8, LIMIT, 1)?;
+                self.rm(Code::Cmp_r64_rm64, LIMIT, SLAB, 8)?;
+                self.branch(BELOW, target(0));
+                self.rm(Code::Mov_r64_rm64, LIMIT, RSP, END)?;
+                self.go(successor(1), next);
             }
             Kind::NextRow { more } => {
                 self.rm(Code::Mov_r64_rm64, T0, RSP, 0)?;
