@@ -50,7 +50,7 @@ pub struct RowRun {
     pub over: Over,
     /// How many rows there are.
     pub rows: usize,
-    /// How many of them are taken through the steps at a time.
+    /// How many of them are taken through the steps at a time; where columns are, one.
     pub chunk: usize,
     /// [`Step::Map`] and [`Step::Reduce`], in order.
     pub steps: Vec<Step>,
@@ -279,7 +279,7 @@ impl Former<'_> {
         }
         let rows = match open.over.unwrap_or(Over::Rows(open.elements)) {
             Over::Rows(rows) => rows,
-            Over::Columns(_) => return self.close_columns(open),
+            Over::Columns(shape) => return self.close_columns(open, shape),
         };
         let mut touched: FxHashMap<Slot, usize> = FxHashMap::default();
         for run in open.steps.iter().filter_map(Step::run) {
@@ -307,11 +307,8 @@ impl Former<'_> {
     }
 
     /// Makes a run of what was joined, if there may be code for all of it; else joins the steps by their rows alone.
-    fn close_columns(&mut self, open: Open) {
-        let Some(over @ Over::Columns([matrices, height, width])) = open.over else {
-            return self.out.extend(open.steps);
-        };
-        let mut run = self.run(open, over, matrices, 1);
+    fn close_columns(&mut self, open: Open, [matrices, height, width]: [usize; 3]) {
+        let mut run = self.run(open, Over::Columns([matrices, height, width]), matrices, 1);
         let (sources, places, stages) = run.stages();
         match ColumnLayout::new(matrices, [height, width], places, stages) {
             Some(layout) => {

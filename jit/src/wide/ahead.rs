@@ -37,9 +37,8 @@ const NEAR: usize = 16 << 10;
 /// Pages that are asked for at once, where a pass of the main loop reads more than two lines; else two.
 const PAGES: usize = 4;
 
-/// How far before its use memory is asked for where columns go through stages: two groups. Each row is a stream of its own, which
-/// are more than a CPU goes ahead of, and none goes on for longer than a line or two. What is written is asked for, too: else
-/// stores wait for their lines.
+/// How far before its use memory is asked for where columns go through stages: two groups of the widest elements. Each row is a
+/// stream of its own, which are more than a CPU goes ahead of. What is written is asked for, too: else stores wait for their lines.
 const GROUPS: usize = 256;
 
 /// How contiguous inputs are asked for.
@@ -67,9 +66,7 @@ impl Asks {
             _ => SmallVec::new(),
         })
     }
-}
 
-impl Asks {
     /// Those of the first of several stages that columns go through.
     pub(super) fn columns() -> Asks {
         Asks::Before(smallvec![GROUPS])

@@ -4,7 +4,7 @@
 //! output. They are registers that are never allocated, the last ones there are. A round of the main loop has one
 //! element for each virtual lane; the tail has one block of code for each accumulator, since an element's place in the
 //! row says which it belongs to. At the end of a block, and of the row, the lanes are combined by halving, and the state
-//! is stored behind the one before.
+//! is stored behind the one before. Where it is columns that are reduced ([`super::columns`]), each lane is that of a column.
 
 use super::encode::STATE;
 use super::mach::{Enc, GPR, Index, Masking, Mem, VEC};
@@ -161,7 +161,7 @@ impl Selector<'_> {
 
     /// Stores what each lane of the accumulators has come to: the results of `lanes` columns, or of those that the tail has.
     pub(super) fn fold_columns(&mut self, lanes: usize, tail: bool) {
-        (self.lanes, self.tail, self.tail_vectors, self.tail_mask) = (lanes, tail, [None; 2], None);
+        self.turn_to_lanes(lanes, tail);
         for (output, join) in self.folds.iter().enumerate() {
             let ty = self.state(output);
             let size = ty.size() as u8;

@@ -120,7 +120,7 @@ pub(super) struct Plan {
     pub(super) newton: usize,
     /// Constants that stay in registers through the loops, the most used first.
     pub(super) hoisted: Vec<ValueId>,
-    /// Where columns go through stages, values that are the same in each row, but not along it: they count as invariant.
+    /// Where columns go through stages, values that are the same in each row, and computed before the first: they count as invariant.
     pub(super) held: Vec<bool>,
     pub(super) rounds: Rounds,
     /// If the vectors of a round of the main loop are at different places of the program, how far apart ([`super::stagger`]).

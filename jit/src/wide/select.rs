@@ -306,8 +306,13 @@ impl<'a> Selector<'a> {
     }
 
     fn begin_round(&mut self, lanes: usize, tail: bool) {
-        (self.lanes, self.tail, self.tail_vectors, self.tail_mask) = (lanes, tail, [None; 2], None);
+        self.turn_to_lanes(lanes, tail);
         self.left = self.plan.uses.clone();
+    }
+
+    /// Goes on with so many lanes, or those that the tail has: what was known of another tail's is not there any more.
+    pub(super) fn turn_to_lanes(&mut self, lanes: usize, tail: bool) {
+        (self.lanes, self.tail, self.tail_vectors, self.tail_mask) = (lanes, tail, [None; 2], None);
     }
 
     /// A round of `lanes` lanes, masked if it is the tail.

@@ -201,8 +201,7 @@ impl<'a> Selector<'a> {
         self.values = vec![None; self.kernel.insts.len()];
         self.still.clear();
         self.parts.clear();
-        // What the tail of the stage before had is not there any more.
-        (self.tail, self.tail_vectors, self.tail_mask) = (false, [None; 2], None);
+        self.turn_to_lanes(self.lanes, false);
     }
 
     /// Stores values that are the same for a row, an element each.
