@@ -227,7 +227,7 @@ impl Code {
         Ok(Code::with(kernel, target, form))
     }
 
-    /// Code of the backend [`Backend::Wide`] for the first calls of a kernel: it is made in 0.15 to 0.5 of the time that
+    /// Code of the backend [`Backend::Wide`] for the first calls of a kernel: it is made in 0.1 to 0.5 of the time that
     /// [`Code::compile`] takes, and takes about twice as long to run. `None` of kernels that are short, and where there is no
     /// such backend.
     pub fn draft(kernel: &Kernel, target: &Target) -> Option<Code> {

@@ -57,24 +57,31 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, draft: 
         return Err("states are not of the widest type".to_owned());
     }
     let mut selector = Selector::new(&first.kernel, &first.plan, evex, Mode::Plain);
-    build(&mut selector, &planned, single * accumulators(width));
+    build(&mut selector, &planned, single * accumulators(width), draft && evex);
     finish(selector, evex, taken, draft)
 }
 
-/// Selects instructions for all stages.
-fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], lanes: usize) {
+/// Selects instructions for all stages, for groups of `lanes` columns; `masked`: of a vector, as the last ones.
+fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], lanes: usize, masked: bool) {
     let single = stages[0].plan.rounds.single;
     s.body.rounds = Rounds { lanes, single, last: lanes };
     for stage in stages {
         s.turn_to(stage);
-        let [none, entry] = [1, 2].map(|n| s.body.block_count() + n);
-        s.body.end_block(Kind::EnterMain, &[entry, none]);
-        s.body.end_aside(none);
-        let main = jump(s);
-        group(s, stage, lanes, false);
-        again(s, Kind::NextMain, main);
-        let rest = jump(s);
-        s.body.lead(none, rest);
+        let rest = if masked {
+            let rest = s.body.block_count() + 1;
+            s.body.end_block(Kind::BeginRow { first: false }, &[rest]);
+            rest
+        } else {
+            let [none, entry] = [1, 2].map(|n| s.body.block_count() + n);
+            s.body.end_block(Kind::EnterMain, &[entry, none]);
+            s.body.end_aside(none);
+            let main = jump(s);
+            group(s, stage, lanes, false);
+            again(s, Kind::NextMain, main);
+            let rest = jump(s);
+            s.body.lead(none, rest);
+            rest
+        };
         s.body.end_block(Kind::EnterTail, &[rest + 2, rest + 1]);
         s.body.end_aside(rest);
         let tail = jump(s);

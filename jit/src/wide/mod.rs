@@ -79,7 +79,7 @@ pub(crate) use stages::{Stage, Work};
 pub(crate) enum Mode<'a> {
     /// They are stored.
     Plain,
-    /// They are stored, by code that is made in 0.15 to 0.5 of the time and takes about twice as long to run.
+    /// They are stored, by code that is made in 0.1 to 0.5 of the time and takes about twice as long to run.
     Draft,
     /// They are stored around the caches: rows of all outputs begin at the same lane of a vector, and who runs the code sees
     /// to the fence. Inputs come from memory in so many streams.

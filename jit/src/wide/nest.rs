@@ -6,6 +6,7 @@
 //! whole: rounds of one vector that is all there, if a round of the main loop has four or more
 //! tail:  a round of one vector, masked to what is left
 //! ```
+//! Drafts of 512 bits have the tail alone, for all rounds.
 //! Code that stores around the caches runs its tail before the main loop, too: for the lanes before the first whole vector
 //! of memory. Code that reduces rows has a loop of *blocks* between row and main loop, with a state each.
 //!
@@ -33,6 +34,9 @@ pub(super) fn build(s: &mut Selector<'_>) {
 pub(super) fn map(s: &mut Selector<'_>, row: usize) -> usize {
     let Rounds { lanes, single, .. } = s.plan.rounds;
     s.body.rounds = s.plan.rounds;
+    if s.plan.masked {
+        return masked(s, row);
+    }
     let many = lanes / single >= WHOLE;
     // Where the main loop begins, and where the tail begins or is passed over.
     let [head, no_head, resume] = [1, 2, 3].map(|n| row + n);
@@ -76,6 +80,20 @@ pub(super) fn map(s: &mut Selector<'_>, row: usize) -> usize {
     if s.around {
         s.body.end_block(Kind::HeadDone, &[resume]);
     }
+    s.body.end_aside(next);
+    next
+}
+
+/// The rounds of a row that are all masked.
+fn masked(s: &mut Selector<'_>, row: usize) -> usize {
+    let [start, entry, tail, again, done, none, next] = [1, 2, 3, 4, 5, 6, 7].map(|n| row + n);
+    s.body.end_block(Kind::BeginRow { first: false }, &[start]);
+    s.body.end_block(Kind::EnterTail, &[entry, none]);
+    s.body.end_block(Kind::Jump, &[tail]);
+    s.round(s.plan.rounds.single, true);
+    s.body.end_block(Kind::NextTail, &[again, done]);
+    s.body.end_aside(tail);
+    s.body.end_block(Kind::Jump, &[next]);
     s.body.end_aside(next);
     next
 }

@@ -123,6 +123,8 @@ pub(super) struct Plan {
     /// Where columns go through stages, values that are the same in each row, and computed before the first: they count as invariant.
     pub(super) held: Vec<bool>,
     pub(super) rounds: Rounds,
+    /// All rounds are masked, as those of a tail.
+    pub(super) masked: bool,
     /// If the vectors of a round of the main loop are at different places of the program, how far apart ([`super::stagger`]).
     pub(super) staggered: Option<Apart>,
     /// How contiguous inputs are asked for before their use, where they come from memory.
@@ -212,9 +214,10 @@ impl Plan {
         plan
     }
 
-    /// Decides for rounds of one vector.
+    /// Decides for rounds of one vector. With 512 bits they all are as those of a tail, which is half of the code.
     pub(super) fn draft(kernel: &Kernel, width: usize, registers: usize, divides_slowly: bool) -> Plan {
         let mut plan = Plan::undecided(kernel, divides_slowly);
+        plan.masked = width == 64;
         plan.rounds = Rounds::of(plan.single(kernel, width), 1);
         let pressure = plan.pressure(kernel, &spans(kernel, &plan.uses), plan.rounds.lanes, width);
         plan.hoist(kernel, registers, pressure);
@@ -229,8 +232,20 @@ impl Plan {
         let hoisted = Vec::new();
         let (reciprocals, asks, staggered) = (Vec::new(), Asks::NEVER, None);
         let held = Vec::new();
-        let mut plan =
-            Plan { uses, invariant, size, folded, reciprocals, newton: 0, hoisted, held, rounds, staggered, asks };
+        let mut plan = Plan {
+            uses,
+            invariant,
+            size,
+            folded,
+            reciprocals,
+            newton: 0,
+            hoisted,
+            held,
+            rounds,
+            masked: false,
+            staggered,
+            asks,
+        };
         if divides_slowly {
             plan.reciprocals = plan.divisors(kernel);
         }

@@ -377,9 +377,9 @@ impl<'a> Selector<'a> {
             return mask;
         }
         let mask = self.body.vreg(MASK);
-        // A register of narrow lanes has more of them than a round.
+        // A register of narrow lanes has more of them than a round, and where all rounds are masked any number is left.
         let narrow = |o: &crate::kernel::Operand| o.role != Role::Index && o.dtype.size() * self.lanes < 16;
-        let most = self.kernel.operands.iter().any(narrow);
+        let most = self.plan.masked || self.kernel.operands.iter().any(narrow);
         self.body.push(Kind::TailMask { most }, &[Operand::reg_def(mask)]);
         self.tail_mask = Some(mask);
         mask
