@@ -318,9 +318,14 @@ impl Plan {
         self.moved = self.steps.iter().map(|step| step.moved(&self.slots)).fold(0, u64::saturating_add);
         let mut steps: Vec<&mut Step> = Vec::new();
         let mut counts: Vec<Option<usize>> = Vec::new();
+        // By the first of the steps of a run: what code for all of them writes at once.
+        let mut together: Vec<(usize, u64)> = Vec::new();
+        let bytes = |slot: Slot| self.slots[slot as usize].bytes as u64;
         for step in &mut self.steps {
             match step {
-                Step::Rows(RowRun { over: Over::Columns(_), steps: inner, .. }) => {
+                Step::Rows(RowRun { over: Over::Columns(_), steps: inner, written, temporaries, .. }) => {
+                    let stored = written.iter().map(|w| w.0).filter(|s| !temporaries.contains(s));
+                    together.push((steps.len(), stored.map(bytes).sum()));
                     counts.push(Some(inner.len()));
                     steps.extend(inner);
                 }
@@ -344,7 +349,11 @@ impl Plan {
             frees[l].push(slot as Slot);
         }
         let (mut live, mut peak) = (0u64, 0u64);
+        let mut together = together.into_iter().peekable();
         for (i, step) in steps.into_iter().enumerate() {
+            if let Some((_, written)) = together.next_if(|t| t.0 == i) {
+                peak = peak.max(live.saturating_add(written));
+            }
             let mut taken = SmallVec::<[Slot; 2]>::new();
             if let Step::Map { run, in_place } = step {
                 let dies = |slot: Slot| slot as usize >= inputs && last[slot as usize] == i;
@@ -470,7 +479,7 @@ impl Step {
     /// Bytes that the step takes for itself, where that grows with the data.
     fn working_memory(&self) -> u64 {
         match self {
-            // That of runs of rows is a share of the cache.
+            // That of runs of rows is a share of the cache, or of 128 columns.
             Step::Map { .. } | Step::Reduce { .. } | Step::Rows(_) => 0,
             Step::Scan { run, outer, sinks, .. } => {
                 let row = run.extents[*outer..].iter().product::<usize>() as u64;

@@ -304,6 +304,18 @@ fn columns_are_one_code_where_that_can_be() {
         explain(&[apart.expr().unwrap().clone()], &Config::default().disable("rows".parse().unwrap()), Level::Graph);
     assert_eq!(apart.unwrap().plan().peak, plan.peak);
     assert!(explanation.to_string().contains("steps over 100 columns of 4 by 20 rows"));
+    // One code has all that it writes beside what it reads, though that dies there.
+    let product = || {
+        let [a, b] = [[60, 3], [3, 1000]].map(|shape| input(DType::F64, &shape, false));
+        let x = a.matmul(&b);
+        let d = &x - x.mean(Axis(0));
+        let v = (&d * &d).mean(Axis(0));
+        vec![d.clone(), d / v.sqrt()]
+    };
+    same("product", &product);
+    let explanation = explained(&product, &Config::default());
+    let columns = runs(explanation.plan()).into_iter().any(|r| matches!(r.over, Over::Columns(_)));
+    assert!(columns && explanation.plan().peak >= 3 * 60_000 * 8, "{explanation}");
     // More rows than a block; rows that share a few sets of the cache; columns that do not lie side by side.
     let over = |explanation: &Explanation| runs(explanation.plan()).iter().map(|r| r.over).collect::<Vec<_>>();
     for shape in [[1, 65, 100], [1, 20, 512], [1, 20, 1]] {

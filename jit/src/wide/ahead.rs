@@ -103,6 +103,9 @@ impl Selector<'_> {
     pub(super) fn ask_to_write(&mut self, lanes: usize) {
         for (k, operand) in self.kernel.operands.iter().enumerate().filter(|(_, o)| o.role == Role::Output) {
             let size = operand.dtype.size();
+            if self.ring.0.get(k) == Some(&true) {
+                continue;
+            }
             for disp in (0..lanes * size).step_by(LINE) {
                 let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: (GROUPS + disp) as i32 };
                 self.push_store(Enc::new(Code::Prefetchw_m8).mem(0, mem), &[self.bases[k]]);

@@ -7,7 +7,7 @@
 //!     row: a round, whose lanes are stored, or join the accumulators
 //!     the accumulators are stored
 //! ```
-//! States stay in the accumulators of [`super::fold`] from the first row to the last, each lane that of a column.
+//! Drafts of 512 bits have but the masked groups. States stay in the accumulators of [`super::fold`] from the first row to the last, each lane that of a column.
 
 use super::ahead::Asks;
 use super::encode::Encoded;
@@ -40,8 +40,8 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, draft: 
         if stage.ahead {
             plan.asks = Asks::columns();
         }
-        let Stage { work, fixed, around, .. } = *stage;
-        planned.push(Planned { kernel, plan, work, ring: (&[], 1), fixed, around, first_operand });
+        let Stage { work, ring: (scratch, _), fixed, around, .. } = *stage;
+        planned.push(Planned { kernel, plan, work, ring: (scratch, 1), fixed, around, first_operand });
         first_operand += stage.kernel.operands.len() + stage.states();
     }
     let first = planned.first().ok_or("there are no stages")?;

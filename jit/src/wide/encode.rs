@@ -536,7 +536,7 @@ impl Writer<'_> {
         if most {
             self.left()?;
         }
-        // Fewer are left than 256, which is as far as the instruction counts.
+        // Fewer are left than 256, which is as far as the instruction counts, or it is told the least of both.
         self.ri(Code::Mov_rm64_imm32, T1, -1)?;
         let i = Instruction::with3(Code::VEX_Bzhi_r64_rm64_r64, T1, T1, if most { T0 } else { LIMIT })
             .map_err(|e| e.to_string())?;

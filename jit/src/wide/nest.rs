@@ -6,7 +6,7 @@
 //! whole: rounds of one vector that is all there, if a round of the main loop has four or more
 //! tail:  a round of one vector, masked to what is left
 //! ```
-//! Drafts of 512 bits have the tail alone, for all rounds.
+//! Where drafts of 512 bits store elements, they have the tail alone, for all rounds.
 //! Code that stores around the caches runs its tail before the main loop, too: for the lanes before the first whole vector
 //! of memory. Code that reduces rows has a loop of *blocks* between row and main loop, with a state each.
 //!

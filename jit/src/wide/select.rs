@@ -74,7 +74,7 @@ pub(super) struct Selector<'a> {
     pub(super) stages: bool,
     /// Of stages whose rows are reduced together, outputs of those before it.
     pub(super) first_output: usize,
-    /// Operands that have room for so many rows.
+    /// Operands in scratch memory, which has room for so many rows; 1: their strides say where rows are.
     pub(super) ring: (&'a [bool], usize),
     /// Whether the row's number is where the limit was.
     pub(super) counted: bool,
@@ -226,7 +226,7 @@ impl<'a> Selector<'a> {
         self.strides.clear();
         self.ramps.clear();
         let (ring, rows) = self.ring;
-        let place = ring.contains(&true).then(|| {
+        let place = (rows > 1 && ring.contains(&true)).then(|| {
             let and = Enc::new(Code::And_rm64_imm8).tied().imm(rows as u8 - 1);
             self.push(and, GPR, &[number])
         });
@@ -276,6 +276,8 @@ impl<'a> Selector<'a> {
     /// Prepares the rows of a group of columns: what is the same in each, of `lanes` columns, or those that the tail has.
     pub(super) fn hold(&mut self, lanes: usize, tail: bool, fixed: &[bool]) {
         self.bases.clear();
+        // Operands of columns lie side by side.
+        self.strides = vec![None; self.kernel.operands.len()];
         for k in 0..self.kernel.operands.len() {
             let base = fixed.get(k).copied().unwrap_or_default().then(|| {
                 let at = self.slab_word(k);

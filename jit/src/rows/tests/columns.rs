@@ -216,6 +216,69 @@ fn one_code_does_all_stages_of_columns() {
     }
 }
 
+/// Narrow elements that are the same in each row, beside wide ones that are not: `x + bytes`, summed, and taken from it.
+#[test]
+fn narrow_elements_stay_from_row_to_row() {
+    use crate::lower;
+    let kernel = |subtracts: bool| {
+        let mut b = Builder::new();
+        let [x, bytes] = [DType::F32, DType::U8].map(|dtype| b.operand(Role::Input, dtype, Class::Contiguous));
+        let sum = subtracts.then(|| b.operand(Role::Input, DType::F32, Class::Contiguous));
+        let out = b.operand(Role::Output, DType::F32, Class::Contiguous);
+        let (x, bytes) = (b.load(x), b.load(bytes));
+        let bytes = lower::cast(&mut b, DType::U8, DType::F32, bytes);
+        let mut value = b.fadd(x, bytes);
+        if let Some(sum) = sum {
+            let sum = b.load(sum);
+            value = b.fsub(value, sum);
+        }
+        b.store(out, value);
+        Code::compile(&b.finish(), Backend::Interp, Target::detect()).unwrap()
+    };
+    let (added, taken) = (kernel(false), kernel(true));
+    let m = RowSource::Memory;
+    for (height, width) in [(3, 5), (10, 77), (20, 200)] {
+        let row = 4 * width as isize;
+        let places = [
+            RowPlace::Read,
+            RowPlace::Read,
+            RowPlace::Temporary { row: 4 * width },
+            RowPlace::Write { row: 4 * width * height },
+        ];
+        let (all, bytes, sums) = (|source| binding(source, &[row, 4]), binding(m(1), &[0, 1]), binding(m(2), &[0, 4]));
+        let sink = RowSink { reduction: Reduction::new(ReduceOp::Sum, DType::F32, false), tile: 0, memory: 2 };
+        let extents = [height, width];
+        let stages = [
+            stage(&added, &extents, &[all(m(0)), bytes.clone(), all(RowSource::Tile)], &[sink]),
+            stage(&taken, &extents, &[all(m(0)), bytes, sums, all(m(3))], &[]),
+        ];
+        let layout = ColumnLayout::new(1, [height, width], places, stages).unwrap();
+        // Whole numbers, whose sums are exact.
+        let x: Vec<f32> = (0..height * width).map(|i| (i * 7 % 31) as f32).collect();
+        let bytes: Vec<u8> = (0..width).map(|i| (i * 5 % 251) as u8).collect();
+        let each = |r: usize, c: usize| x[r * width + c] + f32::from(bytes[c]);
+        let sum = |c: usize| (0..height).map(|r| each(r, c)).sum::<f32>();
+        let expected: Vec<f32> = (0..height * width).map(|i| each(i / width, i % width) - sum(i % width)).collect();
+        for target in wide_targets() {
+            for code in [RowCode::compile(layout.program(), &target).ok(), RowCode::draft(layout.program(), &target)] {
+                let mut out = vec![0f32; height * width];
+                let memories = [
+                    RowMemory::Read(bytemuck::cast_slice(&x), 0),
+                    RowMemory::Read(&bytes, 0),
+                    RowMemory::Nothing,
+                    RowMemory::Write(bytemuck::cast_slice_mut(&mut out)),
+                ];
+                let code = code.unwrap();
+                let mut words = RowWords::default();
+                let mut bound = layout.bind(&code, &mut words, memories).unwrap();
+                let mut scratch = Aligned::new(bound.scratch());
+                bound.parts(2).for_each(|part| part.run(scratch.bytes(), |_| Ok::<(), ()>(())).unwrap());
+                assert!(out == expected, "{}, {height} x {width}", target.name());
+            }
+        }
+    }
+}
+
 /// Stages over a matrix of 4 rows and 6 columns: the sum of its columns, and the sum of an input with something.
 fn two_stages(second: &Code, places: [RowPlace; 3], strides: [[isize; 2]; 3], offset: isize) -> Option<ColumnLayout> {
     let m = RowSource::Memory;
