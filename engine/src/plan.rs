@@ -320,12 +320,16 @@ impl Plan {
         let mut counts: Vec<Option<usize>> = Vec::new();
         // By the first of the steps of a run: what code for all of them writes at once.
         let mut together: Vec<(usize, u64)> = Vec::new();
-        let bytes = |slot: Slot| self.slots[slot as usize].bytes as u64;
-        for step in &mut self.steps {
+        let bytes = |step: &Step| {
+            let mut bytes = 0u64;
+            step.writes(&mut |slot| bytes = bytes.saturating_add(self.slots[slot as usize].bytes as u64));
+            bytes
+        };
+        let written: Vec<u64> = self.steps.iter().map(bytes).collect();
+        for (step, written) in self.steps.iter_mut().zip(written) {
             match step {
-                Step::Rows(RowRun { over: Over::Columns(_), steps: inner, written, temporaries, .. }) => {
-                    let stored = written.iter().map(|w| w.0).filter(|s| !temporaries.contains(s));
-                    together.push((steps.len(), stored.map(bytes).sum()));
+                Step::Rows(RowRun { over: Over::Columns(_), steps: inner, .. }) => {
+                    together.push((steps.len(), written));
                     counts.push(Some(inner.len()));
                     steps.extend(inner);
                 }

@@ -131,6 +131,13 @@ impl RowProgram {
         Some(RowProgram { columns, stages: Arc::new(stages.collect::<Option<_>>()?) })
     }
 
+    /// Becomes `program` itself, if it equals that.
+    pub(super) fn adopt(&mut self, program: &RowProgram) {
+        if self == program {
+            *self = program.clone();
+        }
+    }
+
     /// Words of a slab.
     fn words(&self) -> usize {
         let operands = self.stages.iter().map(|s| s.kernel.operands.len() + s.reductions.len());
@@ -147,7 +154,8 @@ impl RowProgram {
 /// by one.
 ///
 /// In one pass of its loop, each stage has the row behind that of the stage before it. So a stage does not wait for the
-/// one before it, and what one leaves idle (a divider, the ports of memory) is there for the others.
+/// one before it, and what one leaves idle (a divider, the ports of memory) is there for the others. Where columns are
+/// reduced, a few of them go through one stage after another.
 pub struct RowCode {
     target: Target,
     program: RowProgram,

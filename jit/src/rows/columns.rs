@@ -10,7 +10,7 @@
 //! - a stage reads no memory that it writes, and each memory is written once.
 
 use super::code::{RowCode, RowProgram};
-use super::whole::RowWords;
+use super::whole::{RowWords, Unbound, Use};
 use super::{Room, RowMemory, RowPlace, RowSource, RowStage, address, split};
 use crate::kernel::{self, Class, Role};
 use crate::launch::{LINE, LaunchError, reach};
@@ -30,15 +30,6 @@ const STRETCH: usize = 1 << 18;
 /// Columns that go through all stages at a time: groups of the narrowest elements.
 const PIECE: usize = 128;
 
-/// An operand of the slab in memory that is not scratch.
-struct Use {
-    memory: usize,
-    operand: usize,
-    offset: isize,
-    /// The bytes that it reads, from where offsets count, of memory that is only read.
-    reach: Option<(isize, isize)>,
-}
-
 /// Stages that suit their memory, checked once for any number of calls; see the module's documentation.
 pub struct ColumnLayout {
     pub(super) matrices: usize,
@@ -46,13 +37,10 @@ pub struct ColumnLayout {
     pub(super) width: usize,
     places: SmallVec<[RowPlace; 8]>,
     program: RowProgram,
-    /// Of the slab: strides, and the number of rows.
-    words: Vec<u64>,
+    /// The number of rows is known.
+    slab: Unbound,
     /// Of each operand, the stride from matrix to matrix.
     across: Vec<isize>,
-    /// By the number of the memory: of each, those from the number before on.
-    uses: Vec<Use>,
-    ends: SmallVec<[usize; 8]>,
     /// Operands in scratch memory, and where they are.
     scratch: SmallVec<[(usize, usize); 8]>,
     /// Bytes of scratch memory.
@@ -90,7 +78,10 @@ impl ColumnLayout {
             return None;
         }
         let places: SmallVec<[RowPlace; 8]> = places.into_iter().collect();
-        height.checked_mul(width)?;
+        let too_large = |p: &RowPlace| p.row().is_some_and(|row| matrices.checked_mul(row).is_none());
+        if height.checked_mul(width).is_none() || places.iter().any(too_large) {
+            return None;
+        }
         let mut given = Vec::new();
         for stage in stages {
             let elements = stage.extents.iter().try_fold(1usize, |n, &e| n.checked_mul(e))?;
@@ -108,12 +99,10 @@ impl ColumnLayout {
         for (stage, elements) in &given {
             slab.stage(stage, *elements, &places)?;
         }
-        let Slab { words, across, mut uses, scratch, fixed, .. } = slab;
+        let Slab { words, across, uses, scratch, fixed, .. } = slab;
         let program = RowProgram::columns(&given, &places, &fixed, [height, width])?;
-        uses.sort_by_key(|u| u.memory);
-        let ends = (0..places.len()).map(|m| uses.partition_point(|u| u.memory <= m)).collect();
-        let bytes = room.0;
-        Some(ColumnLayout { matrices, height, width, places, program, words, across, uses, ends, scratch, bytes })
+        let slab = Unbound::new(words, uses, places.len());
+        Some(ColumnLayout { matrices, height, width, places, program, slab, across, scratch, bytes: room.0 })
     }
 
     /// What one code for all stages has to do.
@@ -123,9 +112,7 @@ impl ColumnLayout {
 
     /// Has the key of the code be `program` itself, which is equal: code of it is then recognised at once.
     pub fn adopt(&mut self, program: &RowProgram) {
-        if self.program == *program {
-            self.program = program.clone();
-        }
+        self.program.adopt(program);
     }
 
     /// Binds memory, one for each place, and code of the program.
@@ -141,38 +128,7 @@ impl ColumnLayout {
         if *code.program() != self.program {
             return Err(LaunchError::Operand { operand: 0, what: "code of another program" });
         }
-        let words = &mut words.0;
-        words.clear();
-        words.extend_from_slice(&self.words);
-        let (mut given, mut from) = (0, 0);
-        for (memory, (place, &end)) in memories.into_iter().zip(self.places.iter().zip(&self.ends)) {
-            given += 1;
-            let uses = &self.uses[std::mem::replace(&mut from, end)..end];
-            let start = match (memory, place) {
-                (RowMemory::Read(bytes, start), RowPlace::Read) => {
-                    for u in uses {
-                        let inside = |end: isize| start.checked_add_signed(end).is_some_and(|end| end <= bytes.len());
-                        if u.reach.is_some_and(|(low, high)| !(inside(low) && inside(high))) {
-                            return Err(LaunchError::Operand { operand: u.operand, what: "read outside its memory" });
-                        }
-                    }
-                    (bytes.as_ptr() as u64).wrapping_add(start as u64)
-                }
-                (RowMemory::Write(bytes), RowPlace::Write { row })
-                    if self.matrices.checked_mul(*row).is_some_and(|all| bytes.len() >= all) =>
-                {
-                    bytes.as_mut_ptr() as u64
-                }
-                (RowMemory::Nothing, RowPlace::Temporary { .. }) => 0,
-                _ => return Err(LaunchError::Extents),
-            };
-            for u in uses {
-                words[2 + 3 * u.operand] = start.wrapping_add_signed(u.offset as i64);
-            }
-        }
-        if given != self.places.len() {
-            return Err(LaunchError::Count { expected: self.places.len(), given });
-        }
+        let words = self.slab.bind(words, self.matrices, &self.places, memories)?;
         Ok(Columns { layout: self, code, words, memory: PhantomData })
     }
 }
@@ -284,6 +240,11 @@ impl Slab {
     }
 }
 
+/// Whether a stage with loops `extents` has all rows of so many matrices of so many columns, and not one.
+fn is_whole(extents: &[usize], [matrices, width]: [usize; 2]) -> bool {
+    extents.iter().product::<usize>() != matrices.saturating_mul(width)
+}
+
 /// Strides from matrix to matrix, from row to row and along a row of an operand, of a stage with loops `extents`; `None` if it has
 /// none, or the code of columns cannot go by them.
 fn column_strides(
@@ -292,8 +253,8 @@ fn column_strides(
     [matrices, height, width]: [usize; 3],
     strides: &[isize],
 ) -> Option<[isize; 3]> {
-    let whole = extents.iter().product::<usize>() != matrices.saturating_mul(width);
-    let at = loops(extents, strides, [matrices, if whole { height } else { 1 }, width])?;
+    let rows = if is_whole(extents, [matrices, width]) { height } else { 1 };
+    let at = loops(extents, strides, [matrices, rows, width])?;
     let along = match operand.class {
         Class::Contiguous => operand.dtype.size() as isize,
         Class::Broadcast => 0,
@@ -327,7 +288,7 @@ pub fn column_local(
     strides: &[isize],
     own: Option<(isize, usize)>,
 ) -> bool {
-    let whole = extents.iter().product::<usize>() != shape[0].saturating_mul(shape[2]);
+    let whole = is_whole(extents, [shape[0], shape[2]]);
     column_strides(operand, extents, shape, strides).is_some_and(|at| {
         !conflicts(shape[1], at[1]) && own.is_none_or(|(offset, row)| is_own(operand, whole, shape, row, offset, at))
     })

@@ -12,11 +12,8 @@ use std::ops::Range;
 /// What is known before there is memory.
 pub(super) struct Whole {
     program: RowProgram,
-    /// Of the slab: strides, the length of rows, what indices begin at.
-    words: Vec<u64>,
-    /// Operands in memory that is not scratch, by the number of the memory: of each, those from the number before on.
-    uses: Vec<Use>,
-    ends: SmallVec<[usize; 8]>,
+    /// The length of rows is known.
+    slab: Unbound,
     /// Operands in scratch memory, and where there the first row of each chunk is.
     scratch: SmallVec<[(usize, usize); 8]>,
     /// Bytes of scratch memory.
@@ -25,17 +22,77 @@ pub(super) struct Whole {
     leaves: bool,
 }
 
+/// A slab without the addresses of memory, and where they belong.
+pub(super) struct Unbound {
+    /// Strides, extents as far as they are known, what indices begin at.
+    pub(super) words: Vec<u64>,
+    /// Operands in memory that is not scratch, by the number of the memory: of each, those from the number before on.
+    uses: Vec<Use>,
+    ends: SmallVec<[usize; 8]>,
+}
+
 /// An operand of the slab, and what it accesses from where offsets count.
-struct Use {
-    operand: usize,
-    offset: isize,
-    /// The stage's operand, of memory that is only read.
-    read: Option<(usize, usize)>,
+pub(super) struct Use {
+    pub(super) memory: usize,
+    pub(super) operand: usize,
+    pub(super) offset: isize,
+    /// The bytes that it reads, of memory that is only read.
+    pub(super) reach: Option<(isize, isize)>,
 }
 
 /// Room for the words of a slab, so that they need not be moved.
 #[derive(Default)]
-pub struct RowWords(pub(super) SmallVec<[u64; 80]>);
+pub struct RowWords(SmallVec<[u64; 80]>);
+
+impl Unbound {
+    /// These words, and the operands that are in so many memories.
+    pub(super) fn new(words: Vec<u64>, mut uses: Vec<Use>, memories: usize) -> Unbound {
+        uses.sort_by_key(|u| u.memory);
+        let ends = (0..memories).map(|m| uses.partition_point(|u| u.memory <= m)).collect();
+        Unbound { words, uses, ends }
+    }
+
+    /// The words with the addresses of these memories, one for each place, of so many rows.
+    pub(super) fn bind<'w, 'm>(
+        &self,
+        words: &'w mut RowWords,
+        rows: usize,
+        places: &[RowPlace],
+        memories: impl IntoIterator<Item = RowMemory<'m>>,
+    ) -> Result<&'w [u64], LaunchError> {
+        let words = &mut words.0;
+        words.clear();
+        words.extend_from_slice(&self.words);
+        let (mut given, mut from) = (0, 0);
+        for (memory, (place, &end)) in memories.into_iter().zip(places.iter().zip(&self.ends)) {
+            given += 1;
+            let uses = &self.uses[std::mem::replace(&mut from, end)..end];
+            let start = match (memory, place) {
+                (RowMemory::Read(bytes, start), RowPlace::Read) => {
+                    for u in uses {
+                        let inside = |end: isize| start.checked_add_signed(end).is_some_and(|end| end <= bytes.len());
+                        if u.reach.is_some_and(|(low, high)| !(inside(low) && inside(high))) {
+                            return Err(LaunchError::Operand { operand: u.operand, what: "read outside its memory" });
+                        }
+                    }
+                    (bytes.as_ptr() as u64).wrapping_add(start as u64)
+                }
+                (RowMemory::Write(bytes), RowPlace::Write { row }) if bytes.len() >= rows * row => {
+                    bytes.as_mut_ptr() as u64
+                }
+                (RowMemory::Nothing, RowPlace::Temporary { .. }) => 0,
+                _ => return Err(LaunchError::Extents),
+            };
+            for u in uses {
+                words[2 + 3 * u.operand] = start.wrapping_add_signed(u.offset as i64);
+            }
+        }
+        if given != places.len() {
+            return Err(LaunchError::Count { expected: places.len(), given });
+        }
+        Ok(words)
+    }
+}
 
 /// All stages bound to memory, and to code that does all of them.
 pub struct WholeRows<'m> {
@@ -71,17 +128,17 @@ impl Whole {
         let temporaries: SmallVec<[Option<usize>; 8]> = places.iter().map(temporary).collect::<Option<_>>()?;
         let width = given.iter().map(|s| s.1).max()?;
         let (mut words, mut scratch) = (vec![width as u64, 0], SmallVec::new());
-        let mut uses: Vec<(usize, Use)> = Vec::new();
-        let mut add = |words: &mut Vec<u64>, memory: usize, offset: isize, read, s0: isize, s1: isize| {
+        let mut uses: Vec<Use> = Vec::new();
+        let mut add = |words: &mut Vec<u64>, memory: usize, offset: isize, reach, s0: isize, s1: isize| {
             let operand = (words.len() - 2) / 3;
             words.extend([0, s0 as u64, s1 as u64]);
             match temporaries[memory] {
                 Some(place) => scratch.push((operand, place.wrapping_add_signed(offset))),
-                None => uses.push((memory, Use { operand, offset, read })),
+                None => uses.push(Use { memory, operand, offset, reach }),
             }
         };
         let mut states_at = Vec::new();
-        for (number, ((stage, elements), looked)) in given.iter().zip(looked).enumerate() {
+        for ((stage, elements), looked) in given.iter().zip(looked) {
             let (outer, inner) = split(&stage.extents, rows)?;
             let (outer, inner) = (one(&outer)?, one(&inner)?);
             let along = |strides: &[isize], dim: Option<(usize, isize)>, none: isize| {
@@ -105,8 +162,9 @@ impl Whole {
                 match binding.source {
                     RowSource::Index => words.extend([binding.offset as u64, s0 as u64, s1 as u64]),
                     RowSource::Memory(memory) => {
-                        let read = matches!(places[memory], RowPlace::Read).then_some((number, i));
-                        add(&mut words, memory, binding.offset, read, s0, s1);
+                        let bound: &Bound = &looked.accesses.operands[i];
+                        let reach = matches!(places[memory], RowPlace::Read).then_some((bound.low, bound.high));
+                        add(&mut words, memory, binding.offset, reach, s0, s1);
                     }
                     RowSource::Tile => {
                         let sink = looked.sinks.iter().find(|s| s.sink.tile == states.len())?;
@@ -123,15 +181,13 @@ impl Whole {
             }
         }
         scratch.extend(states_at);
-        uses.sort_by_key(|u| u.0);
-        let ends = (0..places.len()).map(|m| uses.partition_point(|u| u.0 <= m)).collect();
         let read = |m: usize| looked.iter().any(|s| s.accesses(Role::Input).any(|a| a.1 == m));
         let last = looked.last()?;
         let stored = |i: usize| last.accesses.operands[i].operand.class == Class::Contiguous;
         let own = |(i, m): (usize, usize)| matches!(places[m], RowPlace::Write { .. }) && !read(m) && stored(i);
         let leaves = last.sinks.is_empty() && last.accesses(Role::Output).all(own);
-        let uses = uses.into_iter().map(|u| u.1).collect();
-        Some(Whole { program, words, uses, ends, scratch, bytes: room.0, leaves })
+        let slab = Unbound::new(words, uses, places.len());
+        Some(Whole { program, slab, scratch, bytes: room.0, leaves })
     }
 
     pub(super) fn program(&self) -> &RowProgram {
@@ -149,8 +205,8 @@ fn one(dims: &Dims) -> Option<Option<(usize, isize)>> {
 impl RowLayout {
     /// Has the key of the code be `program` itself, which is equal: code of it is then recognised at once.
     pub fn adopt(&mut self, program: &RowProgram) {
-        if let Some(whole) = self.whole.as_mut().filter(|w| w.program == *program) {
-            whole.program = program.clone();
+        if let Some(whole) = &mut self.whole {
+            whole.program.adopt(program);
         }
     }
 
@@ -166,35 +222,7 @@ impl RowLayout {
     ) -> Result<WholeRows<'m>, LaunchError> {
         let fail = LaunchError::Operand { operand: 0, what: "code of another program" };
         let whole = self.whole.as_ref().filter(|w| w.program == *code.program()).ok_or(fail)?;
-        let words = &mut words.0;
-        words.clear();
-        words.extend_from_slice(&whole.words);
-        let (mut given, mut from) = (0, 0);
-        for (memory, (place, &end)) in memories.into_iter().zip(self.places.iter().zip(&whole.ends)) {
-            given += 1;
-            let uses = &whole.uses[std::mem::replace(&mut from, end)..end];
-            let start = match (memory, place) {
-                (RowMemory::Read(bytes, start), RowPlace::Read) => {
-                    for (stage, operand) in uses.iter().filter_map(|u| u.read) {
-                        let bound: &Bound = &self.stages[stage].accesses.operands[operand];
-                        let what = "read outside its memory";
-                        bound.inside(bytes.len(), start).ok_or(LaunchError::Operand { operand, what })?;
-                    }
-                    (bytes.as_ptr() as u64).wrapping_add(start as u64)
-                }
-                (RowMemory::Write(bytes), RowPlace::Write { row }) if bytes.len() >= self.rows * row => {
-                    bytes.as_mut_ptr() as u64
-                }
-                (RowMemory::Nothing, RowPlace::Temporary { .. }) => 0,
-                _ => return Err(LaunchError::Extents),
-            };
-            for u in uses {
-                words[2 + 3 * u.operand] = start.wrapping_add_signed(u.offset as i64);
-            }
-        }
-        if given != self.places.len() {
-            return Err(LaunchError::Count { expected: self.places.len(), given });
-        }
+        let words = whole.slab.bind(words, self.rows, &self.places, memories)?;
         Ok(WholeRows { layout: self, whole, code, words, far: false, memory: PhantomData })
     }
 }

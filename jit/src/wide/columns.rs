@@ -7,17 +7,19 @@
 //!     row: a round, whose lanes are stored, or join the accumulators
 //!     the accumulators are stored
 //! ```
-//! Drafts of 512 bits have but the masked groups. States stay in the accumulators of [`super::fold`] from the first row to the last, each lane that of a column.
+//! Drafts of 512 bits have but the masked groups. States stay in the accumulators of [`super::fold`] from the first row to
+//! the last, each lane that of a column.
 
 use super::ahead::Asks;
 use super::encode::Encoded;
 use super::fold::accumulators;
 use super::mach::Kind;
-use super::plan::{Plan, Rounds};
+use super::plan::{Plan, Rounds, vectors};
 use super::select::Selector;
 use super::stages::{Planned, Stage, Work};
 use super::{Mode, finish};
-use crate::kernel::Class;
+use crate::flow::spans;
+use crate::kernel::{Class, Kernel, Prim, ValueId};
 use crate::math::composed::expand;
 use crate::target::Tuning;
 use std::borrow::Cow;
@@ -144,4 +146,67 @@ fn rows(s: &mut Selector<'_>, lanes: usize, tail: bool) {
         s.round(round, false);
     }
     s.from_lane = 0;
+}
+
+impl Plan {
+    /// Decides for a kernel that takes as many columns at a time as there are virtual lanes, a row of them after another: in one
+    /// round if it has the registers, else a vector at a time. What depends on `fixed` operands alone, which are the same in
+    /// each row, is computed once, if there are registers for that, too.
+    pub(super) fn columns(
+        kernel: &Kernel,
+        width: usize,
+        registers: usize,
+        fixed: &[bool],
+        divides_slowly: bool,
+    ) -> Plan {
+        let mut plan = Plan::undecided(kernel, false);
+        let spans = spans(kernel, &plan.uses);
+        let single = plan.single(kernel, width);
+        let all = Rounds::of(single, accumulators(width));
+        let pressure = |plan: &Plan| plan.pressure(kernel, &spans, all.lanes, width);
+        let alone = pressure(&plan) < registers;
+        let constant = |d: &ValueId| kernel.insts[d.0 as usize].prim == Prim::Const;
+        plan.rounds = if alone { all } else { Rounds::of(single, 1) };
+        let uniform = plan.invariant.clone();
+        let held = held(kernel, fixed);
+        let each = |v: usize| held[v] && plan.uses[v] > 0 && !uniform[v];
+        let each: Vec<bool> = (0..held.len()).map(each).collect();
+        plan.invariant.iter_mut().zip(&each).for_each(|(i, held)| *i |= held);
+        let mut divisors = if divides_slowly { plan.divisors(kernel) } else { Vec::new() };
+        divisors.retain(|d| constant(d) || held[d.0 as usize]);
+        // In registers from row to row: what rounds use of it, and reciprocals.
+        let mut used = vec![false; held.len()];
+        for (_, inst) in kernel.insts.iter().enumerate().filter(|(v, _)| plan.moves(*v)) {
+            inst.args().iter().for_each(|a| used[a.0 as usize] = true);
+        }
+        kernel.stores.iter().for_each(|s| used[s.value.0 as usize] = true);
+        let registers_of = |v: usize| if uniform[v] { 1 } else { vectors(plan.size[v], all.lanes, width) };
+        let values: usize = (0..held.len()).filter(|&v| held[v] && used[v]).map(registers_of).sum();
+        let parts: usize = divisors.iter().filter(|d| !constant(d)).map(|d| 2 * registers_of(d.0 as usize)).sum();
+        if alone && pressure(&plan) + values + parts < registers {
+            (plan.held, plan.reciprocals) = (held, divisors);
+        } else {
+            (plan.invariant, plan.held) = (uniform, vec![false; held.len()]);
+            divisors.retain(constant);
+            plan.reciprocals = divisors;
+        }
+        plan
+    }
+}
+
+/// Values that depend on these operands alone, and are no constants.
+fn held(kernel: &Kernel, fixed: &[bool]) -> Vec<bool> {
+    let mut held: Vec<bool> = Vec::with_capacity(kernel.insts.len());
+    for inst in &kernel.insts {
+        let constant = |a: &ValueId| kernel.insts[a.0 as usize].prim == Prim::Const;
+        held.push(match inst.prim {
+            Prim::Const | Prim::Index => false,
+            Prim::Load => fixed.get(inst.imm as usize) == Some(&true),
+            _ => {
+                let args = inst.args();
+                args.iter().all(|a| held[a.0 as usize] || constant(a)) && !args.iter().all(constant)
+            }
+        });
+    }
+    held
 }

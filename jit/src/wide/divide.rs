@@ -10,9 +10,9 @@
 //! ```
 //! The result is the quotient, correctly rounded: `h` is the rounded reciprocal and `q` is faithful (Markstein 1990; the
 //! two parts are those of Brisebarre, Muller and Raina 2004). That holds where nothing over- or underflows on the way. `y`
-//! is looked at once a row, or for all rows of a group of columns: outside of the range below, `h` is NaN. What is then NaN, as are quotients of and to infinity,
-//! and quotients of small numbers are divided after all, out of line. Zeros, which may be many, are multiplied by `h`: their
-//! sign would be lost.
+//! is looked at once a row, or for all rows of a group of columns: outside of the range below, `h` is NaN. What is then NaN,
+//! as are quotients of and to infinity, and quotients of small numbers are divided after all, out of line. Zeros, which may
+//! be many, are multiplied by `h`: their sign would be lost.
 
 use super::mach::{Enc, MASK, Masking, VEC};
 use super::newton::{Format, GREATER};

@@ -35,17 +35,17 @@ pub(super) fn map(s: &mut Selector<'_>, row: usize) -> usize {
     let Rounds { lanes, single, .. } = s.plan.rounds;
     s.body.rounds = s.plan.rounds;
     if s.plan.masked {
-        return masked(s, row);
+        s.body.end_block(Kind::BeginRow { first: false }, &[row + 1]);
+        return tail(s, row + 1, None);
     }
     let many = lanes / single >= WHOLE;
     // Where the main loop begins, and where the tail begins or is passed over.
     let [head, no_head, resume] = [1, 2, 3].map(|n| row + n);
     let first = if s.around { resume } else { row } + 1;
     let rest = rest(first) + if many { 6 } else { 0 };
-    let [entry, tail, again, done] = [1, 2, 3, 4].map(|n| rest + n);
     if s.around {
         s.enter_head(head, no_head);
-        s.body.end_aside(tail);
+        s.body.end_aside(tail_round(rest));
         s.body.end_block(Kind::Jump, &[resume]);
         s.body.end_block(Kind::Resume, &[first, no_main(first)]);
     } else {
@@ -69,31 +69,30 @@ pub(super) fn map(s: &mut Selector<'_>, row: usize) -> usize {
         s.body.end_block(Kind::Jump, &[rest]);
         s.body.end_aside(rest);
     }
-    let head_done = done + 1;
-    let [none, next] = [1, 2].map(|n| done + n + usize::from(s.around));
-    s.body.end_block(Kind::EnterTail, &[entry, none]);
-    s.body.end_block(Kind::Jump, &[tail]);
-    s.round(single, true);
-    s.body.end_block(Kind::NextTail, &[again, done, head_done][..if s.around { 3 } else { 2 }]);
-    s.body.end_aside(tail);
-    s.body.end_block(Kind::Jump, &[next]);
-    if s.around {
-        s.body.end_block(Kind::HeadDone, &[resume]);
-    }
-    s.body.end_aside(next);
-    next
+    let resume = s.around.then_some(resume);
+    tail(s, rest, resume)
 }
 
-/// The rounds of a row that are all masked.
-fn masked(s: &mut Selector<'_>, row: usize) -> usize {
-    let [start, entry, tail, again, done, none, next] = [1, 2, 3, 4, 5, 6, 7].map(|n| row + n);
-    s.body.end_block(Kind::BeginRow { first: false }, &[start]);
+/// The block of a tail's rounds, if the tail begins with block `rest`.
+fn tail_round(rest: usize) -> usize {
+    rest + 2
+}
+
+/// The tail of a row, in block `rest` and those behind; where it comes first, too, it then goes on at block `resume`. Gives the block
+/// after it, which is open.
+fn tail(s: &mut Selector<'_>, rest: usize, resume: Option<usize>) -> usize {
+    let (entry, round) = (rest + 1, tail_round(rest));
+    let [again, done, head_done] = [1, 2, 3].map(|n| round + n);
+    let [none, next] = [1, 2].map(|n| done + n + usize::from(resume.is_some()));
     s.body.end_block(Kind::EnterTail, &[entry, none]);
-    s.body.end_block(Kind::Jump, &[tail]);
+    s.body.end_block(Kind::Jump, &[round]);
     s.round(s.plan.rounds.single, true);
-    s.body.end_block(Kind::NextTail, &[again, done]);
-    s.body.end_aside(tail);
+    s.body.end_block(Kind::NextTail, &[again, done, head_done][..if resume.is_some() { 3 } else { 2 }]);
+    s.body.end_aside(round);
     s.body.end_block(Kind::Jump, &[next]);
+    if let Some(resume) = resume {
+        s.body.end_block(Kind::HeadDone, &[resume]);
+    }
     s.body.end_aside(next);
     next
 }

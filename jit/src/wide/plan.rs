@@ -76,7 +76,7 @@ pub(super) struct Rounds {
 
 impl Rounds {
     /// Rounds of `unroll` vectors at once.
-    fn of(single: usize, unroll: usize) -> Rounds {
+    pub(super) fn of(single: usize, unroll: usize) -> Rounds {
         Rounds { lanes: single * unroll, single, last: single * unroll }
     }
 }
@@ -170,50 +170,6 @@ impl Plan {
         plan
     }
 
-    /// Decides for a kernel that takes as many columns at a time as there are virtual lanes, a row of them after another: in one
-    /// round if it has the registers, else a vector at a time. What depends on `fixed` operands alone, which are the same in
-    /// each row, is computed once, if there are registers for that, too.
-    pub(super) fn columns(
-        kernel: &Kernel,
-        width: usize,
-        registers: usize,
-        fixed: &[bool],
-        divides_slowly: bool,
-    ) -> Plan {
-        let mut plan = Plan::undecided(kernel, false);
-        let spans = spans(kernel, &plan.uses);
-        let single = plan.single(kernel, width);
-        let all = Rounds::of(single, accumulators(width));
-        let pressure = |plan: &Plan| plan.pressure(kernel, &spans, all.lanes, width);
-        let alone = pressure(&plan) < registers;
-        let constant = |d: &ValueId| kernel.insts[d.0 as usize].prim == Prim::Const;
-        plan.rounds = if alone { all } else { Rounds::of(single, 1) };
-        let uniform = plan.invariant.clone();
-        let held = held(kernel, fixed);
-        let each = |v: usize| held[v] && plan.uses[v] > 0 && !uniform[v];
-        let each: Vec<bool> = (0..held.len()).map(each).collect();
-        plan.invariant.iter_mut().zip(&each).for_each(|(i, held)| *i |= held);
-        let mut divisors = if divides_slowly { plan.divisors(kernel) } else { Vec::new() };
-        divisors.retain(|d| constant(d) || held[d.0 as usize]);
-        // In registers from row to row: what rounds use of it, and reciprocals.
-        let mut used = vec![false; held.len()];
-        for (_, inst) in kernel.insts.iter().enumerate().filter(|(v, _)| plan.moves(*v)) {
-            inst.args().iter().for_each(|a| used[a.0 as usize] = true);
-        }
-        kernel.stores.iter().for_each(|s| used[s.value.0 as usize] = true);
-        let registers_of = |v: usize| if uniform[v] { 1 } else { vectors(plan.size[v], all.lanes, width) };
-        let values: usize = (0..held.len()).filter(|&v| held[v] && used[v]).map(registers_of).sum();
-        let parts: usize = divisors.iter().filter(|d| !constant(d)).map(|d| 2 * registers_of(d.0 as usize)).sum();
-        if alone && pressure(&plan) + values + parts < registers {
-            (plan.held, plan.reciprocals) = (held, divisors);
-        } else {
-            (plan.invariant, plan.held) = (uniform, vec![false; held.len()]);
-            divisors.retain(constant);
-            plan.reciprocals = divisors;
-        }
-        plan
-    }
-
     /// Decides for rounds of one vector. With 512 bits they all are as those of a tail, which is half of the code.
     pub(super) fn draft(kernel: &Kernel, width: usize, registers: usize, divides_slowly: bool) -> Plan {
         let mut plan = Plan::undecided(kernel, divides_slowly);
@@ -224,7 +180,7 @@ impl Plan {
         plan
     }
 
-    fn undecided(kernel: &Kernel, divides_slowly: bool) -> Plan {
+    pub(super) fn undecided(kernel: &Kernel, divides_slowly: bool) -> Plan {
         let mut uses = uses(kernel);
         let folded = fold(kernel, &mut uses);
         let (invariant, size) = (invariant(kernel), sizes(kernel));
@@ -253,7 +209,7 @@ impl Plan {
     }
 
     /// What is the same for a row and divides what is not, where that goes without the divider.
-    fn divisors(&self, kernel: &Kernel) -> Vec<ValueId> {
+    pub(super) fn divisors(&self, kernel: &Kernel) -> Vec<ValueId> {
         let divides = |(v, i): &(usize, &Inst)| self.moves(*v) && i.prim == Prim::FDiv;
         let mut divisors: Vec<ValueId> =
             kernel.insts.iter().enumerate().filter(divides).map(|(_, i)| i.args[1]).collect();
@@ -264,7 +220,7 @@ impl Plan {
     }
 
     /// Lanes of a vector of the widest.
-    fn single(&self, kernel: &Kernel, width: usize) -> usize {
+    pub(super) fn single(&self, kernel: &Kernel, width: usize) -> usize {
         let stored = kernel.stores.iter().map(|s| self.size[s.value.0 as usize]);
         let moving = (0..kernel.insts.len()).filter(|v| self.moves(*v)).map(|v| self.size[v]);
         width / usize::from(moving.chain(stored).max().unwrap_or(8).max(1))
@@ -486,7 +442,7 @@ impl Plan {
 
     /// The most vectors alive at once in a round, constants not counted; inputs that are [read again](super::sources) are, for they
     /// may be used often.
-    fn pressure(&self, kernel: &Kernel, spans: &[(usize, usize)], lanes: usize, width: usize) -> usize {
+    pub(super) fn pressure(&self, kernel: &Kernel, spans: &[(usize, usize)], lanes: usize, width: usize) -> usize {
         let mut change = vec![0isize; spans.len() + 2];
         for (v, &(from, to)) in spans.iter().enumerate() {
             // What is loaded for one use is an operand in memory.
@@ -509,23 +465,6 @@ impl Plan {
 /// How many vectors of `width` bytes hold `lanes` lanes of `size` bytes.
 pub(super) fn vectors(size: u8, lanes: usize, width: usize) -> usize {
     (usize::from(size) * lanes / width).max(1)
-}
-
-/// Values that depend on these operands alone, and are no constants.
-fn held(kernel: &Kernel, fixed: &[bool]) -> Vec<bool> {
-    let mut held: Vec<bool> = Vec::with_capacity(kernel.insts.len());
-    for inst in &kernel.insts {
-        let constant = |a: &ValueId| kernel.insts[a.0 as usize].prim == Prim::Const;
-        held.push(match inst.prim {
-            Prim::Const | Prim::Index => false,
-            Prim::Load => fixed.get(inst.imm as usize) == Some(&true),
-            _ => {
-                let args = inst.args();
-                args.iter().all(|a| held[a.0 as usize] || constant(a)) && !args.iter().all(constant)
-            }
-        });
-    }
-    held
 }
 
 /// Finds the negations that only `fma` uses, and counts their uses as those of what they negate.
