@@ -115,16 +115,16 @@ fn map(graph: &mut Graph, op: MapOp, operands: &[NodeId]) -> Rule {
             if a == b {
                 return Some(("x and x = x", Use(a)));
             }
-            neutral(graph, a, b, Scalar::one(dtype), "x * 1 = x").or_else(|| both_negated(graph, op, a, b))
+            neutral(graph, a, b, Scalar::one(dtype), "x * 1 = x")
+                .or_else(|| both_negated(graph, op, a, b))
+                .or_else(|| one_negated(graph, op, a, b))
         }
         MapOp::Divide => right_neutral(graph, a, b, Scalar::one(dtype), "x / 1 = x")
             .or_else(|| both_negated(graph, op, a, b))
+            .or_else(|| one_negated(graph, op, a, b))
             .or_else(|| {
                 let inverse = exact_inverse(constant(graph, b)?)?;
-                let inverse = {
-                    let (shape, at) = (graph.node(b).shape.clone(), graph.node(b).at);
-                    graph.add(Op::Const(inverse), dtype, shape, &[], at)
-                };
+                let inverse = constant_like(graph, b, inverse);
                 Some((
                     "division by a power of two is multiplication",
                     New(Op::Map(MapOp::Multiply), smallvec![a, inverse]),
@@ -179,8 +179,11 @@ fn map(graph: &mut Graph, op: MapOp, operands: &[NodeId]) -> Rule {
             let not = operand_of(graph, a, MapOp::LogicalNot).or_else(|| operand_of(graph, a, MapOp::Invert))?;
             Some(("where(not c, x, y) = where(c, y, x)", New(Op::Map(op), smallvec![not, c, b])))
         }
-        MapOp::Negative
-        | MapOp::Sign
+        MapOp::Negative => match (&graph.node(a).op, graph.operands(a).as_slice()) {
+            (&Op::Map(of @ (MapOp::Multiply | MapOp::Divide)), &[x, y]) => by_minus(graph, of, x, y),
+            _ => None,
+        },
+        MapOp::Sign
         | MapOp::FloorDivide
         | MapOp::Remainder
         | MapOp::Pow
@@ -261,6 +264,36 @@ fn right_neutral(graph: &Graph, a: NodeId, b: NodeId, value: Scalar, why: &'stat
 /// `op(-x, -y) = op(x, y)`.
 fn both_negated(graph: &Graph, op: MapOp, a: NodeId, b: NodeId) -> Rule {
     Some(("the signs cancel", New(Op::Map(op), smallvec![negated(graph, a)?, negated(graph, b)?])))
+}
+
+/// `op(-x, c) = op(x, -c)`, and the other way round.
+fn one_negated(graph: &mut Graph, op: MapOp, a: NodeId, b: NodeId) -> Rule {
+    match negated(graph, a) {
+        Some(x) => by_minus(graph, op, x, b),
+        None => {
+            let x = negated(graph, b)?;
+            by_minus(graph, op, a, x)
+        }
+    }
+}
+
+/// `-op(a, b)` of a product or a quotient, if one of the two is a constant, which then takes the sign.
+fn by_minus(graph: &mut Graph, op: MapOp, a: NodeId, b: NodeId) -> Rule {
+    let mut operands = smallvec![a, b];
+    let (at, value) = [1, 0].into_iter().find_map(|k| Some((k, minus(constant(graph, operands[k])?)?)))?;
+    operands[at] = constant_like(graph, operands[at], value);
+    Some(("the constant takes the sign", New(Op::Map(op), operands)))
+}
+
+/// A constant in place of another.
+fn constant_like(graph: &mut Graph, c: NodeId, value: Scalar) -> NodeId {
+    let (shape, at) = (graph.node(c).shape.clone(), graph.node(c).at);
+    graph.add(Op::Const(value), value.dtype(), shape, &[], at)
+}
+
+/// `-x` of a float. Of an integer, division is by another number if that is the lowest.
+fn minus(x: Scalar) -> Option<Scalar> {
+    x.dtype().is_float().then(|| Scalar::from_f64(x.dtype(), -x.as_f64()))
 }
 
 /// `1 / x`, if `x` is a power of two and both are normal numbers: then dividing by the one and multiplying with the

@@ -3,7 +3,7 @@
 use super::exp::halves;
 use super::lanes::{Lane, emit};
 use super::log;
-use crate::kernel::{Kernel, Prim};
+use crate::kernel::{Inst, Kernel, Prim};
 use crate::{Builder, Precision, ValueId};
 use std::borrow::Cow;
 
@@ -22,7 +22,10 @@ pub(crate) fn expand(kernel: &Kernel) -> Cow<'_, Kernel> {
         inst.args().iter().zip(&mut args).for_each(|(old, new)| *new = values[old.0 as usize]);
         let exact = Precision::Standard;
         values.push(match inst.prim {
-            Prim::FRaise => emit(&mut b, exact, [args[0], args[1]], |[a, k]| raise(a, k)),
+            Prim::FRaise => {
+                let shifted = shifted(&mut b, args[1]);
+                emit(&mut b, exact, [args[0], shifted], |[a, shifted]| raise(a, shifted))
+            }
             Prim::FExponent => emit(&mut b, exact, [args[0]], |[a]| exponent(a)),
             Prim::FSignificand => emit(&mut b, exact, [args[0]], |[a]| significand(a)),
             prim => b.inst(prim, inst.ty, args, inst.imm),
@@ -34,9 +37,16 @@ pub(crate) fn expand(kernel: &Kernel) -> Cow<'_, Kernel> {
     Cow::Owned(b.finish())
 }
 
+/// The integer `k` with the magic number added: what it was made of, if it was.
+fn shifted(b: &mut Builder, k: ValueId) -> ValueId {
+    let &Inst { prim, args: [from, less, _], .. } = b.def(k);
+    let magic = emit(b, Precision::Standard, [k], |[k]| k.constant(k.format().magic));
+    if prim == Prim::FSub && less == magic { from } else { b.fadd(k, magic) }
+}
+
 /// The power is multiplied in two halves, neither of which is subnormal or infinite.
-fn raise<'a>(a: Lane<'a>, k: Lane<'a>) -> Lane<'a> {
-    let [half, rest] = halves(k, k + k.format().magic);
+fn raise<'a>(a: Lane<'a>, shifted: Lane<'a>) -> Lane<'a> {
+    let [half, rest] = halves(shifted);
     a.fma(half, half) * rest
 }
 

@@ -66,6 +66,6 @@ impl<'a> Far<'a> {
         let e = fast_two_sum(self.x.constant(1.0), r.hi);
         let y = two_prod(h.hi, e.hi);
         let lo = h.lo.fma(e.hi, h.hi.fma(e.lo + r.tail(), y.lo));
-        scale(y.hi + lo, r.k, r.shifted)
+        scale(y.hi + lo, r.shifted)
     }
 }

@@ -116,18 +116,17 @@ pub(super) fn finish<'a>(x: Lane<'a>, q: Lane<'a>, k: Lane<'a>, shifted: Lane<'a
     q.raise(k)
 }
 
-/// `y 2^k` for any `k` that matters.
-pub(super) fn scale<'a>(y: Lane<'a>, k: Lane<'a>, shifted: Lane<'a>) -> Lane<'a> {
-    let [half, rest] = halves(k, shifted);
+/// `y 2^k` for any `k` that matters, given with the magic number added.
+pub(super) fn scale<'a>(y: Lane<'a>, shifted: Lane<'a>) -> Lane<'a> {
+    let [half, rest] = halves(shifted);
     y * half * rest
 }
 
-/// Two powers of two whose product is `2^k`.
-pub(super) fn halves<'a>(k: Lane<'a>, shifted: Lane<'a>) -> [Lane<'a>; 2] {
-    let format = k.format();
-    let half = k.fma(0.5, format.magic).bits();
-    let rest = shifted.bits().isub(half);
-    [half, rest].map(|e| e.shl(format.fraction).plus(format.one).float())
+/// Two powers of two whose product is `2^k`. `k` has the magic number added, so its bits are the lowest of that.
+pub(super) fn halves(shifted: Lane<'_>) -> [Lane<'_>; 2] {
+    let (format, k) = (shifted.format(), shifted.bits());
+    let half = k.shr(1);
+    [half, k.isub(half)].map(|e| e.shl(format.fraction).plus(format.one).float())
 }
 
 /// What an argument of `e^x` is reduced to: `x = k ln 2 + hi + rest`.
