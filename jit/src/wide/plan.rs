@@ -243,16 +243,14 @@ impl Plan {
             }
         }
         let wanted = plan.wanted(kernel, work, width / single, registers, divides_slowly);
+        let many = registers >= MANY_REGISTERS;
         let fits = |unroll: &usize| {
             let lanes = single * unroll;
             let pressure = plan.pressure(kernel, &spans, lanes, width);
             match unroll {
                 4 if wanted == 4 => pressure <= if work < ORDERED { 2 * registers } else { 3 * registers },
-                3 => {
-                    wanted == 3
-                        && pressure <= if registers >= MANY_REGISTERS { 3 * registers } else { registers * 3 / 2 }
-                }
-                2 if work >= ORDERED => wanted > 1 && pressure <= 2 * registers,
+                3 => wanted == 3 && pressure <= if many { 3 * registers } else { registers * 3 / 2 },
+                2 if work >= ORDERED => wanted > 1 && pressure <= if many { 2 } else { 3 } * registers,
                 2 if work > SHORT => wanted > 1 && pressure <= registers + 2,
                 _ => work * unroll <= 2 * SHORT && pressure < registers,
             }
