@@ -271,10 +271,10 @@ impl Selector<'_> {
                 }
             });
         }
-        let (pair, and, and_not, xor) = match ty {
-            Ty::F64 => (BLENDVPD, ANDPD, ANDNPD, XORPD),
-            Ty::F32 => (BLENDVPS, ANDPS, ANDNPS, XORPS),
-            _ => (BLENDVB, PAND, PANDN, PXOR),
+        let (pair, and, and_not) = match ty {
+            Ty::F64 => (BLENDVPD, ANDPD, ANDNPD),
+            Ty::F32 => (BLENDVPS, ANDPS, ANDNPS),
+            _ => (BLENDVB, PAND, PANDN),
         };
         let zero = |l: &Lanes| matches!(l.at(0), Src::Const { bits: 0, .. });
         if zero(&args[2]) {
@@ -282,12 +282,6 @@ impl Selector<'_> {
         }
         if zero(&args[1]) {
             return self.map_op(and_not, size, [&mask, &args[2]], None);
-        }
-        // One of two constants by bits: any unit does that, where a blend takes one that multiplies, or is three instructions.
-        if let (Src::Const { bits: a, .. }, Src::Const { bits: b, .. }) = (args[1].at(0), args[2].at(0)) {
-            let differ = self.splat(size, a ^ b);
-            let flip = self.commute(and, size, &mask, &differ);
-            return self.commute(xor, size, &flip, &args[2]);
         }
         self.map(size, [&mask, &args[1], &args[2]], |s, [m, a, b]| {
             let (m, b) = (s.reg(m), s.reg(b));
@@ -303,35 +297,5 @@ impl Selector<'_> {
                 }
             }
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::kernel::{Class, Role, Ty};
-    use crate::target::Tuning;
-    use crate::wide::{Mode, instructions, main_loop};
-    use crate::{Builder, Kernel};
-    use lazuli_graph::DType;
-
-    /// Of `x < 1`: two numbers, or a number and what is read.
-    fn choice(constants: bool) -> Kernel {
-        let mut b = Builder::new();
-        let [x, y] = [Role::Input, Role::Output].map(|r| b.operand(r, DType::F64, Class::Contiguous));
-        let x = b.load(x);
-        let [one, two, three] = [1.0, 2.0, 3.0].map(|n| b.float(Ty::F64, n));
-        let below = b.flt(x, one);
-        let chosen = b.select(below, two, if constants { three } else { x });
-        b.store(y, chosen);
-        b.finish()
-    }
-
-    #[test]
-    fn one_of_two_constants_is_chosen_by_bits() {
-        let blends = |constants| {
-            let code = instructions(&choice(constants), false, Tuning::Other, Mode::Plain).unwrap();
-            main_loop(&code).0.iter().filter(|i| format!("{:?}", i.mnemonic()).contains("blend")).count()
-        };
-        assert!(blends(true) == 0 && blends(false) > 0);
     }
 }
