@@ -53,11 +53,16 @@ fn raise<'a>(a: Lane<'a>, shifted: Lane<'a>) -> Lane<'a> {
 fn exponent(x: Lane<'_>) -> Lane<'_> {
     let (k, _) = log::split(x, true);
     let k = x.lt(f64::INFINITY).select(k, x);
-    let pole = x.eq(0.0).choose(x, f64::NEG_INFINITY, f64::NAN);
-    x.le(0.0).select(pole, k)
+    let k = x.eq(0.0).select(x.constant(f64::NEG_INFINITY), k);
+    nan_below_zero(x, k)
 }
 
 fn significand(x: Lane<'_>) -> Lane<'_> {
     let (_, m) = log::split(x, true);
-    x.constant(0.0).le(x).select(m, f64::NAN)
+    nan_below_zero(x, m)
+}
+
+/// `y`, or NaN where `x` is negative or NaN.
+fn nan_below_zero<'a>(x: Lane<'a>, y: Lane<'a>) -> Lane<'a> {
+    x.constant(0.0).le(x).select(y, f64::NAN)
 }
