@@ -179,11 +179,8 @@ fn map(graph: &mut Graph, op: MapOp, operands: &[NodeId]) -> Rule {
             let not = operand_of(graph, a, MapOp::LogicalNot).or_else(|| operand_of(graph, a, MapOp::Invert))?;
             Some(("where(not c, x, y) = where(c, y, x)", New(Op::Map(op), smallvec![not, c, b])))
         }
-        MapOp::Negative => match (&graph.node(a).op, graph.operands(a).as_slice()) {
-            (&Op::Map(of @ (MapOp::Multiply | MapOp::Divide)), &[x, y]) => by_minus(graph, of, x, y),
-            _ => None,
-        },
-        MapOp::Sign
+        MapOp::Negative
+        | MapOp::Sign
         | MapOp::FloorDivide
         | MapOp::Remainder
         | MapOp::Pow
@@ -266,22 +263,14 @@ fn both_negated(graph: &Graph, op: MapOp, a: NodeId, b: NodeId) -> Rule {
     Some(("the signs cancel", New(Op::Map(op), smallvec![negated(graph, a)?, negated(graph, b)?])))
 }
 
-/// `op(-x, c) = op(x, -c)`, and the other way round.
+/// `op(-x, c) = op(x, -c)` of a product or a quotient, and the other way round. (A product that is negated is left alone: others
+/// may need it as it is.)
 fn one_negated(graph: &mut Graph, op: MapOp, a: NodeId, b: NodeId) -> Rule {
-    match negated(graph, a) {
-        Some(x) => by_minus(graph, op, x, b),
-        None => {
-            let x = negated(graph, b)?;
-            by_minus(graph, op, a, x)
-        }
-    }
-}
-
-/// `-op(a, b)` of a product or a quotient, if one of the two is a constant, which then takes the sign.
-fn by_minus(graph: &mut Graph, op: MapOp, a: NodeId, b: NodeId) -> Rule {
-    let mut operands = smallvec![a, b];
-    let (at, value) = [1, 0].into_iter().find_map(|k| Some((k, minus(constant(graph, operands[k])?)?)))?;
-    operands[at] = constant_like(graph, operands[at], value);
+    let mut operands: SmallVec<[NodeId; 3]> = smallvec![a, b];
+    let (at, x) = (0..2).find_map(|at| Some((at, negated(graph, operands[at])?)))?;
+    let value = minus(constant(graph, operands[1 - at])?)?;
+    operands[at] = x;
+    operands[1 - at] = constant_like(graph, operands[1 - at], value);
     Some(("the constant takes the sign", New(Op::Map(op), operands)))
 }
 
@@ -291,9 +280,13 @@ fn constant_like(graph: &mut Graph, c: NodeId, value: Scalar) -> NodeId {
     graph.add(Op::Const(value), value.dtype(), shape, &[], at)
 }
 
-/// `-x` of a float. Of an integer, division is by another number if that is the lowest.
+/// `-x`; integers wrap.
 fn minus(x: Scalar) -> Option<Scalar> {
-    x.dtype().is_float().then(|| Scalar::from_f64(x.dtype(), -x.as_f64()))
+    match x.dtype().kind() {
+        Kind::Float => Some(Scalar::from_f64(x.dtype(), -x.as_f64())),
+        Kind::Signed | Kind::Unsigned => Some(Scalar::from_bits(x.dtype(), x.bits().wrapping_neg())),
+        Kind::Bool => None,
+    }
 }
 
 /// `1 / x`, if `x` is a power of two and both are normal numbers: then dividing by the one and multiplying with the

@@ -250,6 +250,7 @@ impl Plan {
             match unroll {
                 4 if wanted == 4 => pressure <= if work < ORDERED { 2 * registers } else { 3 * registers },
                 3 => wanted == 3 && pressure <= if many { 3 * registers } else { registers * 3 / 2 },
+                // A second chain is worth more than what it has the first leave in memory; with many registers it was not tried.
                 2 if work >= ORDERED => wanted > 1 && pressure <= if many { 2 } else { 3 } * registers,
                 2 if work > SHORT => wanted > 1 && pressure <= registers + 2,
                 _ => work * unroll <= 2 * SHORT && pressure < registers,
@@ -531,6 +532,9 @@ mod tests {
         assert_eq!(decided(&[math::tanh])[0], (6, false));
         assert_eq!(decided(&[EXPS])[0], (4, true));
         assert_eq!(decided(&[math::sin, math::cos, math::tanh, math::exp])[0], (3, true));
+        // Two vectors of it have more values alive than twice 16.
+        let angles = [math::sin, math::cos, math::asin];
+        assert_eq!(decided(&angles)[1], (2, true));
         let sines: Function = |b, x, p| (0..16).fold(x, |y, _| math::sin(b, y, p));
         assert_eq!(decided(&[sines]), [(1, true); 2]);
     }
