@@ -66,3 +66,54 @@ fn significand(x: Lane<'_>) -> Lane<'_> {
 fn nan_below_zero<'a>(x: Lane<'a>, y: Lane<'a>) -> Lane<'a> {
     x.constant(0.0).le(x).select(y, f64::NAN)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::expand;
+    use crate::kernel::{Class, Kernel, Prim, Role, ValueId};
+    use crate::{Builder, Precision, math};
+    use lazuli_graph::DType;
+
+    /// `f` of an input, without composed primitives.
+    fn expanded(f: impl Fn(&mut Builder, ValueId) -> ValueId) -> Kernel {
+        let mut b = Builder::new();
+        let [x, y] = [Role::Input, Role::Output].map(|r| b.operand(r, DType::F64, Class::Contiguous));
+        let x = b.load(x);
+        let result = f(&mut b, x);
+        b.store(y, result);
+        let kernel = b.finish();
+        let expanded = expand(&kernel).into_owned();
+        assert!(kernel.insts.iter().any(|i| i.prim.is_composed()));
+        assert!(!expanded.insts.iter().any(|i| i.prim.is_composed()));
+        expanded
+    }
+
+    fn count(kernel: &Kernel, prim: Prim) -> usize {
+        kernel.insts.iter().filter(|i| i.prim == prim).count()
+    }
+
+    /// A function of `x` rounds its exponent by adding and subtracting; one that is given is rounded here.
+    #[test]
+    fn an_exponent_is_rounded_once() {
+        let exp = expanded(|b, x| math::exp(b, x, Precision::Standard));
+        // Of the remainder: its two parts, and the last term.
+        assert_eq!(count(&exp, Prim::FAdd), 2);
+        let given = expanded(|b, x| b.fraise(x, x));
+        assert_eq!(count(&given, Prim::FAdd), 1);
+        let other = expanded(|b, x| {
+            let k = b.fsub(x, x);
+            b.fraise(x, k)
+        });
+        assert_eq!(count(&other, Prim::FAdd), 1);
+    }
+
+    #[test]
+    fn exponent_and_significand_share_what_tells_negative_numbers() {
+        let alone = expanded(|b, x| b.fsignificand(x));
+        let both = expanded(|b, x| {
+            let (k, m) = (b.fexponent(x), b.fsignificand(x));
+            b.fadd(k, m)
+        });
+        assert_eq!((count(&alone, Prim::FLe), count(&both, Prim::FLe)), (1, 1));
+    }
+}
