@@ -14,7 +14,7 @@ pub(super) const DOC: &str = "Removes operations that do nothing, and picks the 
 pub(super) fn run(graph: &mut Graph, context: &mut Context<'_>) {
     for id in graph.order() {
         let mut id = id;
-        while let Some((why, rewrite)) = rule(graph, id) {
+        while let Some((why, rewrite)) = rule(graph, context, id) {
             match rewrite {
                 Rewrite::Use(node) => {
                     context.replace(graph, id, node, || why.to_owned());
@@ -42,7 +42,7 @@ use Rewrite::{New, Use};
 /// A rewrite and why it is right.
 type Rule = Option<(&'static str, Rewrite)>;
 
-fn rule(graph: &mut Graph, id: NodeId) -> Rule {
+fn rule(graph: &mut Graph, context: &Context<'_>, id: NodeId) -> Rule {
     let node = graph.node(id);
     let operands = graph.operands(id);
     if node.shape.elements() == 0 && !matches!(node.op, Op::Input(_) | Op::Const(_)) {
@@ -51,7 +51,7 @@ fn rule(graph: &mut Graph, id: NodeId) -> Rule {
     match (&node.op, operands.as_slice()) {
         (Op::Map(op), _) => {
             let op = *op;
-            properties(graph, op, &operands).or_else(|| map(graph, op, &operands))
+            properties(graph, op, &operands).or_else(|| map(graph, context, op, &operands))
         }
         (Op::Cast, &[x]) => cast(graph, x, node.dtype),
         (Op::View(view), &[x]) => {
@@ -93,7 +93,7 @@ fn properties(graph: &Graph, op: MapOp, operands: &[NodeId]) -> Rule {
 }
 
 /// Rules of single ops. There is no wildcard arm, so that a new op comes by here.
-fn map(graph: &mut Graph, op: MapOp, operands: &[NodeId]) -> Rule {
+fn map(graph: &mut Graph, context: &Context<'_>, op: MapOp, operands: &[NodeId]) -> Rule {
     let a = operands[0];
     let b = operands.get(1).copied().unwrap_or(a);
     // The dtype the op computes in.
@@ -117,11 +117,11 @@ fn map(graph: &mut Graph, op: MapOp, operands: &[NodeId]) -> Rule {
             }
             neutral(graph, a, b, Scalar::one(dtype), "x * 1 = x")
                 .or_else(|| both_negated(graph, op, a, b))
-                .or_else(|| one_negated(graph, op, a, b))
+                .or_else(|| one_negated(graph, context, op, a, b))
         }
         MapOp::Divide => right_neutral(graph, a, b, Scalar::one(dtype), "x / 1 = x")
             .or_else(|| both_negated(graph, op, a, b))
-            .or_else(|| one_negated(graph, op, a, b))
+            .or_else(|| one_negated(graph, context, op, a, b))
             .or_else(|| {
                 let inverse = exact_inverse(constant(graph, b)?)?;
                 let inverse = constant_like(graph, b, inverse);
@@ -265,12 +265,13 @@ fn both_negated(graph: &Graph, op: MapOp, a: NodeId, b: NodeId) -> Rule {
 
 /// `op(-x, c) = op(x, -c)` of a product or a quotient, and the other way round. (A product that is negated is left alone: others
 /// may need it as it is.)
-fn one_negated(graph: &mut Graph, op: MapOp, a: NodeId, b: NodeId) -> Rule {
+fn one_negated(graph: &mut Graph, context: &Context<'_>, op: MapOp, a: NodeId, b: NodeId) -> Rule {
     let mut operands: SmallVec<[NodeId; 3]> = smallvec![a, b];
     let (at, x) = (0..2).find_map(|at| Some((at, negated(graph, operands[at])?)))?;
-    let value = minus(constant(graph, operands[1 - at])?)?;
+    let c = constant(graph, operands[1 - at])?;
+    let minus_c = (context.evaluate)(&Op::Map(MapOp::Negative), c.dtype(), c.dtype(), &[c]);
     operands[at] = x;
-    operands[1 - at] = constant_like(graph, operands[1 - at], value);
+    operands[1 - at] = constant_like(graph, operands[1 - at], minus_c);
     Some(("the constant takes the sign", New(Op::Map(op), operands)))
 }
 
@@ -278,15 +279,6 @@ fn one_negated(graph: &mut Graph, op: MapOp, a: NodeId, b: NodeId) -> Rule {
 fn constant_like(graph: &mut Graph, c: NodeId, value: Scalar) -> NodeId {
     let (shape, at) = (graph.node(c).shape.clone(), graph.node(c).at);
     graph.add(Op::Const(value), value.dtype(), shape, &[], at)
-}
-
-/// `-x`; integers wrap.
-fn minus(x: Scalar) -> Option<Scalar> {
-    match x.dtype().kind() {
-        Kind::Float => Some(Scalar::from_f64(x.dtype(), -x.as_f64())),
-        Kind::Signed | Kind::Unsigned => Some(Scalar::from_bits(x.dtype(), x.bits().wrapping_neg())),
-        Kind::Bool => None,
-    }
 }
 
 /// `1 / x`, if `x` is a power of two and both are normal numbers: then dividing by the one and multiplying with the
