@@ -142,6 +142,26 @@ struct ColumnCode {
     /// What makes the code of single rows, for those that are left over; made when there are some.
     single: (Kernel, Columns),
     rest: OnceLock<Code>,
+    /// The same as `code` for inputs that come from memory: on Zen 4, it asks for the rows that are added next. Made when it is
+    /// first asked for.
+    far: OnceLock<Option<Form>>,
+}
+
+impl ColumnCode {
+    /// `None` where it cannot be made: the code that there is does the same.
+    #[cfg(target_arch = "x86_64")]
+    fn compile_far(&self, target: &Target) -> Option<Form> {
+        let moves: SmallVec<[bool; 8]> = self.columns.operands.iter().map(|(_, row)| row.is_some()).collect();
+        if self.code.backend() != Backend::Wide || target.tuning() != Tuning::Zen4 {
+            return None;
+        }
+        crate::wide::Compiled::new(&self.code.kernel, target, Mode::Ahead(&moves)).ok().map(|c| Form::Wide(Box::new(c)))
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn compile_far(&self, _: &Target) -> Option<Form> {
+        None
+    }
 }
 
 enum Form {
@@ -302,7 +322,7 @@ impl Code {
         let (main, columns) = make(ROWS)?;
         let code = Code::compile(&main, backend, target)?;
         let single = make(1)?;
-        let columns = ColumnCode { columns, code, single, rest: OnceLock::new() };
+        let columns = ColumnCode { columns, code, single, rest: OnceLock::new(), far: OnceLock::new() };
         let form = Form::Interp(Box::new(Interp::new(kernel)));
         Ok(Code { columns: Some(Box::new(columns)), ..Code::with(kernel, target, form) })
     }
@@ -315,6 +335,18 @@ impl Code {
     /// The code that adds several rows to states, and its operands.
     pub(crate) fn columns(&self) -> Option<(&Columns, &Code)> {
         self.columns.as_deref().map(|c| (&c.columns, &c.code))
+    }
+
+    /// Runs the code that adds several rows to states. `far`: inputs come from memory.
+    ///
+    /// # Safety
+    /// As for [`Code::run`].
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn run_columns(&self, slab: &Slab, far: bool) {
+        let Some(columns) = self.columns.as_deref() else { panic!("the code adds no rows to states") };
+        let form = if far { columns.far.get_or_init(|| columns.compile_far(&self.target)).as_ref() } else { None };
+        // SAFETY: what the caller promises is what the backend asks for.
+        unsafe { form.unwrap_or(&columns.code.form).run(slab) }
     }
 
     /// The code that adds one row to states, and its operands.

@@ -106,6 +106,9 @@ impl Layout {
 /// little.
 const ROWS_OF_A_PART: usize = 8;
 
+/// Bytes of an input that is the same for each row, from which on it matters to the first-level cache what is asked for behind it.
+const LONG_INPUT: isize = 2048;
+
 /// Inputs that read the same memory from which on they are a stencil.
 const CROSSING: usize = 4;
 
@@ -165,16 +168,26 @@ impl<'m> Launch<'m> {
             2.. => Streams::Same,
             _ => match all().filter(comes).count() {
                 0 => Streams::None,
+                1 if self.code.tuning() == Tuning::Zen4 && self.stays() => Streams::Rows,
                 1 => Streams::One,
                 _ => Streams::Several,
             },
         }
     }
 
+    /// Whether a contiguous input is the same for each row, and rows are long: what is asked for behind its end would be in the way.
+    fn stays(&self) -> bool {
+        let stays = |o: &Bound| {
+            let dense = (o.operand.role, o.operand.class) == (Role::Input, Class::Contiguous);
+            dense && !self.layout.moves(o) && o.high - o.low >= LONG_INPUT
+        };
+        self.layout.operands.iter().any(stays)
+    }
+
     /// Has inputs asked for ahead of their use, where rows are reduced and the backend can: for inputs that do not fit the
     /// last cache.
     pub fn ahead(&mut self) {
-        self.far = self.code.folds().then(|| self.streams());
+        self.far = (self.code.folds() || self.code.accumulates()).then(|| self.streams());
     }
 
     /// Cuts the work into at most `count` parts with disjoint outputs; `grain` is the least number of elements worth

@@ -41,6 +41,8 @@ pub struct Target {
 pub(crate) enum Tuning {
     /// Intel's: they divide vectors of 512 bits slowly, and fetch little of one stream at a time.
     Intel,
+    /// AMD's Zen 4: a core waits for few lines in the first-level cache, and for many in the second.
+    Zen4,
     /// Others.
     Other,
 }
@@ -262,6 +264,12 @@ impl Target {
         self.features.contains(&feature)
     }
 
+    /// Whether a product and a sum that are rounded once are one instruction: where they are not, they are a call.
+    pub fn fuses(&self) -> bool {
+        let x86 = |isa: &OwnedTargetIsa| isa.name() == "x64";
+        self.isa().is_some_and(|isa| !x86(isa) || (self.has("fma") && self.has("avx")))
+    }
+
     /// Whether machine code can be made for the target. It cannot for `interp`.
     pub fn compiles(&self) -> bool {
         self.isa.is_some()
@@ -343,12 +351,21 @@ fn build_isa(features: &[&str]) -> Result<OwnedTargetIsa, String> {
     builder.finish(settings::Flags::new(shared)).map_err(|e| e.to_string())
 }
 
+/// The family of a CPU of AMD's, as `cpuid` tells it in two parts.
+#[cfg(target_arch = "x86_64")]
+fn amd_family(signature: u32) -> u32 {
+    (signature >> 8 & 0xf) + (signature >> 20 & 0xff)
+}
+
 /// What is best for this CPU.
 #[cfg(target_arch = "x86_64")]
 fn tuning() -> Tuning {
-    let vendor = std::arch::x86_64::__cpuid(0);
+    use std::arch::x86_64::__cpuid;
+    let vendor = __cpuid(0);
     match [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() {
         b"GenuineIntel" => Tuning::Intel,
+        // Zen 3 is of the same family, without these vectors.
+        b"AuthenticAMD" if amd_family(__cpuid(1).eax) == 25 && is_x86_feature_detected!("avx512f") => Tuning::Zen4,
         _ => Tuning::Other,
     }
 }

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 pub(crate) fn wide_targets() -> impl Iterator<Item = Target> {
     let usable = Target::available().into_iter().filter(|t| t.supported());
     let wide = usable.map(|t| Target::by_name(t.name).unwrap()).filter(|t| Backend::Wide.why_not(t).is_none());
-    wide.flat_map(|t| [Tuning::Other, Tuning::Intel].map(|tuning| t.clone().tuned_to(tuning)))
+    wide.flat_map(|t| [Tuning::Other, Tuning::Zen4, Tuning::Intel].map(|tuning| t.clone().tuned_to(tuning)))
 }
 
 /// This machine, as if its CPU divided slowly, if it has vectors of 512 bits.

@@ -149,7 +149,7 @@ fn caps(target: &Target, isa: &dyn TargetIsa) -> Caps {
     let x86 = isa.name() == "x64";
     Caps {
         registers: if x86 { 16 } else { 32 },
-        fma: !x86 || (target.has("fma") && target.has("avx")),
+        fma: target.fuses(),
         round: !x86 || target.has("sse4.1"),
         narrow: !x86 || target.has("sse4.1"),
         compare_memory: !x86 || target.has("avx"),

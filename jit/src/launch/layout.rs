@@ -37,6 +37,8 @@ pub(crate) enum Streams {
     None,
     /// One.
     One,
+    /// One, beside inputs of which all rows are the same and long; on Zen 4.
+    Rows,
     /// Several inputs read the same memory: most of it is in the caches, and the CPU is late to see what is not.
     Same,
     /// So many do that most of their vectors of 512 bits begin in one line and end in the next.

@@ -120,7 +120,7 @@ impl Launch<'_> {
             // SAFETY: the rows lie inside the rectangle, so inside the bounds that `new` and `bind` checked, an operand that
             // is the same for each row at the first; states are read and written in one place, which is borrowed
             // exclusively.
-            unsafe { code.run(&slab) };
+            unsafe { if made.rows > 1 { self.code.run_columns(&slab, self.far.is_some()) } else { code.run(&slab) } }
         };
         let run = |code: (&Columns, &Code), first: usize, times: usize| {
             // Compiled code goes row after row, and reads what it has written; the interpreter takes several at once.

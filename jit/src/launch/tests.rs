@@ -265,7 +265,7 @@ fn rectangles_are_what_fill_would_read() {
 #[test]
 fn folding_gives_the_states_of_blocks() {
     // Tuned to Intel's CPUs, divisions by a value of the row are multiplications.
-    for tuning in [Tuning::Other, Tuning::Intel] {
+    for tuning in [Tuning::Other, Tuning::Zen4, Tuning::Intel] {
         let target = Target::detect().clone().tuned_to(tuning);
         if Backend::Wide.why_not(&target).is_none() {
             fold_blocks(&target);
@@ -471,7 +471,7 @@ fn chains_at_every_alignment() {
 fn accumulating_is_adding_rows() {
     use crate::reduce::Reduction;
     use lazuli_graph::ReduceOp::*;
-    let target = Target::detect();
+    let target = &Target::detect().clone().tuned_to(Tuning::Zen4);
     for backend in Backend::ALL.into_iter().filter(|b| b.why_not(target).is_none()) {
         for (op, dtype) in [(Sum, DType::F64), (Prod, DType::F32), (Max, DType::F64), (Min, DType::I32)] {
             for fixed in [false, true] {
@@ -498,18 +498,22 @@ fn accumulating_is_adding_rows() {
                         let layout = Layout::new(&kernel.operands, &[2, rows, width], [x, y, out]).unwrap();
                         let memory = || [Memory::Read(bytes, 0), Memory::Read(bytes, 0), Memory::Nothing];
                         let (all, n) = (rows..2 * rows, columns.len());
-                        let [mut got, mut expected] = [0, 1].map(|_| vec![0u64; (n * state).div_ceil(8)]);
-                        let [got, expected] = [&mut got, &mut expected].map(|v| {
+                        let mut buffers = [0; 3].map(|_| vec![0u64; (n * state).div_ceil(8)]);
+                        let [got, far, expected] = buffers.each_mut().map(|v| {
                             let bytes = &mut cast_slice_mut::<u64, u8>(v)[..n * state];
                             reduction.identity(bytes);
                             bytes
                         });
-                        layout.bind(&adding, memory()).unwrap().accumulate(2, all.clone(), columns.clone(), &mut [got]);
+                        let mut launch = layout.bind(&adding, memory()).unwrap();
+                        launch.accumulate(2, all.clone(), columns.clone(), &mut [&mut *got]);
+                        launch.ahead();
+                        launch.accumulate(2, all.clone(), columns.clone(), &mut [&mut *far]);
                         let mut tile = vec![0u64; (rows * n * size).div_ceil(8)];
                         let tile = &mut cast_slice_mut::<u64, u8>(&mut tile)[..rows * n * size];
                         layout.bind(&plain, memory()).unwrap().fill(2, all, columns.clone(), &mut [&mut *tile]);
                         reduction.outer(tile, rows, n, 0, expected);
                         assert!(got == expected, "{backend}: {op} {dtype} of {rows} rows, {columns:?}, {fixed}");
+                        assert!(far == expected, "{backend}, far: {op} {dtype} of {rows} rows, {columns:?}, {fixed}");
                     }
                 }
             }

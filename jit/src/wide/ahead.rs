@@ -44,32 +44,51 @@ const GROUPS: usize = 256;
 /// How contiguous inputs are asked for.
 #[derive(Debug)]
 pub(super) enum Asks {
-    /// So many bytes before their use; if there are none, not at all.
-    Before(SmallVec<[usize; 2]>),
+    /// For a cache, so many bytes before their use; if there are none, not at all.
+    Before(Level, SmallVec<[usize; 2]>),
     /// In several pages at once.
     Pages,
+    /// Of these, where the next row has what is read, for the second-level cache: a row may be as long as the first is large.
+    NextRow(SmallVec<[bool; 8]>),
+}
+
+/// A cache that is asked to have something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Level {
+    First,
+    Second,
+}
+
+impl Level {
+    fn code(self) -> Code {
+        match self {
+            Level::First => Code::Prefetcht0_m8,
+            Level::Second => Code::Prefetcht1_m8,
+        }
+    }
 }
 
 impl Asks {
     /// Not at all.
-    pub(super) const NEVER: Asks = Asks::Before(SmallVec::new_const());
+    pub(super) const NEVER: Asks = Asks::Before(Level::First, SmallVec::new_const());
 
     /// How many bytes before their use so many inputs of a program of `work` vector operations are asked for, if they are:
     /// long programs do not wait for memory. `steps`: it is the first of several steps over rows.
-    pub(super) fn before(inputs: usize, streams: Streams, work: usize, steps: bool) -> Asks {
-        Asks::Before(match streams {
+    pub(super) fn before(inputs: usize, streams: Streams, work: usize, steps: bool, level: Level) -> Asks {
+        let distances = match streams {
             _ if work > SHORT || inputs == 0 => SmallVec::new(),
             _ if steps || work >= TWICE || matches!(streams, Streams::Same | Streams::Stencil) => {
                 smallvec![PAGE.min(NEAR / inputs), FAR]
             }
             Streams::None | Streams::One => smallvec![FAR],
             _ => SmallVec::new(),
-        })
+        };
+        Asks::Before(level, distances)
     }
 
     /// Those of the first of several stages that columns go through.
     pub(super) fn columns() -> Asks {
-        Asks::Before(smallvec![GROUPS])
+        Asks::Before(Level::First, smallvec![GROUPS])
     }
 }
 
@@ -79,22 +98,30 @@ impl Selector<'_> {
     pub(super) fn ask(&mut self, k: usize, size: usize, bytes: Range<usize>) {
         let plan = self.plan;
         match &plan.asks {
-            Asks::Before(distances) => self.ask_before(k, size, bytes, distances),
+            Asks::Before(level, distances) => self.ask_before(*level, k, size, bytes, distances),
             // At the first of its vectors for all of the round.
             Asks::Pages if bytes.start == 0 => match (self.goes_on * size).div_ceil(LINE) {
                 0 => {}
                 lines => self.ask_pages(k, size, lines),
             },
             Asks::Pages => {}
+            Asks::NextRow(_) => {
+                if let Some(&Some(next)) = self.next_row.get(k) {
+                    for disp in bytes.step_by(LINE) {
+                        let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: disp as i32 };
+                        self.push_store(Enc::new(Level::Second.code()).mem(0, mem), &[next]);
+                    }
+                }
+            }
         }
     }
 
     /// Asks for what is read so many bytes behind these of a contiguous operand.
-    fn ask_before(&mut self, k: usize, size: usize, bytes: Range<usize>, distances: &[usize]) {
+    fn ask_before(&mut self, level: Level, k: usize, size: usize, bytes: Range<usize>, distances: &[usize]) {
         for &ahead in distances {
             for disp in bytes.clone().step_by(LINE) {
                 let mem = Mem::At { index: Index::Counter, scale: size as u8, disp: (ahead + disp) as i32 };
-                self.push_store(Enc::new(Code::Prefetcht0_m8).mem(0, mem), &[self.bases[k]]);
+                self.push_store(Enc::new(level.code()).mem(0, mem), &[self.bases[k]]);
             }
         }
     }
@@ -200,6 +227,28 @@ mod tests {
         };
         assert!(code(Tuning::Intel, Streams::One).0 && !code(Tuning::Intel, Streams::None).0);
         assert_eq!(code(Tuning::Other, Streams::One), code(Tuning::Other, Streams::None));
+    }
+
+    /// Each line that a round reads of one row is asked for in the next, through an address that is made once a row.
+    #[test]
+    fn lines_of_the_next_row_are_asked_for() {
+        let mut b = Builder::new();
+        let [x, y, z] = [Role::Input, Role::Input, Role::Output].map(|r| b.operand(r, DType::F64, Class::Contiguous));
+        let (x, y) = (b.load(x), b.load(y));
+        let sum = b.fadd(x, y);
+        b.store(z, sum);
+        let kernel = b.finish();
+        for (evex, rows) in [(false, [true, false, false]), (true, [true, false, false]), (true, [true, true, false])] {
+            let code = instructions(&kernel, evex, Tuning::Other, Mode::Ahead(&rows)).unwrap();
+            let (main, step) = main_loop(&code);
+            let asking: Vec<_> = main.iter().filter(|i| i.code() == Code::Prefetcht1_m8).collect();
+            let inputs = rows.iter().filter(|r| **r).count();
+            assert_eq!(asking.len(), inputs * (8 * step as usize).div_ceil(LINE), "{evex}, {rows:?}");
+            for i in asking {
+                let made = |m: &Instruction| m.code() == Code::Add_r64_rm64 && m.op0_register() == i.memory_base();
+                assert!(code.iter().any(|m| made(m) && m.op1_kind() == OpKind::Register), "{evex}, {rows:?}");
+            }
+        }
     }
 
     /// What is read in turn is asked for, each line in time and in several pages by turns.

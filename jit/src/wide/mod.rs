@@ -84,6 +84,8 @@ pub(crate) enum Mode<'a> {
     /// They are stored around the caches: rows of all outputs begin at the same lane of a vector, and who runs the code sees
     /// to the fence. Inputs come from memory in so many streams.
     Around(Streams),
+    /// They are stored. Of contiguous inputs that come from memory, as told, the next row is asked for.
+    Ahead(&'a [bool]),
     /// They are combined, along each block of so many elements of each row, by one of `joins` for each store; the code stores
     /// the states of an output one behind the other.
     Fold {
@@ -214,7 +216,7 @@ impl Drop for Compiled {
 /// of 512 bits, those of most places begin in one line and end in the next, of 256 only every other one. Not so on
 /// Intel's CPUs.
 fn crosses_lines(kernel: &Kernel, tuning: Tuning, mode: Mode<'_>) -> bool {
-    tuning == Tuning::Other && mode == Mode::Around(Streams::Stencil) && plan::is_short(kernel, 64)
+    tuning != Tuning::Intel && mode == Mode::Around(Streams::Stencil) && plan::is_short(kernel, 64)
 }
 
 /// Makes the bytes of a kernel, for vectors of 512 bits or of 256.
@@ -223,15 +225,17 @@ fn assemble(kernel: &Kernel, evex: bool, tuning: Tuning, mode: Mode<'_>) -> Resu
     let divides_slowly = tuning.divides_slowly(evex);
     let kernel = &*if evex { Cow::Borrowed(kernel) } else { expand(kernel) };
     let kernel = &*match mode {
-        Mode::Plain | Mode::Around(_) => plan::ordered(kernel, width, registers, divides_slowly),
+        Mode::Plain | Mode::Around(_) | Mode::Ahead(_) => plan::ordered(kernel, width, registers, divides_slowly),
         Mode::Draft | Mode::Fold { .. } => Cow::Borrowed(kernel),
     };
     let (plan, taken) = match mode {
-        Mode::Plain | Mode::Around(_) => {
+        Mode::Plain | Mode::Around(_) | Mode::Ahead(_) => {
             let mut plan = plan::Plan::new(kernel, width, registers, divides_slowly);
             plan.stagger(kernel, width, registers);
-            if let Mode::Around(streams) = mode {
-                plan.ask(kernel, width, streams, false, tuning);
+            match mode {
+                Mode::Around(streams) => plan.ask(kernel, width, streams, false, tuning),
+                Mode::Ahead(rows) => plan.asks = ahead::Asks::NextRow(rows.into()),
+                _ => {}
             }
             (plan, 0)
         }
@@ -247,7 +251,7 @@ fn assemble(kernel: &Kernel, evex: bool, tuning: Tuning, mode: Mode<'_>) -> Resu
     };
     let mut selector = select::Selector::new(kernel, &plan, evex, mode);
     match mode {
-        Mode::Plain | Mode::Draft | Mode::Around(_) => nest::build(&mut selector),
+        Mode::Plain | Mode::Draft | Mode::Around(_) | Mode::Ahead(_) => nest::build(&mut selector),
         Mode::Fold { block, .. } if block == 0 || block % plan.rounds.lanes != 0 => {
             return Err(format!("blocks of {block} elements are no rounds of {}", plan.rounds.lanes));
         }
@@ -278,6 +282,7 @@ fn finish(selector: select::Selector<'_>, evex: bool, taken: usize, draft: bool)
 #[cfg(test)]
 pub(crate) fn encode_512(kernel: &Kernel, mode: Mode<'_>) -> Result<Vec<iced_x86::Instruction>, String> {
     instructions(kernel, true, Tuning::Other, mode)?;
+    instructions(kernel, true, Tuning::Zen4, mode)?;
     instructions(kernel, true, Tuning::Intel, mode)
 }
 

@@ -1,13 +1,13 @@
 //! What is decided before instructions are selected: lanes of a round, negations that fold into others, constants that
 //! get a register.
 
-use super::ahead::Asks;
+use super::ahead::{Asks, Level};
 use super::divide::has_reciprocal;
 use super::fold::accumulators;
 use super::schedule;
 use super::stagger::{self, Apart};
 use crate::flow::{invariant, sizes, spans, uses};
-use crate::kernel::{Class, Inst, Kernel, Prim, Role, Ty, ValueId};
+use crate::kernel::{Class, Inst, Kernel, Operand, Prim, Role, Ty, ValueId};
 use crate::launch::Streams;
 use crate::target::Tuning;
 use std::borrow::Cow;
@@ -384,12 +384,18 @@ impl Plan {
         self.asks = match (tuning, streams) {
             (Tuning::Intel, Streams::None) => Asks::NEVER,
             (Tuning::Intel, _) => Asks::Pages,
-            (Tuning::Other, _) => {
+            (Tuning::Zen4 | Tuning::Other, _) => {
+                let level = if tuning == Tuning::Zen4 { Level::Second } else { Level::First };
                 let work = self.work(kernel, self.single(kernel, width), width);
                 let loads = |v: &usize| self.moves(*v) && kernel.insts[*v].prim == Prim::Load;
                 let contiguous = |v: &usize| !self.strided(kernel, &kernel.insts[*v]);
                 let inputs = (0..kernel.insts.len()).filter(loads).filter(contiguous).count();
-                Asks::before(inputs, streams, work, steps)
+                if streams == Streams::Rows && work <= SHORT {
+                    let reads = |o: &Operand| (o.role, o.class) == (Role::Input, Class::Contiguous);
+                    Asks::NextRow(kernel.operands.iter().map(reads).collect())
+                } else {
+                    Asks::before(inputs, streams, work, steps, level)
+                }
             }
         };
     }
@@ -398,7 +404,7 @@ impl Plan {
     fn is_chain(&self, kernel: &Kernel, work: usize, size: usize) -> bool {
         let mut depth = vec![0; kernel.insts.len()];
         for (v, inst) in kernel.insts.iter().enumerate().filter(|(v, _)| self.moves(*v)) {
-            let arithmetic = matches!(inst.prim, Prim::FAdd | Prim::FSub | Prim::FMul);
+            let arithmetic = matches!(inst.prim, Prim::FAdd | Prim::FSub | Prim::FMul | Prim::Fma);
             let contiguous = inst.prim == Prim::Load && !self.strided(kernel, inst);
             if !(arithmetic || contiguous) {
                 return false;

@@ -4,6 +4,7 @@
 //! writes is ever done to them.
 
 use super::Mode;
+use super::ahead::Asks;
 use super::mach::{Body, Enc, GPR, Kind, MASK, Mem, VEC};
 use super::memory::at;
 use super::pairs::*;
@@ -38,6 +39,8 @@ pub(super) struct Selector<'a> {
     /// The address (or first value) of each operand in the row, and its stride where the class leaves it open.
     pub(super) bases: Vec<VReg>,
     pub(super) strides: Vec<Option<VReg>>,
+    /// The address of each operand in the next row, where that is [asked for](super::ahead).
+    pub(super) next_row: Vec<Option<VReg>>,
     pub(super) ramps: Vec<Option<Ramp>>,
     /// Values of the row, and of the round.
     pub(super) fixed: Vec<Option<Lanes>>,
@@ -99,6 +102,7 @@ impl<'a> Selector<'a> {
             uniform: false,
             bases: Vec::new(),
             strides: Vec::new(),
+            next_row: Vec::new(),
             ramps: Vec::new(),
             fixed: none(),
             values: none(),
@@ -224,6 +228,7 @@ impl<'a> Selector<'a> {
         let number = if behind > 0 { self.lea(at(-(behind as i32)), &[number]) } else { number };
         self.bases.clear();
         self.strides.clear();
+        self.next_row.clear();
         self.ramps.clear();
         let (ring, rows) = self.ring;
         let place = (rows > 1 && ring.contains(&true)).then(|| {
@@ -232,6 +237,7 @@ impl<'a> Selector<'a> {
         });
         for (k, operand) in self.kernel.operands.iter().enumerate() {
             let at = self.slab_word(k);
+            let mut next = None;
             if let Some(&Some(base)) = self.still.get(k) {
                 self.bases.push(base);
             } else {
@@ -240,7 +246,11 @@ impl<'a> Selector<'a> {
                 let offset = self.push(Enc::new(Code::Imul_r64_rm64).tied(), GPR, &[step, number]);
                 let base = self.push(Enc::new(Code::Add_r64_rm64).tied().mem(1, Mem::Slab(at)), GPR, &[offset]);
                 self.bases.push(base);
+                if matches!(&self.plan.asks, Asks::NextRow(rows) if rows.get(k) == Some(&true)) {
+                    next = Some(self.push(Enc::new(Code::Add_r64_rm64).tied(), GPR, &[step, base]));
+                }
             }
+            self.next_row.push(next);
             let open = operand.role == Role::Index || operand.class == Class::Strided;
             let stride = open.then(|| self.push(Enc::new(Code::Mov_r64_rm64).mem(1, Mem::Slab(at + 8)), GPR, &[]));
             self.strides.push(stride);

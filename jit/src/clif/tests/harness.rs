@@ -51,8 +51,8 @@ pub(super) fn targets() -> Vec<Target> {
     let named = usable.map(|t| Target::by_name(t.name).unwrap()).filter(Target::compiles);
     let other = |t: Target| match (t.name(), t.tuning()) {
         ("native", _) => t,
-        (_, Tuning::Intel) => t.tuned_to(Tuning::Other),
-        (_, Tuning::Other) => t.tuned_to(Tuning::Intel),
+        (_, Tuning::Intel) => t.tuned_to(Tuning::Zen4),
+        (_, Tuning::Zen4 | Tuning::Other) => t.tuned_to(Tuning::Intel),
     };
     named.map(other).collect()
 }

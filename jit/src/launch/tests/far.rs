@@ -96,7 +96,7 @@ fn outputs_around_the_caches_at_any_alignment() {
             let [around, plain] = [code.asm_far(Streams::One), code.asm()].map(Option::unwrap);
             assert!(around.contains("vmovnt") && !plain.contains("vmovnt"));
             // It is for more than the caches hold: inputs are asked for in time.
-            assert!(around.contains("prefetcht0") && !plain.contains("prefetch"), "{around}");
+            assert!(around.contains("prefetcht") && !plain.contains("prefetch"), "{around}");
         }
     }
 }
@@ -171,7 +171,7 @@ fn programs_ask_for_memory_where_it_pays() {
         let distances = |operations: usize, inputs: usize, others: Others| {
             let asm = far_code(operations, inputs, others, &target);
             let asks =
-                |l: &str| Some(l.split_once("prefetcht0")?.1.rsplit_once('+')?.1.trim_end_matches("h]").to_owned());
+                |l: &str| Some(l.split_once("prefetcht")?.1.rsplit_once('+')?.1.trim_end_matches("h]").to_owned());
             let mut all: Vec<String> = asm.lines().filter_map(asks).filter(|a| a.ends_with("000")).collect();
             all.sort();
             all.dedup();
@@ -207,7 +207,7 @@ fn streams_are_counted_by_what_they_read() {
     b.store(z, sum);
     let kernel = b.finish();
     let code = |tuning| Code::compile(&kernel, Backend::Interp, &Target::detect().clone().tuned_to(tuning)).unwrap();
-    let (other, intel) = (code(Tuning::Other), code(Tuning::Intel));
+    let [other, zen4, intel] = [Tuning::Other, Tuning::Zen4, Tuning::Intel].map(code);
     let memory = vec![0.0f64; 1000];
     // Rows and columns; where the second input begins, its pitch and the first one's.
     let streams_of = |code: &Code, [rows, columns]: [usize; 2], begin: isize, [first, second]: [isize; 2]| {
@@ -230,6 +230,11 @@ fn streams_are_counted_by_what_they_read() {
     assert_eq!(streams([5, 10], 400, [80, 80]), Streams::Several);
     assert_eq!(streams([9, 10], 0, [80, 0]), Streams::One);
     assert_eq!(streams([9, 10], 0, [80, 88]), Streams::Several);
+    // A long row that stays.
+    assert_eq!(streams_of(&zen4, [2, 255], 0, [2040, 0]), Streams::One);
+    assert_eq!(streams_of(&zen4, [2, 256], 0, [2048, 0]), Streams::Rows);
+    assert_eq!(streams_of(&zen4, [2, 256], 0, [0, 0]), Streams::None);
+    assert_eq!([&other, &intel].map(|code| streams_of(code, [2, 256], 0, [2048, 0])), [Streams::One; 2]);
     // Where they do not follow one another, Intel's CPUs are not asked.
     assert_eq!(streams_of(&intel, [9, 10], 80, [80, 80]), Streams::Same);
     assert_eq!(streams_of(&intel, [9, 10], 0, [80, 88]), Streams::Several);
