@@ -231,7 +231,12 @@ impl Plan {
     /// Internal errors only: a pass or kernel that the verifier refuses.
     pub fn new(mut graph: Graph, inputs: &[InputLayout], config: &Config, explain: bool) -> Result<Plan> {
         let precision = config.precision;
-        let options = Options { disabled: config.disabled, verify: cfg!(debug_assertions), explain };
+        let options = Options {
+            disabled: config.disabled,
+            loose: precision == Precision::Fast,
+            verify: cfg!(debug_assertions),
+            explain,
+        };
         let reports = passes::optimize(&mut graph, &options, &|op, operand, result, args| {
             lower::evaluate(op, operand, result, args, precision)
         })?;

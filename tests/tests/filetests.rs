@@ -46,7 +46,7 @@ const COMMANDS: &[Command] = &[
     // Prints the graph with the verifier's errors, or that there are none.
     Command { name: "verify", settings: &[], run: run_verify },
     // Prints the graph after the passes; `passes` names those to run, by default all.
-    Command { name: "optimize", settings: &["passes"], run: run_optimize },
+    Command { name: "optimize", settings: &["passes", "precision"], run: run_optimize },
     // Prints the home of each node and the kernels that fusion makes; `fusion: off` switches it off.
     Command { name: "fuse", settings: &["fusion"], run: run_fuse },
     // Prints each step of the plan with its kernel's lane program; `precision` chooses the programs.
@@ -85,9 +85,10 @@ fn run_optimize(settings: &Settings, input: &str) -> Outcome {
         Some(names) => names.parse::<PassSet>().map_err(|e| e.to_string())?.complement(),
         None => PassSet::NONE,
     };
-    let options = Options { disabled, verify: true, ..Options::default() };
+    let precision = precision(settings)?;
+    let options = Options { disabled, loose: precision == Precision::Fast, verify: true, ..Options::default() };
     let evaluate = |op: &Op, operand: DType, result: DType, args: &[Scalar]| {
-        lazuli_engine::evaluate(op, operand, result, args, Precision::Standard)
+        lazuli_engine::evaluate(op, operand, result, args, precision)
     };
     optimize(&mut graph, &options, &evaluate).map_err(|e| e.to_string())?;
     Ok(graph.compact().to_string())
@@ -113,12 +114,15 @@ fn run_fuse(settings: &Settings, input: &str) -> Outcome {
     Ok(out)
 }
 
+fn precision(settings: &Settings) -> Result<Precision, String> {
+    match settings.get("precision") {
+        Some(name) => name.parse().map_err(|e: lazuli_jit::UnknownPrecision| e.to_string()),
+        None => Ok(Precision::Standard),
+    }
+}
+
 fn config(settings: &Settings) -> Result<Config, String> {
-    let precision = match settings.get("precision") {
-        Some(name) => name.parse::<Precision>().map_err(|e| e.to_string())?,
-        None => Precision::Standard,
-    };
-    Ok(Config::default().precision(precision).threads(2))
+    Ok(Config::default().precision(precision(settings)?).threads(2))
 }
 
 /// C-contiguous layouts of the inputs of a graph.

@@ -123,7 +123,7 @@ impl Planner<'_> {
         nodes: Vec<NodeId>,
         reduced: Option<Reduced<'_>>,
     ) -> Result<(Launchable, SmallVec<[usize; 3]>)> {
-        if self.config.precision == Precision::Fast {
+        if self.config.precision == Precision::Fast && self.config.target.fuses() {
             lazuli_jit::lower::contract(&mut kernel);
         }
         if cfg!(debug_assertions) {

@@ -1,8 +1,9 @@
-//! The passes: rewrites of the graph that leave every bit of every output as it is.
+//! The passes: rewrites of the graph that leave every bit of every output as it is, but for those that are for the
+//! precision `Fast` alone ([`Pass::loose`]).
 //!
 //! - A pass is one file, one name and one off switch ([`Options::disabled`]).
-//! - A rewrite only ever goes one way, never adds work, and never changes a bit of a result; of NaN, sign and payload
-//!   do not count. What would change bits for some operand, such as `x + 0.0` (which makes `0.0` of `-0.0`), `x * 0`
+//! - A rewrite only ever goes one way, never adds work, and never changes a bit of a result unless it is loose; of NaN, sign
+//!   and payload do not count. What would change bits for some operand, such as `x + 0.0` (which makes `0.0` of `-0.0`), `x * 0`
 //!   or `x - x` (which make NaN of infinity), stays.
 //! - Every pass takes time linear in the size of the graph and constant stack.
 //! - A pass may leave nodes that nothing uses; `dce` removes them.
@@ -10,6 +11,7 @@
 mod cse;
 mod dce;
 mod fold;
+mod reciprocal;
 mod simplify;
 mod views;
 
@@ -24,6 +26,8 @@ pub struct Pass {
     pub name: &'static str,
     /// One line of documentation.
     pub doc: &'static str,
+    /// Whether it may change bits: it then runs only where [`Options::loose`] allows that.
+    pub loose: bool,
     run: fn(&mut Graph, &mut Context<'_>),
 }
 
@@ -36,15 +40,18 @@ impl fmt::Debug for Pass {
 /// The passes, in the order they run in. [`optimize`] goes round until nothing changes, at most [`ROUNDS`] times.
 pub const PASSES: &[Pass] = &[
     // Must run before simplify, which looks for constants among the operands.
-    Pass { name: "fold", doc: fold::DOC, run: fold::run },
+    Pass { name: "fold", doc: fold::DOC, loose: false, run: fold::run },
     // Must run before views, which finds fewer obstacles without identities, and before cse, which wants normal forms.
-    Pass { name: "simplify", doc: simplify::DOC, run: simplify::run },
+    Pass { name: "simplify", doc: simplify::DOC, loose: false, run: simplify::run },
     // Must run before cse: chains of views that differ may compose to the same view.
-    Pass { name: "views", doc: views::DOC, run: views::run },
+    Pass { name: "views", doc: views::DOC, loose: false, run: views::run },
+    // Must run after views, which leave one view between what is stretched and its user, and before cse: the reciprocals of
+    // one divisor are one.
+    Pass { name: "reciprocal", doc: reciprocal::DOC, loose: true, run: reciprocal::run },
     // Must run before dce: it lets the duplicates go unused.
-    Pass { name: "cse", doc: cse::DOC, run: cse::run },
+    Pass { name: "cse", doc: cse::DOC, loose: false, run: cse::run },
     // Must run last: it removes what the others left, and what planning must not see.
-    Pass { name: "dce", doc: dce::DOC, run: dce::run },
+    Pass { name: "dce", doc: dce::DOC, loose: false, run: dce::run },
 ];
 
 /// The name of the off switch of fusion, which is decided after the passes ([`crate::fuse`]).
@@ -155,6 +162,8 @@ impl fmt::Debug for PassSet {
 pub struct Options {
     /// The passes that are switched off.
     pub disabled: PassSet,
+    /// Whether bits may change, as the precision `Fast` allows.
+    pub loose: bool,
     /// Whether to verify the graph before the first pass and after each; by default, in debug builds.
     pub verify: bool,
     /// Whether the reports tell each change and hold the graph after the pass.
@@ -163,7 +172,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { disabled: PassSet::NONE, verify: cfg!(debug_assertions), explain: false }
+        Options { disabled: PassSet::NONE, loose: false, verify: cfg!(debug_assertions), explain: false }
     }
 }
 
@@ -234,7 +243,7 @@ pub fn optimize(graph: &mut Graph, options: &Options, evaluate: &Evaluate<'_>) -
     let results = if options.verify { outputs(graph) } else { Vec::new() };
     for round in 0..ROUNDS {
         let mut changed = false;
-        for pass in PASSES.iter().filter(|p| !options.disabled.contains(p.name)) {
+        for pass in PASSES.iter().filter(|p| !options.disabled.contains(p.name) && (options.loose || !p.loose)) {
             let before = graph.len();
             let mut context = Context { evaluate, explain: options.explain, rewrites: 0, changes: Vec::new() };
             (pass.run)(graph, &mut context);

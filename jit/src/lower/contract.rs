@@ -2,8 +2,9 @@
 
 use crate::kernel::{Inst, Kernel, Prim, ValueId};
 
-/// Rewrites each product that only one sum uses into a fused multiply-add: `a * b + c` becomes `fma(a, b, c)`, rounded
-/// once instead of twice.
+/// Rewrites each product that only one sum or difference uses into a fused multiply-add: `a * b + c` becomes
+/// `fma(a, b, c)`, `a * b - c` becomes `fma(a, b, -c)`, and `c - a * b` becomes `fma(-a, b, c)`, rounded once instead of
+/// twice. Where it is one instruction, so are these with their negations.
 ///
 /// It changes bits, so it is for `Precision::Fast` alone. The result is at least as accurate, bar cancellation that the
 /// two roundings happened to share; a product with another use, such as the head of an error-free transformation, stays.
@@ -32,8 +33,11 @@ pub fn contract(kernel: &mut Kernel) {
     }
     let insts = &mut kernel.insts;
     let mut gone = vec![false; insts.len()];
+    // The argument of a fused one that is negated before.
+    let mut negated: Vec<Option<usize>> = vec![None; insts.len()];
     for i in 0..insts.len() {
-        if insts[i].prim != Prim::FAdd {
+        let difference = insts[i].prim == Prim::FSub;
+        if !difference && insts[i].prim != Prim::FAdd {
             continue;
         }
         let [x, y, _] = insts[i].args;
@@ -43,6 +47,7 @@ pub fn contract(kernel: &mut Kernel) {
         if let Some((product, addend)) = candidates.into_iter().find(|&(p, _)| product(p)) {
             let [a, b, _] = insts[product.0 as usize].args;
             insts[i] = Inst { prim: Prim::Fma, args: [a, b, addend], ..insts[i] };
+            negated[i] = difference.then_some(if product == y { 0 } else { 2 });
             gone[product.0 as usize] = true;
         }
     }
@@ -55,6 +60,11 @@ pub fn contract(kernel: &mut Kernel) {
         let arity = inst.prim.row().arity as usize;
         for arg in &mut inst.args[..arity] {
             *arg = number[arg.0 as usize];
+        }
+        if let Some(at) = negated[i] {
+            let of = inst.args[at];
+            inst.args[at] = ValueId(kept.len() as u32);
+            kept.push(Inst { prim: Prim::FNeg, args: [of, ValueId(0), ValueId(0)], ..inst });
         }
         number[i] = ValueId(kept.len() as u32);
         kept.push(inst);

@@ -2,7 +2,8 @@
 
 use super::Target;
 use lazuli_graph::passes::{Options, PassSet, optimize};
-use lazuli_graph::{Graph, verify};
+use lazuli_graph::{DType, Graph, Op, Scalar, verify};
+use lazuli_jit::Precision;
 
 pub(super) const TARGET: Target = Target { name: "parse_graph", run, seeds, words: WORDS };
 
@@ -26,10 +27,11 @@ fn run(data: &[u8]) {
     if verify(&graph).is_err() {
         return;
     }
-    // Folding needs the kernels; the pass has its own tests.
-    let disabled: PassSet = "fold".parse().expect("there is a pass of this name");
-    let options = Options { disabled, verify: true, explain: true };
-    if let Err(e) = optimize(&mut again, &options, &|_, _, _, _| unreachable!("folding is switched off")) {
+    let options = Options { disabled: PassSet::NONE, loose: true, verify: true, explain: true };
+    let evaluate = |op: &Op, operand: DType, result: DType, args: &[Scalar]| {
+        lazuli_engine::evaluate(op, operand, result, args, Precision::Fast)
+    };
+    if let Err(e) = optimize(&mut again, &options, &evaluate) {
         panic!("{e}\n{printed}");
     }
 }
@@ -43,6 +45,8 @@ fn seeds() -> Vec<Vec<u8>> {
         "%c = const true : bool[]\n%a = const -1 : i8[]\n%b = const 7 : i8[]\n%w = where %c, %a, %b : i8[]  ; a choice\nreturn %w",
         "%0 = input 0 : f16[5]\n%1 = const nan : f16[5]\n%2 = less %0, %1 : bool[5]\n%3 = logical_not %2 : bool[5]\n\
          %4 = argmax %0 axes=[0] : i64[]\nreturn %3, %4",
+        "%0 = input 0 : f32[4, 3]\n%1 = negative %0 : f32[4, 3]\n%2 = const 3.0 : f32[4, 3]\n%3 = divide %1, %2 : f32[4, 3]\n\
+         %4 = sum %3 axes=[1] : f32[4]\n%5 = view %4 [d0] : f32[4, 3]\n%6 = divide %3, %5 : f32[4, 3]\nreturn %6",
     ];
     texts.iter().map(|t| t.as_bytes().to_vec()).collect()
 }

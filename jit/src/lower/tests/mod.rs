@@ -4,7 +4,7 @@
 mod reference;
 
 use super::{cast, contract, map};
-use crate::{Builder, Class, Interp, Kernel, Precision, Prim, Role, Slab, Ty, eval_scalar};
+use crate::{Builder, Class, Interp, Kernel, Precision, Prim, Role, Slab, Ty, ValueId, eval_scalar};
 use lazuli_graph::ops::{MAP_OPS, MapRow, Rule};
 use lazuli_graph::{DType, Kind, MapOp, Scalar};
 use reference::{Expected, expected};
@@ -375,30 +375,51 @@ fn constant_integer_powers_are_short() {
     }
 }
 
-#[test]
-fn contraction_keeps_products_with_two_uses() {
+/// Instructions other than loads that contraction makes of these results of three inputs, and their values at `[0.1, 0.2, -0.02]`.
+fn contracted(results: impl Fn(&mut Builder, [ValueId; 3]) -> Vec<ValueId>) -> (Vec<Prim>, Vec<f64>) {
     let mut b = Builder::new();
     let operands = [0; 3].map(|_| b.operand(Role::Input, DType::F64, Class::Contiguous));
-    let output = [0; 3].map(|_| b.operand(Role::Output, DType::F64, Class::Contiguous));
-    let [x, y, z] = operands.map(|o| b.load(o));
-    let once = b.fmul(x, y);
-    let a = b.fadd(z, once);
-    let twice = b.fmul(x, z);
-    let c = b.fadd(twice, y);
-    let squares = [x, y].map(|v| b.fmul(v, v));
-    let two = b.fadd(squares[0], squares[1]);
-    for (o, v) in output.into_iter().zip([a, c, two]) {
-        b.store(o, v);
+    let inputs = operands.map(|o| b.load(o));
+    for value in results(&mut b, inputs) {
+        let output = b.operand(Role::Output, DType::F64, Class::Contiguous);
+        b.store(output, value);
     }
-    let four = b.operand(Role::Output, DType::F64, Class::Contiguous);
-    b.store(four, twice);
     let mut kernel = b.finish();
-    let args = [0.1, 0.2, -0.02].map(|x| Scalar::from_f64(DType::F64, x));
     contract(&mut kernel);
     kernel.verify().unwrap();
-    let prims: Vec<Prim> = kernel.insts.iter().map(|i| i.prim).filter(|&p| p != Prim::Load).collect();
+    let args = [0.1, 0.2, -0.02].map(|x| Scalar::from_f64(DType::F64, x));
+    let got = eval_scalar(&kernel, &args).into_iter().map(Scalar::as_f64).collect();
+    (kernel.insts.iter().map(|i| i.prim).filter(|&p| p != Prim::Load).collect(), got)
+}
+
+#[test]
+fn contraction_keeps_products_with_two_uses() {
+    let (prims, got) = contracted(|b, [x, y, z]| {
+        let once = b.fmul(x, y);
+        let a = b.fadd(z, once);
+        let twice = b.fmul(x, z);
+        let c = b.fadd(twice, y);
+        let squares = [x, y].map(|v| b.fmul(v, v));
+        vec![a, c, b.fadd(squares[0], squares[1]), twice]
+    });
     assert_eq!(prims, [Prim::Fma, Prim::FMul, Prim::FAdd, Prim::FMul, Prim::Fma]);
-    let got: Vec<f64> = eval_scalar(&kernel, &args).into_iter().map(Scalar::as_f64).collect();
     let want = [0.1f64.mul_add(0.2, -0.02), 0.1 * -0.02 + 0.2, 0.2f64.mul_add(0.2, 0.1 * 0.1), 0.1 * -0.02];
+    assert_eq!(got, want);
+}
+
+#[test]
+fn contraction_takes_differences() {
+    let (prims, got) = contracted(|b, [x, y, z]| {
+        let product = b.fmul(x, y);
+        let first = b.fsub(product, z);
+        let product = b.fmul(y, z);
+        let second = b.fsub(x, product);
+        let squares = [x, y].map(|v| b.fmul(v, v));
+        let twice = b.fmul(x, z);
+        vec![first, second, b.fsub(squares[0], squares[1]), b.fsub(twice, twice)]
+    });
+    let fused = [Prim::FNeg, Prim::Fma];
+    assert_eq!(prims, [&fused[..], &fused, &[Prim::FMul; 2], &fused, &[Prim::FSub]].concat());
+    let want = [0.1f64.mul_add(0.2, 0.02), (-0.2f64).mul_add(-0.02, 0.1), (-0.2f64).mul_add(0.2, 0.1 * 0.1), 0.0];
     assert_eq!(got, want);
 }
