@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 const GRAIN: usize = 4096;
 
 /// What a plan computes.
-pub type Results = SmallVec<[Tensor; 1]>;
+pub type Results = SmallVec<[Tensor; 2]>;
 
 /// One run of a plan: the configuration, and what is done so far.
 pub(crate) struct Run<'a> {

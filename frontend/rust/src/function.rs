@@ -1,7 +1,7 @@
 //! Functions: compile once, call with any shape.
 
 use crate::array::Array;
-use lazuli_engine::{Config, Result, Results, config};
+use lazuli_engine::{Config, Result, config};
 use lazuli_graph::Expr;
 use lazuli_runtime::Tensor;
 use smallvec::SmallVec;
@@ -133,7 +133,7 @@ impl<const N: usize> Function<N> {
     /// assert_eq!(results[1].item()?.as_i64(), 3);
     /// # Ok::<(), lazuli::Error>(())
     /// ```
-    pub fn call_with(&self, args: Arguments<'_, N>, config: &Config) -> Result<Results> {
+    pub fn call_with(&self, args: Arguments<'_, N>, config: &Config) -> Result<SmallVec<[Tensor; 2]>> {
         let tensors: SmallVec<[Cow<'_, Tensor>; 4]> = args.iter().map(|a| a.tensor()).collect::<Result<_>>()?;
         self.inner.call(&tensors, config)
     }
