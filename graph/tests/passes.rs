@@ -282,7 +282,7 @@ proptest! {
         let graph = Capture::new(&build(&steps), &parameters(64)).graph();
         check(&graph, PassSet::NONE)?;
         // Each alone, so that none hides behind another.
-        for pass in PASSES {
+        for pass in PASSES.iter().filter(|pass| !pass.loose) {
             let only: PassSet = pass.name.parse().expect("it is a pass's name");
             check(&graph, only.complement())?;
         }

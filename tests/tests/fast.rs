@@ -23,11 +23,10 @@ const VALUES: [f64; 16] = [
     1.5,
 ];
 
-/// Whether a quotient is what `Fast` may make of another, which is at most `f64::EPSILON` times `ulp` away from it, unless
-/// both are smaller than numbers that may be taken as zero.
+/// Whether a quotient is what `Fast` may make of another: near it, or both are smaller than numbers that may be taken as zero.
 fn near(fast: f64, quotient: f64, epsilon: f64, small: f64) -> bool {
     let same = fast == quotient || fast.is_nan() && quotient.is_nan();
-    let close = (fast - quotient).abs() <= 2.5 * epsilon * quotient.abs();
+    let close = (fast - quotient).abs() <= 4.5 * epsilon * quotient.abs();
     same || close || fast.abs() < small && quotient.abs() < small
 }
 
@@ -40,7 +39,8 @@ fn compare<const N: usize>(function: &Function<1>, x: &Tensor) -> lazuli::Result
     let standard = function.call_with([x], &Config::default())?;
     assert_eq!(standard.len(), N);
     for info in Target::available().into_iter().filter(|t| t.supported()) {
-        let config = Config::default().precision(Precision::Fast).target_named(info.name).unwrap();
+        let config = Config::default().precision(Precision::Fast).target_named(info.name);
+        let config = config.map_err(|e| lazuli_engine::Error::Call(e.to_string()))?;
         // What is run often is compiled.
         for call in 0..4 {
             let fast = function.call_with([x], &config)?;
@@ -57,12 +57,15 @@ fn compare<const N: usize>(function: &Function<1>, x: &Tensor) -> lazuli::Result
 
 /// Each by each, along rows and along columns, many times over; each by a constant.
 fn quotients<T: lazuli::Element>(values: Vec<T>) -> lazuli::Result<()> {
-    let n = values.len() as i64;
+    let (n, dtype) = (values.len(), T::DTYPE);
     let x = Array::from(values).compute()?;
     let all = Function::new(move |[x]: [Array; 1]| {
-        let (down, across) = (x.reshape([n, 1, 1]), x.reshape([1, n, 1]));
-        let many = &down + Array::zeros([1, 1, 40], x.dtype().unwrap());
-        [&many / &across, &across / (&down * 1.0), &x / 3.0, &x / -1e-30, &x / f64::INFINITY, &x / 0.0]
+        let i = n as i64;
+        let down = x.reshape([i, 1, 1]);
+        // Along rows and along columns, repeated often enough.
+        let rows = &down * Array::ones([1, 1, 40], dtype);
+        let columns = (&down * Array::ones([1, 8, n], dtype)).reshape([8 * i, i]);
+        [rows / x.reshape([1, i, 1]), columns / &x, &x / 3.0, &x / -1e-30, &x / f64::INFINITY, &x / 0.0]
     });
     compare::<6>(&all, &x)
 }
@@ -78,7 +81,7 @@ fn quotients_keep_what_fast_promises() -> lazuli::Result<()> {
 #[test]
 fn what_is_stretched_is_divided_once() -> lazuli::Result<()> {
     let explained = |precision: Precision| -> lazuli::Result<String> {
-        let x = Array::from(vec![1.5f64; 6]).reshape([2, 3]);
+        let x = Array::from(vec![1.5f64; 60]).reshape([2, 30]);
         let y = &x / x.sum(Axis(1).keepdims());
         let config = Config::default().precision(precision);
         lazuli_engine::config::scoped(config, || y.explain().map(|e| e.to_string()))

@@ -1,6 +1,6 @@
 //! Reciprocals: divides what is stretched once, and multiplies with the result. For the precision `Fast` alone.
 //!
-//! A product with a rounded reciprocal is within 1.5 units in the last place of the quotient, or 2.5 if the reciprocal is
+//! A product with a rounded reciprocal is within 1.5 units in the last place of the quotient, or 4.5 if the reciprocal is
 //! subnormal. Infinities, zeros and NaN give what division gives; divisors so small that their reciprocal overflows are
 //! subnormal, and count as zeros, which `Fast` allows.
 
@@ -9,6 +9,13 @@ use crate::graph::{Graph, NodeId};
 use crate::{DType, MapOp, Op, Scalar};
 
 pub(super) const DOC: &str = "Divides what is stretched once, and multiplies with the result (in `fast`).";
+
+/// How often a divisor is repeated, at least: a division saved for each of so many products.
+const REPEATED: usize = 16;
+
+/// The elements from which on what is repeated is computed before, by a kernel of its own ([`crate::fuse`]), and not again for
+/// each element.
+const STORED: usize = 1024;
 
 pub(super) fn run(graph: &mut Graph, context: &mut Context<'_>) {
     for id in graph.order() {
@@ -37,7 +44,11 @@ fn inverse(graph: &mut Graph, context: &Context<'_>, divisor: NodeId) -> Option<
     let Op::View(view) = &graph.node(divisor).op else { return None };
     let view = view.clone();
     let source = graph.operands(divisor)[0];
-    if graph.node(source).shape.elements() >= graph.node(divisor).shape.elements() {
+    let shape = view.shape();
+    // What is the same along the last axis is computed once a row, wherever that happens.
+    let of_rows = view.axes().iter().all(|axis| axis.dim.is_none_or(|dim| usize::from(dim) + 1 != shape.rank()));
+    let often = graph.node(source).shape.elements().saturating_mul(REPEATED) <= shape.elements();
+    if !often || !(of_rows || shape.elements() >= STORED) {
         return None;
     }
     let once = add_like(graph, source, Op::Map(MapOp::Reciprocal), &[source]);

@@ -4,7 +4,8 @@ use crate::kernel::{Inst, Kernel, Prim, ValueId};
 
 /// Rewrites each product that only one sum or difference uses into a fused multiply-add: `a * b + c` becomes
 /// `fma(a, b, c)`, `a * b - c` becomes `fma(a, b, -c)`, and `c - a * b` becomes `fma(-a, b, c)`, rounded once instead of
-/// twice. Where it is one instruction, so are these with their negations.
+/// twice. Where it is one instruction, so are these with their negations. A difference of two products stays: it is zero if
+/// they are equal, which a square root of it may depend on.
 ///
 /// It changes bits, so it is for `Precision::Fast` alone. The result is at least as accurate, bar cancellation that the
 /// two roundings happened to share; a product with another use, such as the head of an error-free transformation, stays.
@@ -44,6 +45,9 @@ pub fn contract(kernel: &mut Kernel) {
         let product = |v: ValueId| insts[v.0 as usize].prim == Prim::FMul && uses[v.0 as usize] == 1;
         // The later of two products: the other one is more likely to be ready when it is needed.
         let candidates = if x > y { [(x, y), (y, x)] } else { [(y, x), (x, y)] };
+        if difference && [x, y].iter().all(|v| insts[v.0 as usize].prim == Prim::FMul) {
+            continue;
+        }
         if let Some((product, addend)) = candidates.into_iter().find(|&(p, _)| product(p)) {
             let [a, b, _] = insts[product.0 as usize].args;
             insts[i] = Inst { prim: Prim::Fma, args: [a, b, addend], ..insts[i] };
@@ -52,7 +56,7 @@ pub fn contract(kernel: &mut Kernel) {
         }
     }
     let mut number = vec![ValueId(0); insts.len()];
-    let mut kept = Vec::with_capacity(insts.len());
+    let mut kept: Vec<Inst> = Vec::with_capacity(insts.len());
     for (i, mut inst) in insts.drain(..).enumerate() {
         if gone[i] {
             continue;
@@ -64,7 +68,11 @@ pub fn contract(kernel: &mut Kernel) {
         if let Some(at) = negated[i] {
             let of = inst.args[at];
             inst.args[at] = ValueId(kept.len() as u32);
-            kept.push(Inst { prim: Prim::FNeg, args: [of, ValueId(0), ValueId(0)], ..inst });
+            let before: Inst = kept[of.0 as usize];
+            kept.push(match before.prim {
+                Prim::Const => Inst { imm: before.imm ^ 1 << (8 * before.ty.size() - 1), ..before },
+                _ => Inst { prim: Prim::FNeg, args: [of, ValueId(0), ValueId(0)], ..inst },
+            });
         }
         number[i] = ValueId(kept.len() as u32);
         kept.push(inst);

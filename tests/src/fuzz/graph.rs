@@ -19,7 +19,7 @@ fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(graph) = Graph::parse(text) else { return };
     let printed = graph.to_string();
-    let mut again = match Graph::parse(&printed) {
+    let again = match Graph::parse(&printed) {
         Ok(again) => again,
         Err(e) => panic!("what was printed does not parse: {e}\n{printed}"),
     };
@@ -27,12 +27,15 @@ fn run(data: &[u8]) {
     if verify(&graph).is_err() {
         return;
     }
-    let options = Options { disabled: PassSet::NONE, loose: true, verify: true, explain: true };
-    let evaluate = |op: &Op, operand: DType, result: DType, args: &[Scalar]| {
-        lazuli_engine::evaluate(op, operand, result, args, Precision::Fast)
-    };
-    if let Err(e) = optimize(&mut again, &options, &evaluate) {
-        panic!("{e}\n{printed}");
+    for precision in [Precision::Standard, Precision::Fast] {
+        let loose = precision == Precision::Fast;
+        let options = Options { disabled: PassSet::NONE, loose, verify: true, explain: true };
+        let evaluate = |op: &Op, operand: DType, result: DType, args: &[Scalar]| {
+            lazuli_engine::evaluate(op, operand, result, args, precision)
+        };
+        if let Err(e) = optimize(&mut again.clone(), &options, &evaluate) {
+            panic!("{precision}: {e}\n{printed}");
+        }
     }
 }
 
