@@ -3,7 +3,7 @@
 use crate::asm;
 use crate::clif;
 use crate::interp::Interp;
-use crate::kernel::{Kernel, KernelError, Slab};
+use crate::kernel::{Class, Kernel, KernelError, Slab};
 use crate::launch::Streams;
 use crate::reduce::{self, Columns, Join, Reduction};
 use crate::target::{Target, Tuning};
@@ -151,7 +151,9 @@ impl ColumnCode {
     /// `None` where it cannot be made: the code that there is does the same.
     #[cfg(target_arch = "x86_64")]
     fn compile_far(&self, target: &Target) -> Option<Form> {
-        let moves: SmallVec<[bool; 8]> = self.columns.operands.iter().map(|(_, row)| row.is_some()).collect();
+        let operands = self.columns.operands.iter().zip(&self.code.kernel.operands);
+        let moves: SmallVec<[bool; 8]> =
+            operands.map(|((_, row), o)| row.is_some() && o.class == Class::Contiguous).collect();
         if self.code.backend() != Backend::Wide || target.tuning() != Tuning::Zen4 {
             return None;
         }
@@ -508,6 +510,16 @@ impl Code {
     #[cfg(test)]
     pub(crate) fn asm_far(&self, streams: Streams) -> Option<String> {
         match self.far[streams as usize].get()?.as_ref()? {
+            #[cfg(target_arch = "x86_64")]
+            Form::Wide(compiled) => Some(asm::disassemble(compiled.bytes(), compiled.offset())),
+            _ => None,
+        }
+    }
+
+    /// The machine code that adds rows which come from memory, if it has run.
+    #[cfg(test)]
+    pub(crate) fn columns_far(&self) -> Option<String> {
+        match self.columns.as_deref()?.far.get()?.as_ref()? {
             #[cfg(target_arch = "x86_64")]
             Form::Wide(compiled) => Some(asm::disassemble(compiled.bytes(), compiled.offset())),
             _ => None,

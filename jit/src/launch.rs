@@ -187,7 +187,12 @@ impl<'m> Launch<'m> {
     /// Has inputs asked for ahead of their use, where rows are reduced and the backend can: for inputs that do not fit the
     /// last cache.
     pub fn ahead(&mut self) {
-        self.far = (self.code.folds() || self.code.accumulates()).then(|| self.streams());
+        // Rows that are added ask for themselves, in however many streams.
+        self.far = match (self.code.folds(), self.code.accumulates()) {
+            (true, _) => Some(self.streams()),
+            (false, true) => Some(Streams::Rows),
+            (false, false) => None,
+        };
     }
 
     /// Cuts the work into at most `count` parts with disjoint outputs; `grain` is the least number of elements worth

@@ -264,7 +264,7 @@ impl Target {
         self.features.contains(&feature)
     }
 
-    /// Whether a product and a sum that are rounded once are one instruction: where they are not, they are a call.
+    /// Whether a product and a sum that are rounded once are one instruction of the target's code. Elsewhere they take a call.
     pub fn fuses(&self) -> bool {
         let x86 = |isa: &OwnedTargetIsa| isa.name() == "x64";
         self.isa().is_some_and(|isa| !x86(isa) || (self.has("fma") && self.has("avx")))

@@ -9,12 +9,18 @@ use crate::{Builder, Routine};
 use lazuli_graph::DType;
 use proptest::prelude::*;
 
-/// The targets of this CPU that the backend `wide` makes code for, of both tunings.
+/// The targets of this CPU that the backend `wide` makes code for, of all tunings.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn wide_targets() -> impl Iterator<Item = Target> {
     let usable = Target::available().into_iter().filter(|t| t.supported());
     let wide = usable.map(|t| Target::by_name(t.name).unwrap()).filter(|t| Backend::Wide.why_not(t).is_none());
     wide.flat_map(|t| [Tuning::Other, Tuning::Zen4, Tuning::Intel].map(|tuning| t.clone().tuned_to(tuning)))
+}
+
+/// The instruction that asks for inputs ahead of their use.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn asking(target: &Target) -> &'static str {
+    if target.tuning() == Tuning::Zen4 { "prefetcht1" } else { "prefetcht0" }
 }
 
 /// This machine, as if its CPU divided slowly, if it has vectors of 512 bits.

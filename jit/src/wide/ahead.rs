@@ -9,6 +9,9 @@
 //! asked                        |>---|>---|>---|>---|
 //! ```
 //! An address tells by itself what is asked for when it is read, so rows, parts and rounds may begin anywhere.
+//!
+//! On other CPUs inputs are asked for so many bytes before their use, for the first-level cache or, on Zen 4, for the second;
+//! and there, where rows are added, or stay beside others that move, in the row that comes next.
 
 use super::mach::{Enc, GPR, Index, Mem};
 use super::memory::at;
