@@ -23,12 +23,16 @@ pub(crate) struct Row {
     /// As many callers as there are cores: each with one thread, and each with all.
     pub(crate) shared_1: f64,
     pub(crate) shared_all: f64,
+    /// How many times as fast all threads are as one, where everyone calls: of each round, whose two turns follow one another,
+    /// and of these the median. Earlier records have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gain: Option<f64>,
 }
 
 impl Row {
     /// How many times as fast all threads are as one, where everyone calls.
     pub(crate) fn gain(&self) -> f64 {
-        self.shared_1 / self.shared_all
+        self.gain.unwrap_or(self.shared_1 / self.shared_all)
     }
 }
 
@@ -56,9 +60,12 @@ pub(crate) fn measure(workload: &Workload, dtype: &str, config: &Config, quick: 
             times[at].push(round(subjects, config, seconds)?);
         }
     }
+    let gains: Vec<f64> = times[2].iter().zip(&times[3]).map(|(one, all)| one / all).collect();
+    // A thousandth is beyond what repeats.
+    let gain = Some((stats::median(&gains) * 1e3).round() / 1e3);
     let [alone_1, alone_all, shared_1, shared_all] = times.map(|t| stats::median(&t).round());
     let (workload, dtype) = (workload.name.clone(), dtype.to_owned());
-    Ok(Row { workload, dtype, alone_1, alone_all, shared_1, shared_all })
+    Ok(Row { workload, dtype, alone_1, alone_all, shared_1, shared_all, gain })
 }
 
 /// Has each subject called from a thread of its own for a while: the mean nanoseconds of a call.
