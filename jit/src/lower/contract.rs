@@ -69,9 +69,10 @@ pub fn contract(kernel: &mut Kernel) {
             let of = inst.args[at];
             inst.args[at] = ValueId(kept.len() as u32);
             let before: Inst = kept[of.0 as usize];
-            kept.push(match before.prim {
-                Prim::Const => Inst { imm: before.imm ^ 1 << (8 * before.ty.size() - 1), ..before },
-                _ => Inst { prim: Prim::FNeg, args: [of, ValueId(0), ValueId(0)], ..inst },
+            kept.push(if before.prim == Prim::Const {
+                Inst { imm: before.imm ^ 1 << (8 * before.ty.size() - 1), ..before }
+            } else {
+                Inst { prim: Prim::FNeg, args: [of, ValueId(0), ValueId(0)], ..inst }
             });
         }
         number[i] = ValueId(kept.len() as u32);

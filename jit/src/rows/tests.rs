@@ -156,7 +156,7 @@ fn rows_around_the_caches() {
         }
     }
     assert!(codes[1].asm_far(Streams::One).unwrap().contains("vmovntpd"));
-    assert!(folding.asm_far(Streams::One).unwrap().contains(crate::testing::asking(&target)));
+    assert!(folding.asm_far(Streams::One).unwrap().contains(crate::testing::asking(target)));
 }
 
 #[test]

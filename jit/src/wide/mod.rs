@@ -235,7 +235,7 @@ fn assemble(kernel: &Kernel, evex: bool, tuning: Tuning, mode: Mode<'_>) -> Resu
             match mode {
                 Mode::Around(streams) => plan.ask(kernel, width, streams, false, tuning),
                 Mode::Ahead(rows) => plan.asks = ahead::Asks::NextRow(rows.into()),
-                _ => {}
+                Mode::Plain | Mode::Draft | Mode::Fold { .. } => {}
             }
             (plan, 0)
         }
