@@ -168,20 +168,22 @@ impl<'m> Launch<'m> {
             2.. => Streams::Same,
             _ => match all().filter(comes).count() {
                 0 => Streams::None,
-                1 if self.code.tuning() == Tuning::Zen4 && self.stays() => Streams::Rows,
+                1 if self.code.tuning() == Tuning::Zen4 => match self.stays() {
+                    0 => Streams::One,
+                    LONG_INPUT.. => Streams::Rows,
+                    _ => Streams::Beside,
+                },
                 1 => Streams::One,
                 _ => Streams::Several,
             },
         }
     }
 
-    /// Whether a contiguous input is the same for each row, and rows are long: what is asked for behind its end would be in the way.
-    fn stays(&self) -> bool {
-        let stays = |o: &Bound| {
-            let dense = (o.operand.role, o.operand.class) == (Role::Input, Class::Contiguous);
-            dense && !self.layout.moves(o) && o.high - o.low >= LONG_INPUT
-        };
-        self.layout.operands.iter().any(stays)
+    /// Bytes of the longest contiguous input that is the same for each row.
+    fn stays(&self) -> isize {
+        let dense = |o: &&Bound| (o.operand.role, o.operand.class) == (Role::Input, Class::Contiguous);
+        let staying = self.layout.operands.iter().filter(dense).filter(|o| !self.layout.moves(o));
+        staying.map(|o| o.high - o.low).max().unwrap_or_default()
     }
 
     /// Has inputs asked for ahead of their use, where rows are reduced and the backend can: for inputs that do not fit the

@@ -37,7 +37,9 @@ pub(crate) enum Streams {
     None,
     /// One.
     One,
-    /// One, beside inputs of which all rows are the same and long; on Zen 4.
+    /// One, beside inputs of which all rows are the same and short; on Zen 4.
+    Beside,
+    /// The same, where they are long.
     Rows,
     /// Several inputs read the same memory: most of it is in the caches, and the CPU is late to see what is not.
     Same,

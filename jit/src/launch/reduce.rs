@@ -9,6 +9,9 @@ use crate::reduce::Columns;
 use smallvec::SmallVec;
 use std::ops::Range;
 
+/// Columns from which on the rows that are added next are far enough away to be asked for.
+const WIDE: usize = 64;
+
 impl Launch<'_> {
     /// Whether rows are reduced, by [`Launch::fold`], and no elements stored.
     pub fn folds(&self) -> bool {
@@ -120,7 +123,13 @@ impl Launch<'_> {
             // SAFETY: the rows lie inside the rectangle, so inside the bounds that `new` and `bind` checked, an operand that
             // is the same for each row at the first; states are read and written in one place, which is borrowed
             // exclusively.
-            unsafe { if made.rows > 1 { self.code.run_columns(&slab, self.far.is_some()) } else { code.run(&slab) } }
+            unsafe {
+                if made.rows > 1 {
+                    self.code.run_columns(&slab, self.far.is_some() && columns.len() >= WIDE)
+                } else {
+                    code.run(&slab)
+                }
+            }
         };
         let run = |code: (&Columns, &Code), first: usize, times: usize| {
             // Compiled code goes row after row, and reads what it has written; the interpreter takes several at once.

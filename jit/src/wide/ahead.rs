@@ -83,7 +83,7 @@ impl Asks {
             _ if steps || work >= TWICE || matches!(streams, Streams::Same | Streams::Stencil) => {
                 smallvec![PAGE.min(NEAR / inputs), FAR]
             }
-            Streams::None | Streams::One => smallvec![FAR],
+            Streams::None | Streams::One | Streams::Beside => smallvec![FAR],
             _ => SmallVec::new(),
         };
         Asks::Before(level, distances)

@@ -385,7 +385,9 @@ impl Plan {
             (Tuning::Intel, Streams::None) => Asks::NEVER,
             (Tuning::Intel, _) => Asks::Pages,
             (Tuning::Zen4 | Tuning::Other, _) => {
-                let level = if tuning == Tuning::Zen4 { Level::Second } else { Level::First };
+                // What is behind a short row that stays is asked for again and again: in the first cache, that costs little.
+                let second = tuning == Tuning::Zen4 && streams != Streams::Beside;
+                let level = if second { Level::Second } else { Level::First };
                 let work = self.work(kernel, self.single(kernel, width), width);
                 let loads = |v: &usize| self.moves(*v) && kernel.insts[*v].prim == Prim::Load;
                 let contiguous = |v: &usize| !self.strided(kernel, &kernel.insts[*v]);

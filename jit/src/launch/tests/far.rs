@@ -233,7 +233,8 @@ fn streams_are_counted_by_what_they_read() {
     assert_eq!(streams([9, 10], 0, [80, 0]), Streams::One);
     assert_eq!(streams([9, 10], 0, [80, 88]), Streams::Several);
     // A long row that stays.
-    assert_eq!(streams_of(&zen4, [2, 255], 0, [2040, 0]), Streams::One);
+    assert_eq!(streams_of(&zen4, [2, 255], 0, [2040, 0]), Streams::Beside);
+    assert_eq!(streams_of(&zen4, [2, 256], 0, [2048, 2048]), Streams::Same);
     assert_eq!(streams_of(&zen4, [2, 256], 0, [2048, 0]), Streams::Rows);
     assert_eq!(streams_of(&zen4, [2, 256], 0, [0, 0]), Streams::None);
     assert_eq!([&other, &intel].map(|code| streams_of(code, [2, 256], 0, [2048, 0])), [Streams::One; 2]);
