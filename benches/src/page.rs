@@ -82,9 +82,9 @@ fn head(record: &Record, out: &mut String) {
     *out += "Lazuli and its peers by turns in one run on one machine: only ratios within a run mean much. Times are of\n\
              the best of many samples. Everyone's arrays are made once. `compute` builds the expression, call by call as a\n\
              program does, and computes it, each time anew; `call` calls a `Function` made once, `call_1` with one thread.\n\
-             They keep the precision `Standard`; `fast` is `compute` in `Fast`, which may contract a product and a sum\n\
-             and multiply with reciprocals, as Numba's loops may (`fastmath`). `numba` and `ndarray` are loops fused by hand; with `_out` they write into one\n\
-             array again and again. Each result was compared with NumPy's before it was timed.\n\n";
+             They keep the precision `Standard`; `fast` is `compute` in `Fast`, which may contract a product and a sum and\n\
+             multiply with reciprocals, as Numba's loops may (`fastmath`). `numba` and `ndarray` are loops fused by hand; with\n\
+             `_out` they write into one array again and again. Each result was compared with NumPy's before it was timed.\n\n";
     let changes = if m.dirty { ", with changes" } else { "" };
     let versions: Vec<String> = m.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     *out += &format!("- machine: {}, {} threads, {}\n", m.cpu, m.threads, m.os);

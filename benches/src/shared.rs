@@ -91,3 +91,16 @@ fn round(subjects: &[Subject], config: &Config, seconds: f64) -> Result<f64, Str
     })?;
     Ok(all.iter().sum::<f64>() / all.len() as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_that_follow_one_another_are_compared() {
+        let mut row = Row { shared_1: 3.0, shared_all: 2.0, ..Row::default() };
+        assert_eq!(row.gain(), 1.5);
+        row.gain = Some(1.01);
+        assert_eq!(row.gain(), 1.01);
+    }
+}

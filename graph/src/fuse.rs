@@ -38,7 +38,7 @@ const MAX_ROOTS: usize = 8;
 /// The most places a node is computed again in.
 const MAX_OWNERS: usize = 8;
 /// How often something stored is read again, at least, and its most bytes, so that it is in the cache when it is.
-const REPEATED: usize = 16;
+pub(crate) const REPEATED: usize = 16;
 const CACHED: usize = 1 << 20;
 /// What starting one more kernel costs, in units.
 const KERNEL: u64 = 4000;

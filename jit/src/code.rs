@@ -339,14 +339,14 @@ impl Code {
         self.columns.as_deref().map(|c| (&c.columns, &c.code))
     }
 
-    /// Runs the code that adds several rows to states. `far`: inputs come from memory.
+    /// Runs the code that adds several rows to states, whose inputs come from memory.
     ///
     /// # Safety
     /// As for [`Code::run`].
     #[allow(unsafe_code)]
-    pub(crate) unsafe fn run_columns(&self, slab: &Slab, far: bool) {
+    pub(crate) unsafe fn run_columns_ahead(&self, slab: &Slab) {
         let Some(columns) = self.columns.as_deref() else { panic!("the code adds no rows to states") };
-        let form = if far { columns.far.get_or_init(|| columns.compile_far(&self.target)).as_ref() } else { None };
+        let form = columns.far.get_or_init(|| columns.compile_far(&self.target)).as_ref();
         // SAFETY: what the caller promises is what the backend asks for.
         unsafe { form.unwrap_or(&columns.code.form).run(slab) }
     }

@@ -431,4 +431,12 @@ mod tests {
     fn the_machine_has_a_name() {
         assert!(!Target::cpu_name().is_empty());
     }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn families_of_amd() {
+        // Zen 2, Zen 3, Zen 4, Zen 5.
+        let families = [0x0087_0f10, 0x00a2_0f10, 0x00a1_0f11, 0x00b0_0f21].map(amd_family);
+        assert_eq!(families, [23, 25, 25, 26]);
+    }
 }

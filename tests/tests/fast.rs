@@ -23,11 +23,15 @@ const VALUES: [f64; 16] = [
     1.5,
 ];
 
-/// Whether a quotient is what `Fast` may make of another: near it, or both are smaller than numbers that may be taken as zero.
+/// Whether a quotient is what `Fast` may make of another: near it, or both are smaller than numbers that may be taken as zero;
+/// with its sign.
 fn near(fast: f64, quotient: f64, epsilon: f64, small: f64) -> bool {
-    let same = fast == quotient || fast.is_nan() && quotient.is_nan();
-    let close = (fast - quotient).abs() <= 4.5 * epsilon * quotient.abs();
-    same || close || fast.abs() < small && quotient.abs() < small
+    if quotient.is_nan() || fast.is_nan() {
+        return quotient.is_nan() && fast.is_nan();
+    }
+    let close = fast == quotient || (fast - quotient).abs() <= 4.5 * epsilon * quotient.abs();
+    let little = fast.abs() < small && quotient.abs() < small;
+    fast.is_sign_negative() == quotient.is_sign_negative() && (close || little)
 }
 
 /// Calls a function in both precisions on every target, and compares all results.

@@ -299,6 +299,16 @@ fn constant(graph: &Graph, id: NodeId) -> Option<Scalar> {
     }
 }
 
+/// Whether a float is a normal number of its type.
+fn is_normal(x: Scalar) -> bool {
+    let smallest = match x.dtype() {
+        DType::F16 => -14,
+        DType::BF16 | DType::F32 => -126,
+        _ => -1022,
+    };
+    x.as_f64().is_finite() && x.as_f64().abs() >= 2f64.powi(smallest)
+}
+
 /// A new node with the dtype, shape and origin of `like`.
 fn add_like(graph: &mut Graph, like: NodeId, op: Op, operands: &[NodeId]) -> NodeId {
     let node = graph.node(like);

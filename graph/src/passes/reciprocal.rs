@@ -4,14 +4,12 @@
 //! subnormal. Infinities, zeros and NaN give what division gives; divisors so small that their reciprocal overflows are
 //! subnormal, and count as zeros, which `Fast` allows.
 
-use super::{Context, add_like, constant};
+use super::{Context, add_like, constant, is_normal};
+use crate::fuse::REPEATED;
 use crate::graph::{Graph, NodeId};
-use crate::{DType, MapOp, Op, Scalar};
+use crate::{DType, MapOp, Op};
 
 pub(super) const DOC: &str = "Divides what is stretched once, and multiplies with the result (in `fast`).";
-
-/// How often a divisor is repeated, at least: a division saved for each of so many products.
-const REPEATED: usize = 16;
 
 /// The elements from which on what is repeated is computed before, by a kernel of its own ([`crate::fuse`]), and not again for
 /// each element.
@@ -35,11 +33,8 @@ pub(super) fn run(graph: &mut Graph, context: &mut Context<'_>) {
 fn inverse(graph: &mut Graph, context: &Context<'_>, divisor: NodeId) -> Option<NodeId> {
     if let Some(value) = constant(graph, divisor) {
         let inverse = (context.evaluate)(&Op::Map(MapOp::Reciprocal), value.dtype(), value.dtype(), &[value]);
-        let exact = |x: Scalar| match x.dtype() {
-            DType::F32 => (x.as_f64() as f32).is_normal(),
-            _ => x.as_f64().is_normal(),
-        };
-        return (exact(value) && exact(inverse)).then(|| add_like(graph, divisor, Op::Const(inverse), &[]));
+        let normal = is_normal(value) && is_normal(inverse);
+        return normal.then(|| add_like(graph, divisor, Op::Const(inverse), &[]));
     }
     let Op::View(view) = &graph.node(divisor).op else { return None };
     let view = view.clone();

@@ -4,7 +4,7 @@
 //! comment says why. Rules only remove nodes or put cheaper ones in their place, so applying them until none fits
 //! comes to an end.
 
-use super::{Context, add_like, constant};
+use super::{Context, add_like, constant, is_normal};
 use crate::graph::{Graph, NodeId};
 use crate::{DType, Kind, MapOp, Op, ReduceOp, Scalar};
 use smallvec::{SmallVec, smallvec};
@@ -284,16 +284,12 @@ fn constant_like(graph: &mut Graph, c: NodeId, value: Scalar) -> NodeId {
 /// `1 / x`, if `x` is a power of two and both are normal numbers: then dividing by the one and multiplying with the
 /// other round the same real number.
 fn exact_inverse(x: Scalar) -> Option<Scalar> {
-    let smallest = match x.dtype() {
-        DType::F16 => -14,
-        DType::BF16 | DType::F32 => -126,
-        DType::F64 => -1022,
-        _ => return None,
-    };
-    let normal = |x: f64| x.is_finite() && x.abs() >= 2f64.powi(smallest);
+    if !x.dtype().is_float() {
+        return None;
+    }
     let inverse = Scalar::from_f64(x.dtype(), 1.0 / x.as_f64());
     let power_of_two = x.as_f64().to_bits() << 12 == 0;
-    (power_of_two && normal(x.as_f64()) && normal(inverse.as_f64())).then_some(inverse)
+    (power_of_two && is_normal(x) && is_normal(inverse)).then_some(inverse)
 }
 
 /// `not (x < y) = x >= y`, and so on.

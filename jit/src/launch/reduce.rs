@@ -102,7 +102,7 @@ impl Launch<'_> {
         };
         assert!(states.iter().zip(&code.0.states).all(room), "buffer of states too small");
         let addresses: SmallVec<[u64; 2]> = states.iter_mut().map(|s| s.as_mut_ptr() as u64).collect();
-        let slab = |(made, code): (&Columns, &Code), first: usize, times: usize| {
+        let slab = |(made, code): (&Columns, &Code), ahead: bool, first: usize, times: usize| {
             let position = layout.position(first * width + columns.start);
             let mut slab = Slab::new(made.operands.len());
             slab.set_extents(columns.len(), times);
@@ -123,28 +123,24 @@ impl Launch<'_> {
             // SAFETY: the rows lie inside the rectangle, so inside the bounds that `new` and `bind` checked, an operand that
             // is the same for each row at the first; states are read and written in one place, which is borrowed
             // exclusively.
-            unsafe {
-                if made.rows > 1 {
-                    self.code.run_columns(&slab, self.far.is_some() && columns.len() >= WIDE)
-                } else {
-                    code.run(&slab)
-                }
-            }
+            unsafe { if ahead { self.code.run_columns_ahead(&slab) } else { code.run(&slab) } };
         };
-        let run = |code: (&Columns, &Code), first: usize, times: usize| {
+        let run = |code: (&Columns, &Code), ahead: bool, first: usize, times: usize| {
             // Compiled code goes row after row, and reads what it has written; the interpreter takes several at once.
             let together = if code.1.backend() == Backend::Interp { 1 } else { times };
-            (0..times).step_by(together.max(1)).for_each(|done| slab(code, first + done * code.0.rows, together));
+            (0..times)
+                .step_by(together.max(1))
+                .for_each(|done| slab(code, ahead, first + done * code.0.rows, together));
         };
         let times = rows.len() / code.0.rows;
         if times > 0 {
-            run(code, rows.start, times);
+            run(code, self.far.is_some() && columns.len() >= WIDE, rows.start, times);
         }
         let done = times * code.0.rows;
         if done < rows.len()
             && let Some(single) = self.code.single_columns()
         {
-            run(single, rows.start + done, rows.len() - done);
+            run(single, false, rows.start + done, rows.len() - done);
         }
     }
 }

@@ -254,6 +254,23 @@ mod tests {
         }
     }
 
+    /// On Zen 4, for the second cache; beside a row that stays, in the next row if that is long, or else for the first cache.
+    #[test]
+    fn zen_4_is_asked_for_the_second_cache() {
+        let kernel = kernel(DType::F64, |b, x| b.fadd(x, x));
+        let asked = |tuning, streams| {
+            let code = instructions(&kernel, false, tuning, Mode::Around(streams)).unwrap();
+            let (main, _) = main_loop(&code);
+            let asks = |level: Level| main.iter().any(|i| i.code() == level.code());
+            let far = main.iter().any(|i| i.op0_kind() == OpKind::Memory && i.memory_displacement64() >= FAR as u64);
+            (asks(Level::First), asks(Level::Second), far)
+        };
+        assert_eq!(asked(Tuning::Other, Streams::One), (true, false, true));
+        assert_eq!(asked(Tuning::Zen4, Streams::One), (false, true, true));
+        assert_eq!(asked(Tuning::Zen4, Streams::Beside), (true, false, true));
+        assert_eq!(asked(Tuning::Zen4, Streams::Rows), (false, true, false));
+    }
+
     /// What is read in turn is asked for, each line in time and in several pages by turns.
     #[test]
     fn every_line_is_asked_for_before_it_is_read() {

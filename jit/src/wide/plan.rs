@@ -406,7 +406,7 @@ impl Plan {
     fn is_chain(&self, kernel: &Kernel, work: usize, size: usize) -> bool {
         let mut depth = vec![0; kernel.insts.len()];
         for (v, inst) in kernel.insts.iter().enumerate().filter(|(v, _)| self.moves(*v)) {
-            let arithmetic = matches!(inst.prim, Prim::FAdd | Prim::FSub | Prim::FMul | Prim::Fma);
+            let arithmetic = matches!(inst.prim, Prim::FAdd | Prim::FSub | Prim::FMul);
             let contiguous = inst.prim == Prim::Load && !self.strided(kernel, inst);
             if !(arithmetic || contiguous) {
                 return false;
