@@ -449,7 +449,8 @@ impl RowRun {
     pub(crate) fn look_at(&mut self, target: &'static Target) -> Result<()> {
         if let Looked::Not = self.layout {
             let (sources, places, stages) = self.stages();
-            let layout = RowLayout::new(self.rows, self.chunk, places, stages)?;
+            let mut layout = RowLayout::new(self.rows, self.chunk, places, stages)?;
+            layout.suit(target, cpu::caches().l1);
             (self.sources, self.layout) = (sources, Looked::Rows(layout));
         }
         let program = match &self.layout {

@@ -48,10 +48,35 @@ pub(crate) enum Tuning {
 }
 
 impl Tuning {
-    /// Whether divisions of the vectors, of 512 bits if `evex`, take several times as long as the multiplications that could stand
-    /// for them.
-    pub(crate) fn divides_slowly(self, evex: bool) -> bool {
-        evex && self == Tuning::Intel
+    /// How slow divisions of the vectors are, of 512 bits if `evex`.
+    pub(crate) fn divider(self, evex: bool) -> Divider {
+        match self {
+            Tuning::Intel if evex => Divider::Slowest,
+            Tuning::Zen4 if evex => Divider::Slow { singles: true },
+            Tuning::Intel | Tuning::Zen4 | Tuning::Other => Divider::Fast,
+        }
+    }
+}
+
+/// How slow divisions are.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Divider {
+    /// About as slow as what could stand for them.
+    Fast,
+    /// Slower than a multiplication with a reciprocal that is at hand, and its correction: of `float64`, or of `float32`, too.
+    Slow {
+        /// Whether of both.
+        singles: bool,
+    },
+    /// Slower than multiplications that make the reciprocal, too.
+    Slowest,
+}
+
+impl Divider {
+    /// What is slow beside other units that have more to do.
+    pub(crate) fn beside_more(self) -> Divider {
+        if let Divider::Slow { .. } = self { Divider::Slow { singles: false } } else { self }
     }
 }
 

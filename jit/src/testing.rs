@@ -26,7 +26,14 @@ pub(crate) fn asking(target: &Target) -> &'static str {
 /// This machine, as if its CPU divided slowly, if it has vectors of 512 bits.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn slow_divider() -> Option<Target> {
-    Some(Target::detect().clone().tuned_to(Tuning::Intel)).filter(|t| t.vector_bits() == 512)
+    slow_dividers().next()
+}
+
+/// The same, and as if it divided slower than it multiplies.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn slow_dividers() -> impl Iterator<Item = Target> {
+    let tuned = [Tuning::Intel, Tuning::Zen4].map(|tuning| Target::detect().clone().tuned_to(tuning));
+    tuned.into_iter().filter(|t| t.vector_bits() == 512)
 }
 
 /// A small generator of numbers.

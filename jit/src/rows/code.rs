@@ -4,7 +4,7 @@ use super::{RowPlace, RowSource, RowStage};
 use crate::code::CodeError;
 use crate::kernel::{Class, Kernel, Prim, Role};
 use crate::reduce::{Reduction, states};
-use crate::target::Target;
+use crate::target::{Target, Tuning};
 use forms::Forms;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -21,6 +21,9 @@ pub(super) const RING: usize = 16;
 pub struct RowProgram {
     /// Whether columns are reduced.
     columns: bool,
+    pace: Pace,
+    /// Rows that are divided have few elements.
+    short: bool,
     /// Clones are equal at a glance, as those of an `Arc` of something sized are.
     stages: Arc<Vec<RowKernel>>,
 }
@@ -37,6 +40,26 @@ struct RowKernel {
     /// Of columns, the operands that are the same in each row.
     fixed: SmallVec<[bool; 8]>,
 }
+
+/// How rows follow one another through the stages: a row behind the stage before it, as a rule. It makes a difference for elements
+/// of which there is one a row.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Pace {
+    /// What is made of such an element is made of the same row: of a long one, the time that it waits is little, and fewer rows are in the
+    /// cache at a time.
+    Close,
+    /// As a rule.
+    Even,
+    /// Such an element is made of a reduction's result of two rows before. That of the row before is there long after the CPU
+    /// could begin with the next row, if it is a short one.
+    Wide,
+}
+
+/// Elements of a row below which it is short.
+const SHORT: usize = 48;
+
+/// Rows for each that stages have at once, from which on the first and the last, which not all have, are few.
+const MANY: usize = 8;
 
 /// Instructions that the loops of a step are worth, when it is compiled.
 const LOOP: usize = 16;
@@ -128,7 +151,42 @@ impl RowProgram {
                 fixed,
             })
         });
-        Some(RowProgram { columns, stages: Arc::new(stages.collect::<Option<_>>()?) })
+        Some(RowProgram { columns, pace: Pace::Even, short: false, stages: Arc::new(stages.collect::<Option<_>>()?) })
+    }
+
+    /// Has code suit so many rows, of so many elements and bytes each, and the target, whose first-level cache has so many bytes.
+    pub(super) fn suit(&mut self, [rows, elements, row]: [usize; 3], target: &Target, cache: usize) {
+        // Elsewhere this was not measured, or is slower.
+        if (target.tuning(), target.vector_bits()) != (Tuning::Zen4, 512) {
+            return;
+        }
+        let divides = |s: &RowKernel| !s.once && s.kernel.insts.iter().any(|i| i.prim == Prim::FDiv);
+        self.short = elements < SHORT && self.stages.iter().any(divides);
+        let held = |pace: Pace| RowProgram { pace, ..self.clone() }.behind().last().map_or(0, |last| last + 1);
+        let [close, even, wide] = [Pace::Close, Pace::Even, Pace::Wide].map(held);
+        self.pace = if even < wide && wide <= RING && wide * row <= cache / 2 && rows >= MANY * wide {
+            Pace::Wide
+        } else if close < even && even * row > cache {
+            Pace::Close
+        } else {
+            Pace::Even
+        };
+    }
+
+    /// How many rows each stage is behind the first.
+    pub(super) fn behind(&self) -> SmallVec<[usize; 12]> {
+        let mut behind = 0;
+        let next = self.stages[1..].iter().map(|next| next.once).chain([false]);
+        let each = self.stages.iter().zip(next).map(|(stage, next)| {
+            let by = match self.pace {
+                Pace::Close if stage.once => 0,
+                Pace::Wide if next && !stage.once => 2,
+                Pace::Close | Pace::Even | Pace::Wide => 1,
+            };
+            behind += by;
+            behind - by
+        });
+        each.collect()
     }
 
     /// Becomes `program` itself, if it equals that.
@@ -153,8 +211,8 @@ impl RowProgram {
 /// Code of the backend `wide` that takes rows through all stages of a [`RowProgram`], with the bits that the stages have one
 /// by one.
 ///
-/// In one pass of its loop, each stage has the row behind that of the stage before it. So a stage does not wait for the
-/// one before it, and what one leaves idle (a divider, the ports of memory) is there for the others. Where columns are
+/// In one pass of its loop, each stage has the row behind that of the stage before it, or almost ([`Pace`]). So a stage does not
+/// wait for the one before it, and what one leaves idle (a divider, the ports of memory) is there for the others. Where columns are
 /// reduced, a few of them go through one stage after another.
 pub struct RowCode {
     target: Target,

@@ -5,6 +5,7 @@ use super::{Dims, Room, RowLayout, RowMemory, RowPlace, RowSink, RowSource, RowS
 use crate::code::fence;
 use crate::kernel::{Class, Role};
 use crate::launch::{Bound, LaunchError};
+use crate::target::Target;
 use smallvec::SmallVec;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -18,6 +19,8 @@ pub(super) struct Whole {
     scratch: SmallVec<[(usize, usize); 8]>,
     /// Bytes of scratch memory.
     bytes: usize,
+    /// Bytes of the longest row of an operand.
+    row: usize,
     /// Whether the outputs of the last stage are read by none.
     leaves: bool,
 }
@@ -187,7 +190,9 @@ impl Whole {
         let own = |(i, m): (usize, usize)| matches!(places[m], RowPlace::Write { .. }) && !read(m) && stored(i);
         let leaves = last.sinks.is_empty() && last.accesses(Role::Output).all(own);
         let slab = Unbound::new(words, uses, places.len());
-        Some(Whole { program, slab, scratch, bytes: room.0, leaves })
+        let sizes = given.iter().flat_map(|(s, n)| s.kernel.operands.iter().map(move |o| n * o.dtype.size()));
+        let row = sizes.max().unwrap_or_default();
+        Some(Whole { program, slab, scratch, bytes: room.0, row, leaves })
     }
 
     pub(super) fn program(&self) -> &RowProgram {
@@ -207,6 +212,15 @@ impl RowLayout {
     pub fn adopt(&mut self, program: &RowProgram) {
         if let Some(whole) = &mut self.whole {
             whole.program.adopt(program);
+        }
+    }
+
+    /// Has one code of all stages be what suits the target, with a first-level cache of so many bytes.
+    pub fn suit(&mut self, target: &Target, first_cache: usize) {
+        if let Some(whole) = &mut self.whole {
+            let elements = whole.slab.words[0] as usize;
+            let rows = [self.rows, elements, whole.row];
+            whole.program.suit(rows, target, first_cache);
         }
     }
 

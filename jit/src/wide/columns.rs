@@ -21,7 +21,7 @@ use super::{Mode, finish};
 use crate::flow::spans;
 use crate::kernel::{Class, Kernel, Prim, ValueId};
 use crate::math::composed::expand;
-use crate::target::Tuning;
+use crate::target::{Divider, Tuning};
 use std::borrow::Cow;
 
 /// Makes the bytes of stages over the same columns, as [`super::assemble`] does of a kernel.
@@ -37,13 +37,13 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, draft: 
             return Err("columns do not lie side by side".to_owned());
         }
         let kernel = if evex { Cow::Borrowed(stage.kernel) } else { expand(stage.kernel) };
-        let divides_slowly = tuning.divides_slowly(evex) && !draft;
-        let mut plan = Plan::columns(&kernel, width, registers - taken, stage.fixed, divides_slowly);
+        let divider = if draft { Divider::Fast } else { tuning.divider(evex) };
+        let mut plan = Plan::columns(&kernel, width, registers - taken, stage.fixed, divider);
         if stage.ahead {
             plan.asks = Asks::columns();
         }
         let Stage { work, ring: (scratch, _), fixed, around, .. } = *stage;
-        planned.push(Planned { kernel, plan, work, ring: (scratch, 1), fixed, around, first_operand });
+        planned.push(Planned { kernel, plan, work, ring: (scratch, 1), fixed, around, behind: 0, first_operand });
         first_operand += stage.kernel.operands.len() + stage.states();
     }
     let first = planned.first().ok_or("there are no stages")?;
@@ -152,14 +152,8 @@ impl Plan {
     /// Decides for a kernel that takes as many columns at a time as there are virtual lanes, a row of them after another: in one
     /// round if it has the registers, else a vector at a time. What depends on `fixed` operands alone, which are the same in
     /// each row, is computed once, if there are registers for that, too.
-    pub(super) fn columns(
-        kernel: &Kernel,
-        width: usize,
-        registers: usize,
-        fixed: &[bool],
-        divides_slowly: bool,
-    ) -> Plan {
-        let mut plan = Plan::undecided(kernel, false);
+    pub(super) fn columns(kernel: &Kernel, width: usize, registers: usize, fixed: &[bool], divider: Divider) -> Plan {
+        let mut plan = Plan::undecided(kernel, divider);
         let spans = spans(kernel, &plan.uses);
         let single = plan.single(kernel, width);
         let all = Rounds::of(single, accumulators(width));
@@ -172,7 +166,7 @@ impl Plan {
         let each = |v: usize| held[v] && plan.uses[v] > 0 && !uniform[v];
         let each: Vec<bool> = (0..held.len()).map(each).collect();
         plan.invariant.iter_mut().zip(&each).for_each(|(i, held)| *i |= held);
-        let mut divisors = if divides_slowly { plan.divisors(kernel) } else { Vec::new() };
+        let mut divisors = if divider == Divider::Fast { Vec::new() } else { plan.divisors(kernel) };
         divisors.retain(|d| constant(d) || held[d.0 as usize]);
         // In registers from row to row: what rounds use of it, and reciprocals.
         let mut used = vec![false; held.len()];

@@ -1,7 +1,7 @@
 //! Divisions by what is the same for a row, without the divider.
 //!
-//! Where a division of 512 bits blocks the divider for 10 to 16 cycles, as on Intel's CPUs, `x / y` for a `y` that stays
-//! is made of its reciprocal, in two parts, and corrected:
+//! Where a division of 512 bits blocks the divider for 6 to 16 cycles, as on Intel's CPUs and Zen 4, `x / y` for a `y` that
+//! stays is made of its reciprocal, in two parts, and corrected:
 //!
 //! ```text
 //! row:      h = 1 / y              l = fma(-y, h, 1) * h          h + l is 1/y to twice the digits but one
@@ -10,30 +10,30 @@
 //! ```
 //! The result is the quotient, correctly rounded: `h` is the rounded reciprocal and `q` is faithful (Markstein 1990; the
 //! two parts are those of Brisebarre, Muller and Raina 2004). That holds where nothing over- or underflows on the way. `y`
-//! is looked at once a row, or for all rows of a group of columns: outside of the range below, `h` is NaN. What is then NaN,
-//! as are quotients of and to infinity, and quotients of small numbers are divided after all, out of line. Zeros, which may
-//! be many, are multiplied by `h`: their sign would be lost.
+//! is looked at once a row, or for all rows of a group of columns: outside of the range below, `h` is NaN. Then the exponents of
+//! quotients tell: with `2^61` (or `2^29`) added to their bits, those from 2^-511 to 2^512 (or 2^-63 to 2^65) have the
+//! next higher bit set, and no others, NaN included; their dividends are far from what is lost. Of up to four vectors at
+//! once, a bit that is missing leads out of line. There zeros, which may be many, are multiplied by `h`, for their sign would be
+//! lost; vectors with small numbers, infinities and NaN are divided after all.
+//!
+//! On Zen 4 the divider does half of the vectors meanwhile.
 
-use super::mach::{Enc, MASK, Masking, VEC};
+use super::mach::{Enc, Kind, MASK, Masking, VEC};
 use super::newton::{Format, GREATER};
 use super::pairs::*;
 use super::select::Selector;
-use super::sources::{Lanes, Src, sign};
+use super::sources::{Lanes, Src};
 use crate::kernel::{Inst, Prim, Ty, ValueId};
+use crate::target::Divider;
 use iced_x86::Code;
-use regalloc2::VReg;
-use smallvec::smallvec;
+use regalloc2::{Operand, VReg};
+use smallvec::{SmallVec, smallvec};
 
 /// Magnitudes of divisors, as powers of two: of 8 bytes, and of 4.
 const LARGEST: [i32; 2] = [60, 20];
 
-/// Of a comparison: one of both is NaN.
-const UNORDERED: u8 = 3;
-
-/// The bits of an exponent of which one is set in every number from 2^-511 (or 2^-63) on.
-fn not_small(size: u8) -> u64 {
-    3 << (8 * size - 3)
-}
+/// Quotients that are looked at together.
+const TOGETHER: usize = 4;
 
 /// The bits of a power of two.
 pub(super) fn power_of_two(double: bool, exponent: i32) -> u64 {
@@ -136,30 +136,76 @@ impl Selector<'_> {
 
     /// `x / y`, if the row has been prepared for it.
     pub(super) fn quotient(&mut self, inst: &Inst, args: &[Lanes]) -> Option<Lanes> {
-        let mut parts = self.parts.get(&inst.args[1])?.clone().into_iter().cycle();
+        let parts = self.parts.get(&inst.args[1])?.clone();
         let of = Format::new(inst.ty == Ty::F64);
-        let (size, multiply) = (of.size, of.by(MULPD, MULPS));
-        let not_small = of.constant(not_small(size));
-        Some(self.map(size, [&args[0], &args[1]], |s, [x, y]| {
-            let [h, l] = parts.next().expect("a divisor has parts");
-            let (x_reg, y_reg) = (s.reg(x), s.reg(y));
-            let (x, y) = (Src::Reg(x_reg), Src::Reg(y_reg));
-            let low = s.op(multiply, size, &[x, l], None);
-            let q = s.fma_vector(of.add, size, [x, h, Src::Reg(low)], [false, false, true]);
-            let rest = s.fma_vector(of.sub, size, [Src::Reg(q), y, x], [false; 3]);
-            let quotient = s.fma_vector(of.add, size, [Src::Reg(rest), h, Src::Reg(q)], [true, false, true]);
-            let little = s.op_into(of.by(TESTNMQ, TESTNMD), size, &[x, not_small], None, MASK);
-            // Zeros have a sign.
-            let h_reg = s.reg(h);
-            let product = Enc::new(multiply.evex).tied().masked(Masking::Merge);
-            let quotient = s.push(product, VEC, &[quotient, x_reg, h_reg, little]);
-            let magnitude = s.reg(of.constant(sign(size) - 1));
-            let test = Enc::new(of.by(TESTMQ, TESTMD).evex).masked(Masking::Merge);
-            let small = s.push(test, MASK, &[x_reg, magnitude, little]);
-            let both = [Src::Reg(quotient), Src::Reg(quotient)];
-            let nan = s.op_into(of.by(CMPPD, CMPPS), size, &both, Some(UNORDERED), MASK);
-            s.unless(false, &of, quotient, [x_reg, y_reg], [small, nan])
-        }))
+        let (mut vectors, mut multiplied) = (SmallVec::<[Src; 4]>::new(), SmallVec::<[usize; 8]>::new());
+        for k in 0..self.count(of.size) {
+            let [x, y] = [0, 1].map(|n: usize| args[n].at(k));
+            let multiplies = self.plan.divider == Divider::Slowest || {
+                self.divided += 1;
+                self.divided.is_multiple_of(2)
+            };
+            vectors.push(if multiplies {
+                multiplied.push(k);
+                x
+            } else {
+                Src::Reg(self.op(of.by(DIVPD, DIVPS), of.size, &[x, y], None))
+            });
+        }
+        for some in multiplied.chunks(TOGETHER) {
+            for (&k, q) in some.iter().zip(self.quotients(&of, some, args, &parts)) {
+                vectors[k] = Src::Reg(q);
+            }
+        }
+        Some(Lanes { size: of.size, same: false, vectors })
+    }
+
+    /// The quotients of some of the vectors, which are looked at together.
+    fn quotients(
+        &mut self,
+        of: &Format,
+        some: &[usize],
+        args: &[Lanes],
+        parts: &[[Src; 2]],
+    ) -> SmallVec<[VReg; TOGETHER]> {
+        let size = of.size;
+        let [bias, top] = [3, 2].map(|n| of.constant(1 << (8 * size - n)));
+        let (mut quotients, mut args_of) = (SmallVec::<[VReg; TOGETHER]>::new(), SmallVec::<[VReg; 12]>::new());
+        let mut near = None;
+        for &k in some {
+            let [x, y] = [0, 1].map(|n: usize| self.reg(args[n].at(k)));
+            let [h, l] = parts[k % parts.len()];
+            let h = self.reg(h);
+            let [x_src, y_src, h_src] = [x, y, h].map(Src::Reg);
+            let low = self.op(of.by(MULPD, MULPS), size, &[x_src, l], None);
+            let q = self.fma_vector(of.add, size, [x_src, h_src, Src::Reg(low)], [false, false, true]);
+            let rest = self.fma_vector(of.sub, size, [Src::Reg(q), y_src, x_src], [false; 3]);
+            let q = self.fma_vector(of.add, size, [Src::Reg(rest), h_src, Src::Reg(q)], [true, false, true]);
+            let exponent = self.op(of.by(PADDQ, PADDD), size, &[Src::Reg(q), bias], None);
+            near = Some(match near {
+                None => exponent,
+                Some(others) => self.op(of.by(ANDPD, ANDPS), size, &[Src::Reg(others), Src::Reg(exponent)], None),
+            });
+            quotients.push(q);
+            args_of.extend([x, y, h]);
+        }
+        let near = Src::Reg(near.expect("there is a vector"));
+        let far = self.op_into(of.by(TESTNMQ, TESTNMD), size, &[near, top], None, MASK);
+        self.unless_near(size, &quotients, &args_of, far)
+    }
+
+    /// The quotients, of which those that lanes of `far` tell of are looked at again, out of line; each is of `x`, `y` and `1/y`.
+    fn unless_near(&mut self, size: u8, quotients: &[VReg], args: &[VReg], far: VReg) -> SmallVec<[VReg; TOGETHER]> {
+        let n = quotients.len();
+        let results: SmallVec<[VReg; TOGETHER]> = quotients.iter().map(|_| self.body.vreg(VEC)).collect();
+        let mut operands: SmallVec<[Operand; 24]> =
+            results.iter().enumerate().map(|(k, &r)| Operand::reg_reuse_def(r, n + k)).collect();
+        operands.extend(quotients.iter().map(|&q| Operand::reg_use(q)));
+        operands.extend(args.iter().map(|&a| Operand::reg_use_at_end(a)));
+        operands.push(Operand::reg_use(far));
+        operands.extend([VEC, MASK, MASK].map(|class| Operand::reg_temp(self.body.vreg(class))));
+        self.body.push(Kind::Quotients { size, count: n as u8 }, &operands);
+        results
     }
 }
 
@@ -168,14 +214,18 @@ mod tests {
     use super::*;
     use crate::kernel::{Class, Role};
     use crate::launch::{Accessed, Home, Layout, Memory};
-    use crate::testing::{halfway, next, slow_divider};
-    use crate::{Backend, Builder, Code};
+    use crate::testing::{halfway, next, slow_divider, slow_dividers};
+    use crate::{Backend, Builder, Code, Target};
     use bytemuck::{Pod, cast_slice, cast_slice_mut};
     use lazuli_graph::DType;
     use std::ops::Div;
 
-    /// The code that divides each row by what is the same for it.
+    /// The code that divides each row by what is the same for it, in each vector without the divider.
     fn divider(dtype: DType) -> Option<Code> {
+        Some(divider_of(dtype, &slow_divider()?))
+    }
+
+    fn divider_of(dtype: DType, target: &Target) -> Code {
         let mut b = Builder::new();
         let (x, y) =
             (b.operand(Role::Input, dtype, Class::Contiguous), b.operand(Role::Input, dtype, Class::Broadcast));
@@ -183,9 +233,9 @@ mod tests {
         let z = b.fdiv(x, y);
         let out = b.operand(Role::Output, dtype, Class::Contiguous);
         b.store(out, z);
-        let code = Code::compile(&b.finish(), Backend::Wide, &slow_divider()?).unwrap();
+        let code = Code::compile(&b.finish(), Backend::Wide, target).unwrap();
         assert!(code.asm().unwrap().contains("vptestnm"));
-        Some(code)
+        code
     }
 
     /// Divides `xs` by each of `ys`, and compares with the CPU's divisions.
@@ -224,23 +274,34 @@ mod tests {
 
     #[test]
     fn special_values_and_limits() {
-        let (Some(double), Some(single)) = (divider(DType::F64), divider(DType::F32)) else { return };
+        for target in slow_dividers() {
+            let [double, single] = [DType::F64, DType::F32].map(|dtype| divider_of(dtype, &target));
+            special(&double, &single);
+        }
+    }
+
+    fn special(double: &Code, single: &Code) {
         let mut state = 1;
         let ys = divisors64(&mut state);
         let mut xs = vec![0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::MAX, f64::MIN, 5e-324, 1e-308];
-        xs.extend([-511, -512, -510, -969, 900, 963, 964, 1023].map(|e| 2f64.powi(e)));
+        xs.extend([-511, -512, -510, -571, -572, -969, 511, 512, 572, 900, 963, 964, 1023].map(|e| 2f64.powi(e)));
         let near: Vec<f64> = xs.iter().flat_map(|x| [x.next_up(), x.next_down()]).collect();
         xs.extend(near);
         xs.extend((0..3000).map(|_| f64::from_bits(next(&mut state))));
-        check(&double, &xs, &ys);
+        check(double, &xs, &ys);
+        // Vectors of the same: zeros alone, and all that is divided after all.
+        for x in [0.0, -0.0, f64::INFINITY, f64::NAN, 1e-300, 3.0] {
+            check(double, &[x; 100], &ys);
+            check(single, &[x as f32; 100], &ys.iter().map(|y| *y as f32).collect::<Vec<_>>());
+        }
         let narrow = |v: &[f64]| -> Vec<f32> { v.iter().map(|x| *x as f32).collect() };
         let mut ys = narrow(&ys);
         ys.extend([20, 21, -20, -21].map(|e| 2f32.powi(e)).into_iter().flat_map(|y| [y, y.next_up(), y.next_down()]));
         ys.extend([f32::MAX, f32::MIN_POSITIVE, 1e-45, 1.1e38, 1.7e38, 1e-37]);
         let mut xs = narrow(&xs);
-        xs.extend([-63, -62, -64, -126, 106, 107, 108, 127].map(|e| 2f32.powi(e)));
+        xs.extend([-63, -62, -64, -83, -84, -126, 65, 66, 85, 106, 107, 108, 127].map(|e| 2f32.powi(e)));
         xs.extend((0..3000).map(|_| f32::from_bits(next(&mut state) as u32)));
-        check(&single, &xs, &ys);
+        check(single, &xs, &ys);
     }
 
     /// Quotients that lie nearer to halfway between two numbers than any others, on both sides.
@@ -253,6 +314,48 @@ mod tests {
             let y = if n == 0 { (1 << 53) - 1 } else { next(&mut state) >> 12 | 1 << 52 | 1 };
             let xs: Vec<f64> = halfway(y, 53, 20).map(|x| x as f64).collect();
             check(&code, &xs, &[y as f64]);
+        }
+    }
+
+    /// How many vectors of a round go without the divider: none, every second, or all.
+    #[test]
+    fn vectors_that_go_without_the_divider() {
+        use crate::reduce::{Reduction, states};
+        use crate::target::Tuning::{self, Intel, Other, Zen4};
+        use crate::wide::{Mode, instructions};
+        use crate::{Kernel, Precision, math};
+        use lazuli_graph::ReduceOp;
+        let kernel = |ty: Ty, deep: bool, stays: bool| {
+            let mut b = Builder::new();
+            let dtype = if ty == Ty::F64 { DType::F64 } else { DType::F32 };
+            let class = if stays { Class::Broadcast } else { Class::Contiguous };
+            let (x, y) = (b.operand(Role::Input, dtype, Class::Contiguous), b.operand(Role::Input, dtype, class));
+            let (x, y) = (b.load(x), b.load(y));
+            let x = if deep { math::exp(&mut b, x, Precision::Standard) } else { x };
+            let z = b.fdiv(x, y);
+            let out = b.operand(Role::Output, dtype, Class::Contiguous);
+            b.store(out, z);
+            b.finish()
+        };
+        // Each has one such instruction, as has what prepares a row.
+        let count = |kernel: &Kernel, tuning: Tuning, mode: Mode| {
+            let code = instructions(kernel, true, tuning, mode).unwrap();
+            let named = |i: &&iced_x86::Instruction| format!("{:?}", i.mnemonic()).starts_with("Vfnmadd");
+            code.iter().filter(named).count()
+        };
+        for ty in [Ty::F64, Ty::F32] {
+            let of = |deep: bool, tuning| count(&kernel(ty, deep, true), tuning, Mode::Plain);
+            assert_eq!([Other, Zen4, Intel].map(|tuning| of(false, tuning)), [0, 1 + 2, 1 + 4], "{ty}");
+            let more = |tuning| of(true, tuning) - of(true, Other);
+            assert_eq!(more(Zen4), 0, "{ty}");
+            assert!(more(Intel) > 1, "{ty}");
+            assert_eq!(count(&kernel(ty, false, false), Zen4, Mode::Plain), 0, "{ty}");
+            let dtype = if ty == Ty::F64 { DType::F64 } else { DType::F32 };
+            let (folded, joins) =
+                states(&kernel(ty, false, true), &[Reduction::new(ReduceOp::Sum, dtype, false)]).unwrap();
+            let fold = |tuning| count(&folded, tuning, Mode::Fold { joins: &joins, block: 256, far: None });
+            let half = if ty == Ty::F64 { 1 + 1 } else { 0 };
+            assert_eq!([Other, Zen4, Intel].map(fold), [0, half, 1 + 2], "{ty}");
         }
     }
 

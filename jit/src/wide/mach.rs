@@ -142,6 +142,14 @@ pub(super) enum Kind {
         /// Bytes of a lane.
         size: u8,
     },
+    /// Quotients that were made by multiplication, `count` of them: if the mask has a lane, what is not right is made again out of line:
+    /// `[result …, quotient …, x, y, 1/y …, mask]`, and a vector and two mask registers for that.
+    Quotients {
+        /// Bytes of a lane.
+        size: u8,
+        /// How many.
+        count: u8,
+    },
     /// To the only successor.
     Jump,
     /// The end of a row's preparation: to the main loop if it has a round, else to the second successor.
@@ -384,6 +392,7 @@ impl Function for Body {
                 | CallIf(_)
                 | Call(_)
                 | DivideIf { .. }
+                | Quotients { .. }
                 | Step
                 | Return
         )

@@ -222,15 +222,15 @@ fn crosses_lines(kernel: &Kernel, tuning: Tuning, mode: Mode<'_>) -> bool {
 /// Makes the bytes of a kernel, for vectors of 512 bits or of 256.
 fn assemble(kernel: &Kernel, evex: bool, tuning: Tuning, mode: Mode<'_>) -> Result<encode::Encoded, String> {
     let (width, registers) = if evex { (64, 32) } else { (32, 16) };
-    let divides_slowly = tuning.divides_slowly(evex);
+    let divider = tuning.divider(evex);
     let kernel = &*if evex { Cow::Borrowed(kernel) } else { expand(kernel) };
     let kernel = &*match mode {
-        Mode::Plain | Mode::Around(_) | Mode::Ahead(_) => plan::ordered(kernel, width, registers, divides_slowly),
+        Mode::Plain | Mode::Around(_) | Mode::Ahead(_) => plan::ordered(kernel, width, registers, divider),
         Mode::Draft | Mode::Fold { .. } => Cow::Borrowed(kernel),
     };
     let (plan, taken) = match mode {
         Mode::Plain | Mode::Around(_) | Mode::Ahead(_) => {
-            let mut plan = plan::Plan::new(kernel, width, registers, divides_slowly);
+            let mut plan = plan::Plan::new(kernel, width, registers, divider);
             plan.stagger(kernel, width, registers);
             match mode {
                 Mode::Around(streams) => plan.ask(kernel, width, streams, false, tuning),
@@ -239,10 +239,10 @@ fn assemble(kernel: &Kernel, evex: bool, tuning: Tuning, mode: Mode<'_>) -> Resu
             }
             (plan, 0)
         }
-        Mode::Draft => (plan::Plan::draft(kernel, width, registers, divides_slowly), 0),
+        Mode::Draft => (plan::Plan::draft(kernel, width, registers, divider), 0),
         Mode::Fold { joins, far, .. } => {
             let taken = joins.len() * fold::accumulators(width);
-            let mut plan = plan::Plan::fold(kernel, width, registers.saturating_sub(taken), divides_slowly)?;
+            let mut plan = plan::Plan::fold(kernel, width, registers.saturating_sub(taken), divider)?;
             if let Some(streams) = far {
                 plan.ask(kernel, width, streams, false, tuning);
             }

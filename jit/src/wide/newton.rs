@@ -36,6 +36,7 @@ use super::plan::Plan;
 use super::select::Selector;
 use super::sources::{Lanes, Src, sign};
 use crate::kernel::{Inst, Kernel, Prim, Ty};
+use crate::target::Divider;
 use regalloc2::{Operand, VReg};
 
 /// Comparisons that are true for NaN, which is what the magnitudes of two of them give.
@@ -100,8 +101,8 @@ impl Format {
 impl Plan {
     /// How many sixteenths of the divisions and roots of a program take other units than the divider, so that both end together.
     /// Its rounds have vectors of so many lanes.
-    pub(super) fn for_newton(&self, kernel: &Kernel, lanes: usize, width: usize, divides_slowly: bool) -> usize {
-        if !divides_slowly {
+    pub(super) fn for_newton(&self, kernel: &Kernel, lanes: usize, width: usize, divider: Divider) -> usize {
+        if divider != Divider::Slowest {
             return 0;
         }
         // Half cycles of the divider; and of the two units for what stands instead, and for all else.

@@ -9,7 +9,7 @@ use super::stagger::{self, Apart};
 use crate::flow::{invariant, sizes, spans, uses};
 use crate::kernel::{Class, Inst, Kernel, Operand, Prim, Role, Ty, ValueId};
 use crate::launch::Streams;
-use crate::target::Tuning;
+use crate::target::{Divider, Tuning};
 use std::borrow::Cow;
 
 /// The most vectors of the widest lanes in one round, but for [chains](CHAIN_UNROLL) and where they are [staggered](STAGGERED).
@@ -48,7 +48,7 @@ const FEW: usize = 256;
 const DIVISION: usize = 24;
 const SLOW_DIVISION: usize = 16;
 
-/// The instructions of a division that goes without the divider.
+/// As how many instructions a division that goes without the divider counts.
 const MULTIPLIED: usize = 9;
 
 /// Vectors of a round of a program that is one chain. What waits for the chain fills the scheduler, so a round hardly
@@ -82,25 +82,25 @@ impl Rounds {
 }
 
 /// A program in the order in which rounds of several vectors compute it.
-pub(super) fn ordered(kernel: &Kernel, width: usize, registers: usize, divides_slowly: bool) -> Cow<'_, Kernel> {
-    let plan = Plan::undecided(kernel, divides_slowly);
+pub(super) fn ordered(kernel: &Kernel, width: usize, registers: usize, divider: Divider) -> Cow<'_, Kernel> {
+    let plan = Plan::undecided(kernel, divider);
     let single = plan.single(kernel, width);
     let work = plan.work(kernel, single, width);
     if work < ORDERED {
         return Cow::Borrowed(kernel);
     }
-    let vectors = plan.wanted(kernel, work, width / single, registers, divides_slowly);
+    let vectors = plan.wanted(kernel, work, width / single, registers, divider);
     Cow::Owned(schedule::reorder(kernel, vectors, registers))
 }
 
 /// Whether a program is so deep that it wants many vectors in a round.
 pub(super) fn is_deep(kernel: &Kernel) -> bool {
-    Plan::undecided(kernel, false).depth(kernel) >= FOUR_CHAINS
+    Plan::undecided(kernel, Divider::Fast).depth(kernel) >= FOUR_CHAINS
 }
 
 /// Whether a program is so short that it waits for what it reads.
 pub(super) fn is_short(kernel: &Kernel, width: usize) -> bool {
-    let plan = Plan::undecided(kernel, false);
+    let plan = Plan::undecided(kernel, Divider::Fast);
     plan.work(kernel, plan.single(kernel, width), width) <= SHORT
 }
 
@@ -116,6 +116,8 @@ pub(super) struct Plan {
     pub(super) folded: Vec<bool>,
     /// What is the same for a row and divides what is not, where that goes without the divider ([`super::divide`]).
     pub(super) reciprocals: Vec<ValueId>,
+    /// How slow divisions are: where they are not slowest, every second of those goes without it.
+    pub(super) divider: Divider,
     /// Of the others, and of roots, how many sixteenths go without it ([`super::newton`]).
     pub(super) newton: usize,
     /// Constants that stay in registers through the loops, the most used first.
@@ -138,9 +140,9 @@ impl Plan {
         kernel: &Kernel,
         width: usize,
         registers: usize,
-        divides_slowly: bool,
+        divider: Divider,
     ) -> Result<Plan, &'static str> {
-        let mut plan = Plan::undecided(kernel, divides_slowly);
+        let mut plan = Plan::undecided(kernel, divider.beside_more());
         let single = plan.single(kernel, width);
         if kernel.stores.iter().any(|s| width / kernel.ty(s.value).size() != single) {
             return Err("states are not of the widest type");
@@ -152,7 +154,7 @@ impl Plan {
         plan.rounds = Rounds { lanes, single, last: if steps { single } else { lanes } };
         let pressure = plan.pressure(kernel, &spans(kernel, &plan.uses), single, width);
         let work = plan.work(kernel, single, width);
-        plan.newton = plan.for_newton(kernel, single, width, divides_slowly);
+        plan.newton = plan.for_newton(kernel, single, width, divider);
         if pressure > registers {
             return Err("states do not fit the registers");
         }
@@ -165,14 +167,14 @@ impl Plan {
 
     /// Decides for a kernel that computes one element a row.
     pub(super) fn once(kernel: &Kernel, width: usize) -> Plan {
-        let mut plan = Plan::undecided(kernel, false);
+        let mut plan = Plan::undecided(kernel, Divider::Fast);
         plan.rounds = Rounds::of(plan.single(kernel, width), 1);
         plan
     }
 
     /// Decides for rounds of one vector. With 512 bits they all are as those of a tail, which is half of the code.
-    pub(super) fn draft(kernel: &Kernel, width: usize, registers: usize, divides_slowly: bool) -> Plan {
-        let mut plan = Plan::undecided(kernel, divides_slowly);
+    pub(super) fn draft(kernel: &Kernel, width: usize, registers: usize, divider: Divider) -> Plan {
+        let mut plan = Plan::undecided(kernel, divider);
         plan.masked = width == 64;
         plan.rounds = Rounds::of(plan.single(kernel, width), 1);
         let pressure = plan.pressure(kernel, &spans(kernel, &plan.uses), plan.rounds.lanes, width);
@@ -180,7 +182,7 @@ impl Plan {
         plan
     }
 
-    pub(super) fn undecided(kernel: &Kernel, divides_slowly: bool) -> Plan {
+    pub(super) fn undecided(kernel: &Kernel, divider: Divider) -> Plan {
         let mut uses = uses(kernel);
         let folded = fold(kernel, &mut uses);
         let (invariant, size) = (invariant(kernel), sizes(kernel));
@@ -194,6 +196,7 @@ impl Plan {
             size,
             folded,
             reciprocals,
+            divider,
             newton: 0,
             hoisted,
             held,
@@ -202,7 +205,13 @@ impl Plan {
             staggered,
             asks,
         };
-        if divides_slowly {
+        let spares = match divider {
+            Divider::Fast => false,
+            // Deep programs leave little of the other units.
+            Divider::Slow { .. } => plan.depth(kernel) < FOUR_CHAINS,
+            Divider::Slowest => true,
+        };
+        if spares {
             plan.reciprocals = plan.divisors(kernel);
         }
         plan
@@ -210,7 +219,8 @@ impl Plan {
 
     /// What is the same for a row and divides what is not, where that goes without the divider.
     pub(super) fn divisors(&self, kernel: &Kernel) -> Vec<ValueId> {
-        let divides = |(v, i): &(usize, &Inst)| self.moves(*v) && i.prim == Prim::FDiv;
+        let slow = |i: &Inst| i.ty == Ty::F64 || self.divider != Divider::Slow { singles: false };
+        let divides = |(v, i): &(usize, &Inst)| self.moves(*v) && i.prim == Prim::FDiv && slow(i);
         let mut divisors: Vec<ValueId> =
             kernel.insts.iter().enumerate().filter(divides).map(|(_, i)| i.args[1]).collect();
         divisors.retain(|d| self.invariant[d.0 as usize] && has_reciprocal(&kernel.insts[d.0 as usize]));
@@ -227,12 +237,12 @@ impl Plan {
     }
 
     /// Decides for vectors of `width` bytes and so many vector registers.
-    pub(super) fn new(kernel: &Kernel, width: usize, registers: usize, divides_slowly: bool) -> Plan {
-        let mut plan = Plan::undecided(kernel, divides_slowly);
+    pub(super) fn new(kernel: &Kernel, width: usize, registers: usize, divider: Divider) -> Plan {
+        let mut plan = Plan::undecided(kernel, divider);
         let single = plan.single(kernel, width);
         let spans = spans(kernel, &plan.uses);
         let work = plan.work(kernel, single, width);
-        plan.newton = plan.for_newton(kernel, single, width, divides_slowly);
+        plan.newton = plan.for_newton(kernel, single, width, divider);
         if plan.is_chain(kernel, work, width / single) {
             // The input stays in registers, and a result takes the register of what it is made of.
             let used = 2 * CHAIN_UNROLL + plan.row_values(kernel) + 1;
@@ -242,7 +252,7 @@ impl Plan {
                 return plan;
             }
         }
-        let wanted = plan.wanted(kernel, work, width / single, registers, divides_slowly);
+        let wanted = plan.wanted(kernel, work, width / single, registers, divider);
         let many = registers >= MANY_REGISTERS;
         let fits = |unroll: &usize| {
             let lanes = single * unroll;
@@ -331,7 +341,7 @@ impl Plan {
     }
 
     /// How many vectors of lanes of `size` bytes a round of a program is to have for the sake of independent chains.
-    fn wanted(&self, kernel: &Kernel, work: usize, size: usize, registers: usize, divides_slowly: bool) -> usize {
+    fn wanted(&self, kernel: &Kernel, work: usize, size: usize, registers: usize, divider: Divider) -> usize {
         let depth = self.depth(kernel);
         let spare = |among: usize| self.divisions(kernel) * among <= work;
         let moving = (0..kernel.insts.len()).filter(|v| self.moves(*v)).count();
@@ -339,7 +349,7 @@ impl Plan {
         let many = registers >= MANY_REGISTERS
             && depth >= FOUR_CHAINS
             && 4 * work <= FOUR
-            && (!divides_slowly || spare(SLOW_DIVISION));
+            && (divider != Divider::Slowest || spare(SLOW_DIVISION));
         let deep = depth >= DEEP && 3 * work <= THREE && spare(DIVISION);
         if many && !has_chains {
             4
@@ -352,9 +362,9 @@ impl Plan {
         }
     }
 
-    /// Whether a value is a division that goes without the divider.
+    /// Whether a value is a division that goes without the divider in each vector.
     pub(super) fn multiplies(&self, inst: &Inst) -> bool {
-        inst.prim == Prim::FDiv && self.reciprocals.contains(&inst.args[1])
+        self.divider == Divider::Slowest && inst.prim == Prim::FDiv && self.reciprocals.contains(&inst.args[1])
     }
 
     /// How many divisions and roots of a round of one vector take the divider.
@@ -525,8 +535,8 @@ mod tests {
     fn decided(functions: &[Function]) -> [(usize, bool); 2] {
         let kernel = sum(functions);
         [(64, 32), (32, 16)].map(|(width, registers)| {
-            let ordered = ordered(&kernel, width, registers, false);
-            let mut plan = Plan::new(&ordered, width, registers, false);
+            let ordered = ordered(&kernel, width, registers, Divider::Fast);
+            let mut plan = Plan::new(&ordered, width, registers, Divider::Fast);
             plan.stagger(&ordered, width, registers);
             let rounds = plan.rounds;
             (rounds.lanes / rounds.single, matches!(ordered, Cow::Owned(_)))

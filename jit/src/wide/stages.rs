@@ -4,14 +4,14 @@ use super::encode::Encoded;
 use super::fold::accumulators;
 use super::mach::{Enc, GPR, Kind, Mem};
 use super::nest::{self, ROW};
-use super::plan::{Plan, ordered};
+use super::plan::{Plan, is_deep, ordered};
 use super::select::Selector;
 use super::{Mode, finish, together};
 use crate::kernel::{Kernel, Role};
 use crate::launch::Streams;
 use crate::math::composed::expand;
 use crate::reduce::Join;
-use crate::target::Tuning;
+use crate::target::{Divider, Tuning};
 use iced_x86::Code;
 use regalloc2::VReg;
 use std::borrow::Cow;
@@ -35,6 +35,10 @@ pub(crate) struct Stage<'a> {
     pub(crate) ring: (&'a [bool], usize),
     /// Of columns, which operands are the same in each row.
     pub(crate) fixed: &'a [bool],
+    /// Of rows, how many it is behind the first stage.
+    pub(crate) behind: usize,
+    /// Rows have few elements.
+    pub(crate) short: bool,
     /// Inputs come from memory.
     pub(crate) ahead: bool,
     /// Outputs are stored around the caches, as [`Mode::Around`] says.
@@ -67,6 +71,7 @@ pub(super) struct Planned<'a> {
     pub(super) ring: (&'a [bool], usize),
     pub(super) fixed: &'a [bool],
     pub(super) around: bool,
+    pub(super) behind: usize,
     /// Where its operands begin in the slab.
     pub(super) first_operand: usize,
 }
@@ -74,7 +79,11 @@ pub(super) struct Planned<'a> {
 /// Makes the bytes of several stages, as [`super::assemble`] does of a kernel.
 pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, loops: Loops) -> Result<Encoded, String> {
     let (width, registers) = if evex { (64, 32usize) } else { (32, 16) };
-    let divides_slowly = tuning.divides_slowly(evex);
+    let divider = match tuning.divider(evex) {
+        // Little is left of the other units; or there is little to win for the row's reciprocal.
+        Divider::Slow { .. } if stages.iter().any(|s| s.short || is_deep(s.kernel)) => Divider::Fast,
+        divider => divider.beside_more(),
+    };
     let draft = loops == Loops::Draft;
     let together = loops == Loops::Together && together::pays(stages);
     // Of all stages at once if they are to take rows together, else of one.
@@ -90,15 +99,15 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, loops: 
     for stage in stages {
         let kernel = if evex { Cow::Borrowed(stage.kernel) } else { expand(stage.kernel) };
         let kernel = match stage.work {
-            Work::Map if !draft => Cow::Owned(ordered(&kernel, width, free, divides_slowly).into_owned()),
+            Work::Map if !draft => Cow::Owned(ordered(&kernel, width, free, divider).into_owned()),
             _ => kernel,
         };
         let mut plan = match stage.work {
             Work::Once => Plan::once(&kernel, width),
-            Work::Map if draft => Plan::draft(&kernel, width, free, divides_slowly),
-            Work::Map => Plan::new(&kernel, width, free, divides_slowly),
+            Work::Map if draft => Plan::draft(&kernel, width, free, divider),
+            Work::Map => Plan::new(&kernel, width, free, divider),
             Work::Fold { block, .. } => {
-                let plan = Plan::fold(&kernel, width, free, divides_slowly)?;
+                let plan = Plan::fold(&kernel, width, free, divider)?;
                 if block == 0 || block % plan.rounds.lanes != 0 {
                     return Err(format!("blocks of {block} elements are no rounds of {}", plan.rounds.lanes));
                 }
@@ -112,8 +121,8 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, loops: 
         if stage.ahead {
             plan.ask(&kernel, width, Streams::One, true, tuning);
         }
-        let Stage { work, ring, fixed, around, .. } = *stage;
-        planned.push(Planned { kernel, plan, work, ring, fixed, around, first_operand });
+        let Stage { work, ring, fixed, behind, around, .. } = *stage;
+        planned.push(Planned { kernel, plan, work, ring, fixed, around, behind, first_operand });
         first_operand += stage.kernel.operands.len() + stage.states();
     }
     let first = planned.first().ok_or("there are no stages")?;
@@ -138,12 +147,12 @@ fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], together: Option<u
         done = Some(last);
         at = last + 1;
     }
-    for (behind, stage) in stages.iter().enumerate() {
+    for stage in stages {
         s.turn_to(stage);
         let [skip, row] = [1, 2].map(|n| at + n);
-        s.body.end_block(Kind::EnterStage { behind: behind as u8 }, &[row, skip]);
+        s.body.end_block(Kind::EnterStage { behind: stage.behind as u8 }, &[row, skip]);
         s.body.end_aside(skip);
-        s.row(behind);
+        s.row(stage.behind);
         let last = self::row(s, stage, row);
         at = last + 1;
         s.body.end_block(Kind::Jump, &[at]);
@@ -152,7 +161,7 @@ fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], together: Option<u
     if let Some(done) = done {
         s.body.lead(done, at);
     }
-    nest::end(s, at, stages.len() - 1);
+    nest::end(s, at, stages.last().map_or(0, |s| s.behind));
 }
 
 /// What a stage does with a row, whose preparation is in block `row`. Gives the block after it, which is open.

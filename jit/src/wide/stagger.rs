@@ -62,6 +62,7 @@ impl Selector<'_> {
 mod tests {
     use super::Apart;
     use crate::kernel::{Class, Role, Slab};
+    use crate::target::Divider;
     use crate::testing::wide_targets;
     use crate::wide::{Mode, encode_512, main_loop, plan};
     use crate::{Backend, Builder, Code, Kernel, Precision, Target, lower, math};
@@ -122,8 +123,8 @@ mod tests {
     fn long_programs_are_a_little_apart() {
         let plan = |long: bool| {
             let kernel = first_and_last(long);
-            let ordered = plan::ordered(&kernel, 64, 32, false);
-            let mut plan = plan::Plan::new(&ordered, 64, 32, false);
+            let ordered = plan::ordered(&kernel, 64, 32, Divider::Fast);
+            let mut plan = plan::Plan::new(&ordered, 64, 32, Divider::Fast);
             plan.stagger(&ordered, 64, 32);
             plan.staggered
         };

@@ -58,17 +58,17 @@ impl<'a> Selector<'a> {
 /// to the end of the row; the next is where stages begin that take rows one after the other.
 pub(super) fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], at: usize, length: usize) -> usize {
     let [skip, rows] = [1, 2].map(|n| at + n);
-    s.body.end_block(Kind::EnterTogether { behind: stages.len() as u8 - 1 }, &[rows, skip]);
+    s.body.end_block(Kind::EnterTogether { behind: stages.last().map_or(0, |s| s.behind as u8) }, &[rows, skip]);
     s.body.end_aside(skip);
     // One for each stage that has a loop.
     let mut beside: Vec<Selector<'a>> = Vec::new();
     let mut outputs = 0;
-    for (behind, stage) in stages.iter().enumerate() {
+    for stage in stages {
         let mut own = Selector::new(&stage.kernel, &stage.plan, s.evex, Mode::Plain);
         own.turn_to(stage);
         own.first_output = outputs;
         outputs += own.folds.len();
-        s.lend(&mut own, |own| own.row(behind));
+        s.lend(&mut own, |own| own.row(stage.behind));
         if stage.work == Work::Once {
             s.lend(&mut own, Selector::once);
         } else {
@@ -132,7 +132,16 @@ mod tests {
         for (deep, ahead) in [(false, false), (false, true), (true, false), (true, true)] {
             let stage = |deep: bool| {
                 let kernel = &kernels[usize::from(deep)];
-                Stage { kernel, work: Work::Map, ring: (&[], 1), fixed: &[], ahead, around: false }
+                Stage {
+                    kernel,
+                    work: Work::Map,
+                    ring: (&[], 1),
+                    fixed: &[],
+                    behind: 0,
+                    short: false,
+                    ahead,
+                    around: false,
+                }
             };
             assert_eq!(pays(&[stage(false), stage(deep)]), ahead || !deep);
         }

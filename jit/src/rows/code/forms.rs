@@ -93,8 +93,9 @@ fn compile(program: &RowProgram, target: &Target, what: Use) -> Result<wide::Com
         });
     }
     let last = program.stages.len() - 1;
+    let behind = program.behind();
     let mut stages = Vec::with_capacity(kernels.len());
-    for (n, ((kernel, joins), stage)) in kernels.iter().zip(&*program.stages).enumerate() {
+    for (n, (((kernel, joins), stage), behind)) in kernels.iter().zip(&*program.stages).zip(behind).enumerate() {
         let work = match joins.as_slice() {
             [] if stage.once => wide::Work::Once,
             [] => wide::Work::Map,
@@ -109,6 +110,8 @@ fn compile(program: &RowProgram, target: &Target, what: Use) -> Result<wide::Com
             work,
             ring,
             fixed: &stage.fixed,
+            behind,
+            short: program.short,
             ahead: (far || program.columns) && n == 0,
             around,
         });

@@ -5,6 +5,7 @@ use crate::kernel::{Prim, Ty};
 use crate::target::Tuning;
 use crate::testing::wide_targets;
 use lazuli_graph::{ReduceOp, Scalar};
+use std::collections::HashMap;
 
 /// `out = x + y` in `dtype`.
 pub(super) fn add(dtype: DType, classes: [Class; 2]) -> Code {
@@ -180,6 +181,7 @@ fn one_code_does_all_stages() {
         (5, 16),
         (40, 33),
         (100, 20),
+        (90, 100),
         (3, 100),
         (17, 100),
         (16, 255),
@@ -194,25 +196,26 @@ fn one_code_does_all_stages() {
         for ops in [[Sum, Max], [Min, Sum], [Prod, Prod]] {
             let program = Program::new(dtype, ops);
             for target in wide_targets() {
-                let (mut code, mut draft) = (None, None);
+                // The same for all shapes, but for whether rows are short beside each other and beside a cache.
+                let mut codes: HashMap<RowProgram, [RowCode; 2]> = HashMap::new();
                 for (n, shape) in shapes.into_iter().enumerate() {
-                    for chunk in [1, 3, 18, 100] {
-                        let layout = program.layout(shape.0, shape.1, chunk);
-                        // The same code for all shapes.
-                        let code =
-                            code.get_or_insert_with(|| RowCode::compile(layout.program().unwrap(), &target).unwrap());
-                        let draft =
-                            draft.get_or_insert_with(|| RowCode::draft(layout.program().unwrap(), &target).unwrap());
+                    for (chunk, cache) in [(1, 0), (3, 1 << 15), (18, 1 << 30), (100, 0), (100, 1 << 30)] {
+                        let mut layout = program.layout(shape.0, shape.1, chunk);
+                        layout.suit(&target, cache);
+                        let of = layout.program().unwrap();
+                        let [code, draft] = codes.entry(of.clone()).or_insert_with(|| {
+                            [RowCode::compile(of, &target).unwrap(), RowCode::draft(of, &target).unwrap()]
+                        });
                         let skip = n % 9;
                         let expected = program.run(&layout, shape, skip, None, 3);
                         let ways = [(false, 3), (true, 3), (false, 1), (false, 2)].map(|way| (&*code, way));
                         for (code, (around, parts)) in
-                            ways.into_iter().chain([(&*draft, (true, 3)), (draft, (false, 2))])
+                            ways.into_iter().chain([(&*draft, (true, 3)), (&*draft, (false, 2))])
                         {
                             let found = program.run(&layout, shape, skip, Some((code, around)), parts);
                             let drafted = std::ptr::eq(code, &*draft);
                             let what = format!(
-                                "{dtype}, {ops:?}, {}, {drafted}, {shape:?}, {chunk}, {skip}, {around}, {parts}",
+                                "{dtype}, {ops:?}, {}, {drafted}, {shape:?}, {chunk}, {cache}, {skip}, {around}, {parts}",
                                 target.name()
                             );
                             assert!(found == expected, "{what}");
@@ -223,7 +226,20 @@ fn one_code_does_all_stages() {
                 let asks = |asm: &str, at: &str| {
                     asm.lines().any(|l| l.contains(crate::testing::asking(&target)) && l.contains(at))
                 };
-                let (near, far) = code.map(|c| (c.asm(), c.asm_far().unwrap())).unwrap();
+                // Each pace, of short rows and others.
+                let zen4 = (target.tuning(), target.vector_bits()) == (Tuning::Zen4, 512);
+                assert_eq!(
+                    codes.len(),
+                    if !zen4 {
+                        1
+                    } else if dtype.is_float() {
+                        6
+                    } else {
+                        3
+                    }
+                );
+                let near = codes.values().map(|[code, _]| code.asm()).collect::<String>();
+                let far = codes.values().map(|[code, _]| code.asm_far().unwrap()).collect::<String>();
                 let places = if target.tuning() == Tuning::Intel { ["+2000h", "+3000h"] } else { ["+1000h", "+2000h"] };
                 let all = places.iter().all(|at| asks(&far, at));
                 assert!(
@@ -234,6 +250,32 @@ fn one_code_does_all_stages() {
                 );
             }
         }
+    }
+}
+
+/// How far stages are behind the first: what is one element a row is made later if rows are short and many, and at once used if
+/// those of all stages do not fit the cache.
+#[test]
+fn stages_follow_one_another_as_suits_the_cache() {
+    use ReduceOp::{Max, Sum};
+    let program = Program::new(DType::F64, [Sum, Max]);
+    let target = |tuning| Target::by_name("x86-64-v4").map(|target| target.clone().tuned_to(tuning));
+    let Ok(zen4) = target(Tuning::Zen4) else { return };
+    let behind_for = |target: &Target, rows, width, cache| {
+        let mut layout = program.layout(rows, width, 100);
+        layout.suit(target, cache);
+        layout.program().unwrap().behind().to_vec()
+    };
+    let behind = |rows, width, cache| behind_for(&zen4, rows, width, cache);
+    let (wide, even, close) = ([0, 2, 3, 4, 5], [0, 1, 2, 3, 4], [0, 1, 1, 2, 3]);
+    // Six rows of 100 take 4,800 bytes, five 4,000.
+    assert_eq!(behind(48, 100, 9600), wide);
+    assert_eq!(behind(47, 100, 9600), even);
+    assert_eq!(behind(48, 100, 9599), even);
+    assert_eq!(behind(48, 100, 4000), even);
+    assert_eq!(behind(48, 100, 3999), close);
+    for tuning in [Tuning::Intel, Tuning::Other] {
+        assert_eq!(behind_for(&target(tuning).unwrap(), 48, 100, 9600), even);
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Plan;
 use crate::kernel::{Class, Role, Ty, ValueId};
 use crate::launch::{Accessed, Home, Layout, Memory};
+use crate::target::Divider;
 use crate::testing::{halfway, next, slow_divider};
 use crate::wide::{Mode, encode_512};
 use crate::{Backend, Builder, Code, Precision, lower, math};
@@ -202,9 +203,11 @@ fn as_many_as_the_other_units_have_time_for() {
         let z = make(&mut b, x, y);
         b.store(operands[2], z);
         let kernel = b.finish();
-        let plan = Plan::new(&kernel, 64, 32, true);
-        assert_eq!(Plan::new(&kernel, 64, 32, false).newton, 0);
-        assert_eq!(Plan::draft(&kernel, 64, 32, true).newton, 0);
+        let plan = Plan::new(&kernel, 64, 32, Divider::Slowest);
+        for divider in [Divider::Fast, Divider::Slow { singles: true }] {
+            assert_eq!(Plan::new(&kernel, 64, 32, divider).newton, 0);
+        }
+        assert_eq!(Plan::draft(&kernel, 64, 32, Divider::Slowest).newton, 0);
         let code = encode_512(&kernel, Mode::Plain).unwrap();
         let begins = |i: &&iced_x86::Instruction| {
             let name = format!("{:?}", i.mnemonic());
