@@ -239,14 +239,14 @@ impl Explanation {
             writeln!(f, "  not wide: {why}")?;
         }
         if let (false, true, Some(code)) = (clif, run.folds, kernel.folded()) {
-            let (target, size) = (self.config.target.name(), code.code_size());
+            let (target, size) = (kernel.target().name(), code.code_size());
             let title = format!("machine code for {target} by {}, with the reduction, {size} bytes", code.backend());
             return indented(f, &title, code.asm().as_deref().unwrap_or("none"));
         }
         let code = if clif { kernel.clif().as_ref().map_err(Clone::clone) } else { kernel.native() };
         match code {
             Ok(code) => {
-                let (target, size) = (self.config.target.name(), code.code_size());
+                let (target, size) = (kernel.target().name(), code.code_size());
                 let title = format!("machine code for {target} by {}, {size} bytes", code.backend());
                 indented(f, &title, code.asm().as_deref().unwrap_or("none"))
             }

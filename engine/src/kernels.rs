@@ -181,6 +181,11 @@ impl CachedKernel {
         &self.kernel
     }
 
+    /// What it is compiled for.
+    pub fn target(&self) -> &'static Target {
+        self.target
+    }
+
     /// The cost of one element, in the op table's units.
     pub fn weight(&self) -> u32 {
         self.weight

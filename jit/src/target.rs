@@ -11,6 +11,7 @@
 //! | `x86-64`, `-v2`, `-v3`, `-v4` | the levels of the x86-64 psABI | 128, 128, 256, 512 |
 //! | `neon` | AArch64 with Advanced SIMD | 128 |
 
+use crate::kernel::Kernel;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use std::fmt;
@@ -298,6 +299,17 @@ impl Target {
     /// Whether machine code can be made for the target. It cannot for `interp`.
     pub fn compiles(&self) -> bool {
         self.isa.is_some()
+    }
+
+    /// Whether vectors of 256 bits are the faster for a kernel whose vectors of 512 bits lie across lines.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn is_narrower_faster(&self, kernel: &Kernel) -> bool {
+        (self.tuning, self.vector_bits) == (Tuning::Zen4, 512) && crate::wide::is_narrow(kernel)
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(crate) fn is_narrower_faster(&self, _: &Kernel) -> bool {
+        false
     }
 
     /// The name of this machine's CPU, as it calls itself.

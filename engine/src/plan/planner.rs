@@ -146,7 +146,13 @@ impl Planner<'_> {
         // What is streamed: a map's outputs, or what is only read, to be reduced.
         let streamed = if reduced.is_some() { Role::Input } else { Role::Output };
         let (folds, suits) = reduced.map_or_else(Default::default, |r| r.folds(&accesses, &loops));
-        let kernel = kernels::lookup(kernel, folds, self.config.target, weight);
+        let memory = |a: &Access| if let Source::Slot(slot) = a.source { Some(slot) } else { None };
+        let memories: SmallVec<[Option<Slot>; 8]> = accesses.iter().map(memory).collect();
+        let target = match streamed {
+            Role::Output => layout.target(&kernel, &memories, self.config.target),
+            Role::Input | Role::Index => self.config.target,
+        };
+        let kernel = kernels::lookup(kernel, folds, target, weight);
         let counts = |(a, o): (&Access, &Operand)| o.role == streamed && matches!(a.source, Source::Slot(_));
         let operands = accesses.iter().zip(&kernel.kernel().operands).filter(|&both| counts(both));
         let extents = loops.extents;

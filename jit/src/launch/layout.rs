@@ -1,7 +1,9 @@
 //! Loops and accesses that suit a kernel, whatever its memory.
 
-use crate::kernel::{Class, Operand, Role, Slab};
+use crate::kernel::{Class, Kernel, Operand, Role, Slab};
+use crate::target::Target;
 use smallvec::SmallVec;
+use std::sync::LazyLock;
 
 /// The bytes of a cache line.
 pub const LINE: usize = 64;
@@ -13,6 +15,10 @@ pub(super) const TILE_COLUMNS: usize = 128;
 pub(super) const TILE_CONFLICTS: usize = 32;
 /// Bytes of a row, of which what is asked for behind its end is little.
 const LONG_ROW: isize = 256 << 10;
+/// Inputs that read the same memory from which on many vectors begin in one line and end in the next, and bytes of a row, of which
+/// those of its end are then few.
+const NEIGHBOURS: usize = 3;
+const WHOLE_LINES: usize = 256;
 /// Columns from which on rows are long: their lines do not fit the first cache.
 const LONG: usize = 512;
 
@@ -233,6 +239,28 @@ impl Layout {
         let pitch = o.strides.iter().rev().nth(1).map_or(0, |s| s.unsigned_abs() as i64);
         let within = if pitch == 0 { apart.abs() } else { apart.rem_euclid(pitch) };
         within < row || pitch - within < row && pitch > 0
+    }
+
+    /// The target of the code that is the fastest for a kernel in this layout, of which `memories` number what operands are in. On
+    /// Zen 4 it is one with vectors of 256 bits where a short program reads the same memory at several places: of 512 bits, most
+    /// begin in one line and end in the next.
+    pub fn target(&self, kernel: &Kernel, memories: &[Option<u32>], target: &'static Target) -> &'static Target {
+        let narrow = || {
+            let row = self.row() * kernel.operands.iter().map(|o| o.dtype.size()).max().unwrap_or(0);
+            row >= WHOLE_LINES && self.neighbours(memories) >= NEIGHBOURS && target.is_narrower_faster(kernel)
+        };
+        static NARROW: LazyLock<Option<Target>> = LazyLock::new(|| Target::by_name("x86-64-v3").ok());
+        NARROW.as_ref().filter(|_| narrow()).unwrap_or(target)
+    }
+
+    /// The most contiguous inputs that read the same memory.
+    fn neighbours(&self, memories: &[Option<u32>]) -> usize {
+        let dense = |(o, m): &(&Bound, &Option<u32>)| {
+            (o.operand.role, o.operand.class) == (Role::Input, Class::Contiguous) && m.is_some() && self.moves(o)
+        };
+        let all = || self.operands.iter().zip(memories).filter(dense);
+        let shared = |(o, m)| all().filter(|(p, n)| m == *n && self.share(o, p, (p.low - o.low) as i64)).count();
+        all().map(shared).max().unwrap_or_default()
     }
 
     /// Whether rows of an operand are not all the same.

@@ -526,3 +526,50 @@ fn accumulating_is_adding_rows() {
         }
     }
 }
+
+/// On Zen 4, short programs of floats that read the same memory at three places or more have vectors of 256 bits.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn programs_that_read_neighbours_have_narrower_vectors() {
+    let target = |name: &str, tuning| -> Option<&'static Target> {
+        Target::by_name(name).ok().map(|t| &*Box::leak(Box::new(t.tuned_to(tuning))))
+    };
+    let Some(zen4) = target("x86-64-v4", Tuning::Zen4) else { return };
+    // The sum of inputs, of which the first may be divided.
+    let sum = |dtype: DType, inputs: usize, divides: bool| {
+        let mut b = Builder::new();
+        let operands: Vec<u32> = (0..inputs).map(|_| b.operand(Role::Input, dtype, Class::Contiguous)).collect();
+        let values: Vec<_> = operands.into_iter().map(|x| b.load(x)).collect();
+        let first = if divides { b.fdiv(values[0], values[1]) } else { values[0] };
+        let total = values[1..]
+            .iter()
+            .fold(first, |total, &x| if dtype.is_float() { b.fadd(total, x) } else { b.iadd(total, x) });
+        let out = b.operand(Role::Output, dtype, Class::Contiguous);
+        b.store(out, total);
+        b.finish()
+    };
+    let vectors = |kernel: &crate::Kernel, target: &'static Target, columns: usize, memories: &[u32], apart: usize| {
+        let size = kernel.operands[0].dtype.size() as isize;
+        let row = (columns + 100) as isize * size;
+        let accesses = (0..memories.len()).map(|k| access((k * apart) as isize * size, &[row, size]));
+        let accesses = accesses.chain([access(0, &[columns as isize * size, size])]);
+        let layout = Layout::new(&kernel.operands, &[5, columns], accesses).unwrap();
+        let memories: Vec<Option<u32>> = memories.iter().map(|&m| Some(m)).chain([Some(100)]).collect();
+        layout.target(kernel, &memories, target).vector_bits()
+    };
+    let kernel = sum(DType::F64, 3, false);
+    assert_eq!(vectors(&kernel, zen4, 32, &[1, 1, 1], 1), 256);
+    // Several memories, or places far from one another; short rows; other CPUs.
+    assert_eq!(vectors(&kernel, zen4, 32, &[1, 2, 1], 1), 512);
+    assert_eq!(vectors(&kernel, zen4, 32, &[1, 1, 1], 40), 512);
+    assert_eq!(vectors(&kernel, zen4, 31, &[1, 1, 1], 1), 512);
+    for tuning in [Tuning::Intel, Tuning::Other] {
+        assert_eq!(vectors(&kernel, target("x86-64-v4", tuning).unwrap(), 32, &[1, 1, 1], 1), 512);
+    }
+    assert_eq!(vectors(&sum(DType::F32, 4, false), zen4, 64, &[1, 2, 1, 1], 1), 256);
+    // Few places; what is not as fast; integers.
+    assert_eq!(vectors(&sum(DType::F64, 2, false), zen4, 100, &[1, 1], 1), 512);
+    assert_eq!(vectors(&sum(DType::F64, 3, true), zen4, 100, &[1, 1, 1], 1), 512);
+    assert_eq!(vectors(&sum(DType::I64, 3, false), zen4, 100, &[1, 1, 1], 1), 512);
+    assert_eq!(vectors(&sum(DType::F64, 30, false), zen4, 100, &[1; 30], 1), 512);
+}

@@ -219,6 +219,16 @@ fn crosses_lines(kernel: &Kernel, tuning: Tuning, mode: Mode<'_>) -> bool {
     tuning != Tuning::Intel && mode == Mode::Around(Streams::Stencil) && plan::is_short(kernel, 64)
 }
 
+/// Whether all that a short program does is as fast with vectors of 256 bits, for as many lanes.
+pub(crate) fn is_narrow(kernel: &Kernel) -> bool {
+    use crate::kernel::Prim::{Const, FAbs, FAdd, FMax, FMin, FMul, FNeg, FSub, Fma, Load};
+    use crate::kernel::{Inst, Operand};
+    use lazuli_graph::DType;
+    let plain = |i: &Inst| matches!(i.prim, Const | Load | FAdd | FSub | FMul | FNeg | FAbs | FMin | FMax | Fma);
+    let floats = |o: &Operand| matches!(o.dtype, DType::F64 | DType::F32);
+    kernel.insts.iter().all(plain) && kernel.operands.iter().all(floats) && plan::is_short(kernel, 64)
+}
+
 /// Makes the bytes of a kernel, for vectors of 512 bits or of 256.
 fn assemble(kernel: &Kernel, evex: bool, tuning: Tuning, mode: Mode<'_>) -> Result<encode::Encoded, String> {
     let (width, registers) = if evex { (64, 32) } else { (32, 16) };
