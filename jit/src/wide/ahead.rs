@@ -10,8 +10,8 @@
 //! ```
 //! An address tells by itself what is asked for when it is read, so rows, parts and rounds may begin anywhere.
 //!
-//! On other CPUs inputs are asked for so many bytes before their use, for the first-level cache or, on Zen 4, for the second;
-//! and there, where rows are added, or stay beside others that move, in the row that comes next.
+//! On other CPUs inputs are asked for so many bytes before their use, for the first-level cache or, on Zen 4, for the second, less
+//! far ahead; and there, where rows are added, or stay beside others that move, in the row that comes next.
 
 use super::mach::{Enc, GPR, Index, Mem};
 use super::memory::at;
@@ -29,9 +29,13 @@ const PAGE: usize = 4096;
 /// How far before its use an input that comes from memory is asked for, where it is the only one.
 const FAR: usize = 2 * PAGE;
 
+/// How far before its use the second-level cache is asked for an input, of one or of several.
+const SOON: usize = PAGE / 4;
+
 /// Programs of so many vector operations ask twice, [`FAR`] ahead and again within a page, for all inputs, and so do those of
 /// which several inputs are of the same memory: what takes longer for a line than memory does, but not much, was seen to wait
-/// for memory all the same. What takes less loses by it, and with more than one input by asking at all.
+/// for memory all the same. What takes less loses by it, and with more than one input by asking
+/// at all, but not on Zen 4.
 const TWICE: usize = 10;
 
 /// Bytes of all inputs together that are asked for within a page: half of the smallest first-level cache.
@@ -83,6 +87,7 @@ impl Asks {
             _ if steps || work >= TWICE || matches!(streams, Streams::Same | Streams::Stencil) => {
                 smallvec![PAGE.min(NEAR / inputs), FAR]
             }
+            Streams::One | Streams::Several if level == Level::Second => smallvec![SOON],
             Streams::None | Streams::One | Streams::Beside => smallvec![FAR],
             _ => SmallVec::new(),
         };
@@ -262,13 +267,16 @@ mod tests {
             let code = instructions(&kernel, false, tuning, Mode::Around(streams)).unwrap();
             let (main, _) = main_loop(&code);
             let asks = |level: Level| main.iter().any(|i| i.code() == level.code());
-            let far = main.iter().any(|i| i.op0_kind() == OpKind::Memory && i.memory_displacement64() >= FAR as u64);
-            (asks(Level::First), asks(Level::Second), far)
+            let memory = main.iter().filter(|i| i.op0_kind() == OpKind::Memory);
+            let far = memory.map(|i| i.memory_displacement64() as usize / SOON * SOON).max();
+            (asks(Level::First), asks(Level::Second), far.unwrap())
         };
-        assert_eq!(asked(Tuning::Other, Streams::One), (true, false, true));
-        assert_eq!(asked(Tuning::Zen4, Streams::One), (false, true, true));
-        assert_eq!(asked(Tuning::Zen4, Streams::Beside), (true, false, true));
-        assert_eq!(asked(Tuning::Zen4, Streams::Rows), (false, true, false));
+        assert_eq!(asked(Tuning::Other, Streams::One), (true, false, FAR));
+        assert_eq!(asked(Tuning::Other, Streams::Several), (false, false, 0));
+        assert_eq!(asked(Tuning::Zen4, Streams::One), (false, true, SOON));
+        assert_eq!(asked(Tuning::Zen4, Streams::Several), (false, true, SOON));
+        assert_eq!(asked(Tuning::Zen4, Streams::Beside), (true, false, FAR));
+        assert_eq!(asked(Tuning::Zen4, Streams::Rows), (false, true, 0));
     }
 
     /// What is read in turn is asked for, each line in time and in several pages by turns.
