@@ -135,7 +135,7 @@ impl Explanation {
                             f,
                             "step {number}: {steps} steps over {count} rows, in chunks of {chunk}, {threads} threads at most"
                         )?;
-                        ("row", "all rows of a part at once, each step a row behind the one before it")
+                        ("row", "all rows of a part at once, each step about a row behind the one before it")
                     }
                     Over::Columns([count, height, width]) => {
                         writeln!(
@@ -212,6 +212,14 @@ impl Explanation {
             )?;
         } else if run.far {
             writeln!(f, "  outputs are larger than the last cache, and written around it where rows begin alike")?;
+        }
+        let narrow = run.kernel.target();
+        if narrow.name() != self.config.target.name() {
+            writeln!(
+                f,
+                "  for {}: inputs are neighbours in memory, and wider vectors would lie across lines",
+                narrow.name()
+            )?;
         }
         writeln!(f, "  kernel: {} lane instructions, cost {} an element", kernel.insts.len(), run.kernel.weight())?;
         if self.level >= Level::Kernel {

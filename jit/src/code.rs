@@ -118,10 +118,20 @@ pub struct Code {
     /// The same for memory that the caches do not hold, by [`Streams`]: it writes around them, and asks for inputs ahead of their
     /// use where that pays. Made when it is first asked for.
     far: [OnceLock<Option<Form>>; Streams::COUNT],
+    /// The same for a few rows at a time, column by column, that are divided by inputs whose rows are all the same. Made when it is
+    /// first asked for.
+    held: OnceLock<Option<Held>>,
     /// It reduces rows to states.
     fold: Option<Box<Fold>>,
     /// It adds rows to states in memory.
     columns: Option<Box<ColumnCode>>,
+}
+
+/// Code that computes of a few rows a few columns after others: what is the same in each of them is made once.
+struct Held {
+    /// The operands whose rows are all the same.
+    fixed: SmallVec<[bool; 8]>,
+    form: Form,
 }
 
 /// What code stores that reduces rows.
@@ -263,6 +273,7 @@ impl Code {
         // One form: what a second would gain is not worth the time.
         Some(Code {
             far: std::array::from_fn(|_| OnceLock::from(None)),
+            held: OnceLock::from(None),
             ..Code::with(kernel, target, Form::Wide(Box::new(form)))
         })
     }
@@ -274,7 +285,7 @@ impl Code {
 
     fn with(kernel: &Kernel, target: &Target, form: Form) -> Code {
         let (kernel, target) = (kernel.clone(), target.clone());
-        Code { kernel, target, form, far: Default::default(), fold: None, columns: None }
+        Code { kernel, target, form, far: Default::default(), held: OnceLock::new(), fold: None, columns: None }
     }
 
     /// Code of the backend [`Backend::Wide`] that stores no elements, but reduces each block of each row to a state, which
@@ -392,6 +403,49 @@ impl Code {
         assert!(!self.folds(), "code that reduces rows stores no elements");
         // SAFETY: what the caller promises is what the backend asks for.
         unsafe { self.form.run(slab) }
+    }
+
+    /// As [`Code::run`], so many rows at a time, of which these operands are the same in each, if there is code that wins by it.
+    ///
+    /// # Safety
+    /// As for [`Code::run`].
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn run_held(&self, slab: &Slab, fixed: &[bool], rows: usize) {
+        let held = self.held.get_or_init(|| self.compile_held(fixed)).as_ref();
+        let Some(Held { form, .. }) = held.filter(|held| held.fixed.as_slice() == fixed) else {
+            // SAFETY: the caller's promise.
+            return unsafe { self.run(slab) };
+        };
+        let mut part = slab.clone();
+        for first in (0..slab.n1()).step_by(rows.max(1)) {
+            part.set_extents(slab.n0(), rows.min(slab.n1() - first));
+            for i in 0..self.kernel.operands.len() {
+                let (base, _, step) = slab.operand(i);
+                part.set_base(i, base.wrapping_add_signed(step as i64 * first as i64));
+            }
+            // SAFETY: these are rows of the slab; the code takes its words as that of single rows does.
+            unsafe { form.run(&part) };
+        }
+    }
+
+    /// Whether code has run that takes a few rows at a time.
+    #[cfg(test)]
+    pub(crate) fn holds(&self) -> bool {
+        self.held.get().is_some_and(Option::is_some)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn compile_held(&self, fixed: &[bool]) -> Option<Held> {
+        if self.backend() != Backend::Wide || self.target.tuning() != Tuning::Zen4 {
+            return None;
+        }
+        let form = crate::wide::Compiled::held(&self.kernel, fixed, &self.target).ok()?;
+        Some(Held { fixed: fixed.into(), form: Form::Wide(Box::new(form)) })
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn compile_held(&self, _: &[bool]) -> Option<Held> {
+        None
     }
 
     /// Reduces each row of a slab whose outputs are states: one for each block of a row, row after row. `far` is of inputs

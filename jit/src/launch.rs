@@ -259,7 +259,10 @@ impl<'m> Launch<'m> {
         unsafe {
             match self.far {
                 Some(streams) => self.code.run_around(slab, streams),
-                None => self.code.run(slab),
+                None => match &self.layout.held {
+                    Some((fixed, rows)) => self.code.run_held(slab, fixed, *rows),
+                    None => self.code.run(slab),
+                },
             }
         }
     }

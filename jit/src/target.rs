@@ -50,10 +50,11 @@ pub(crate) enum Tuning {
 
 impl Tuning {
     /// How slow divisions of the vectors are, of 512 bits if `evex`.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub(crate) fn divider(self, evex: bool) -> Divider {
         match self {
             Tuning::Intel if evex => Divider::Slowest,
-            Tuning::Zen4 if evex => Divider::Slow { singles: true },
+            Tuning::Zen4 if evex => Divider::Slow,
             Tuning::Intel | Tuning::Zen4 | Tuning::Other => Divider::Fast,
         }
     }
@@ -65,20 +66,10 @@ impl Tuning {
 pub(crate) enum Divider {
     /// About as slow as what could stand for them.
     Fast,
-    /// Slower than a multiplication with a reciprocal that is at hand, and its correction: of `float64`, or of `float32`, too.
-    Slow {
-        /// Whether of both.
-        singles: bool,
-    },
+    /// Of `float64`, slower than a multiplication with a reciprocal that is at hand, and its correction.
+    Slow,
     /// Slower than multiplications that make the reciprocal, too.
     Slowest,
-}
-
-impl Divider {
-    /// What is slow beside other units that have more to do.
-    pub(crate) fn beside_more(self) -> Divider {
-        if let Divider::Slow { .. } = self { Divider::Slow { singles: false } } else { self }
-    }
 }
 
 /// Why a target cannot be used.

@@ -13,6 +13,11 @@ pub(super) const TILE_ROWS: usize = 64;
 pub(super) const TILE_COLUMNS: usize = 128;
 /// Columns of a tile if neighbours in a row are so many bytes apart that their lines share a few sets of the caches.
 pub(super) const TILE_CONFLICTS: usize = 32;
+/// Bytes of rows that are computed a few columns after others, and the least number of rows, and of elements in all, that are
+/// worth it.
+const HELD_BYTES: usize = 16 << 10;
+const HELD_ROWS: usize = 4;
+const HELD_ELEMENTS: usize = 1 << 14;
 /// Bytes of a row, of which what is asked for behind its end is little.
 const LONG_ROW: isize = 256 << 10;
 /// Inputs that read the same memory from which on many vectors begin in one line and end in the next, and bytes of a row, of which
@@ -51,7 +56,7 @@ pub(crate) enum Streams {
     Same,
     /// So many do that most of their vectors of 512 bits begin in one line and end in the next.
     Stencil,
-    /// More: the CPU then has enough to fetch by itself.
+    /// More: but on Zen 4, the CPU then has enough to fetch by itself.
     Several,
 }
 
@@ -119,6 +124,9 @@ pub struct Layout {
     pub(super) whole: Option<Slab>,
     /// The columns of a tile, if the two innermost loops are run in tiles.
     pub(super) tile: Option<usize>,
+    /// Contiguous inputs whose rows are all the same, and how many rows stay in the first-level cache, if they are some; of
+    /// operands that are all contiguous and no few elements.
+    pub(super) held: Option<(SmallVec<[bool; 8]>, usize)>,
 }
 
 impl Layout {
@@ -164,6 +172,7 @@ impl Layout {
         }
         let mut layout = Layout::of(extents, bound);
         layout.tile = layout.tile_columns();
+        layout.held = layout.held_inputs();
         if layout.extents.len() <= 2 && layout.tile.is_none() && layout.operands.iter().all(|o| o.home != Home::Scratch)
         {
             layout.whole = Some(layout.slab(layout.row(), layout.extents.iter().rev().nth(1).copied().unwrap_or(1)));
@@ -191,6 +200,7 @@ impl Layout {
             strides,
             whole: None,
             tile: None,
+            held: None,
         }
     }
 
@@ -223,6 +233,19 @@ impl Layout {
         crossing.map(|s0| if s0 % 4096 == 0 { TILE_CONFLICTS } else { TILE_COLUMNS }).min()
     }
 
+    fn held_inputs(&self) -> Option<(SmallVec<[bool; 8]>, usize)> {
+        let [.., rows, columns] = *self.extents.as_slice() else { return None };
+        let memory = |o: &Bound| o.home == Home::Memory && o.operand.class == Class::Contiguous;
+        if self.elements < HELD_ELEMENTS || !self.operands.iter().all(memory) {
+            return None;
+        }
+        let stays = |o: &Bound| o.operand.role == Role::Input && o.strides[self.extents.len() - 2] == 0;
+        let size = self.operands.iter().map(|o| o.operand.dtype.size()).max()?;
+        let held = (HELD_BYTES / (columns * size)).min(rows);
+        let fixed: SmallVec<[bool; 8]> = self.operands.iter().map(stays).collect();
+        (held >= HELD_ROWS && fixed.contains(&true)).then_some((fixed, held))
+    }
+
     /// The number of elements of the iteration space.
     pub fn elements(&self) -> usize {
         self.elements
@@ -250,7 +273,7 @@ impl Layout {
             row >= WHOLE_LINES && self.neighbours(memories) >= NEIGHBOURS && target.is_narrower_faster(kernel)
         };
         static NARROW: LazyLock<Option<Target>> = LazyLock::new(|| Target::by_name("x86-64-v3").ok());
-        NARROW.as_ref().filter(|_| narrow()).unwrap_or(target)
+        if narrow() { NARROW.as_ref().unwrap_or(target) } else { target }
     }
 
     /// The most contiguous inputs that read the same memory.

@@ -7,6 +7,8 @@ use lazuli_graph::DType;
 use smallvec::smallvec;
 
 mod far;
+#[cfg(target_arch = "x86_64")]
+mod held;
 
 /// `z = x - y`, strided operands.
 fn subtract(dtype: DType) -> Code {

@@ -23,7 +23,7 @@ pub struct RowProgram {
     columns: bool,
     pace: Pace,
     /// Rows that are divided have few elements.
-    short: bool,
+    pub(super) short: bool,
     /// Clones are equal at a glance, as those of an `Arc` of something sized are.
     stages: Arc<Vec<RowKernel>>,
 }
@@ -69,7 +69,7 @@ const LONG: usize = 100;
 const _: () = assert!(RowProgram::STAGES <= RING && RING.is_power_of_two());
 
 impl RowProgram {
-    /// The most stages: each is a row behind the one before it, and short rows of all are to be in the first-level cache.
+    /// The most stages: each is about a row behind the one before it, and short rows of all are to be in the first-level cache.
     pub const STAGES: usize = 12;
 
     /// Whether a kernel is short enough for a stage.

@@ -26,7 +26,7 @@ use std::ops::Range;
 /// The bytes of a page, beyond which the CPU does not go by itself.
 const PAGE: usize = 4096;
 
-/// How far before its use an input that comes from memory is asked for, where it is the only one.
+/// How far before its use the first-level cache is asked for an input that comes from memory, where it is the only one.
 const FAR: usize = 2 * PAGE;
 
 /// How far before its use the second-level cache is asked for an input, of one or of several.
@@ -34,8 +34,7 @@ const SOON: usize = PAGE / 4;
 
 /// Programs of so many vector operations ask twice, [`FAR`] ahead and again within a page, for all inputs, and so do those of
 /// which several inputs are of the same memory: what takes longer for a line than memory does, but not much, was seen to wait
-/// for memory all the same. What takes less loses by it, and with more than one input by asking
-/// at all, but not on Zen 4.
+/// for memory all the same. What takes less loses by it, and with more than one input by asking at all, but on Zen 4.
 const TWICE: usize = 10;
 
 /// Bytes of all inputs together that are asked for within a page: half of the smallest first-level cache.

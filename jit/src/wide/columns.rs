@@ -21,7 +21,7 @@ use super::{Mode, finish};
 use crate::flow::spans;
 use crate::kernel::{Class, Kernel, Prim, ValueId};
 use crate::math::composed::expand;
-use crate::target::{Divider, Tuning};
+use crate::target::{Divider, Target, Tuning};
 use std::borrow::Cow;
 
 /// Makes the bytes of stages over the same columns, as [`super::assemble`] does of a kernel.
@@ -61,6 +61,14 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, draft: 
     let mut selector = Selector::new(&first.kernel, &first.plan, evex, Mode::Plain);
     build(&mut selector, &planned, single * accumulators(width), draft && evex);
     finish(selector, evex, taken, draft)
+}
+
+/// Whether code of a kernel for columns has divisions that go without the divider because these operands are the same in each row.
+pub(super) fn spares_divider(kernel: &Kernel, fixed: &[bool], target: &Target) -> bool {
+    let evex = target.vector_bits() == 512;
+    let (width, registers) = if evex { (64, 32) } else { (32, 16) };
+    let plan = Plan::columns(kernel, width, registers, fixed, target.tuning().divider(evex));
+    plan.reciprocals.iter().any(|d| plan.held.get(d.0 as usize) == Some(&true))
 }
 
 /// Selects instructions for all stages, for groups of `lanes` columns; `masked`: of a vector, as the last ones.
@@ -166,7 +174,7 @@ impl Plan {
         let each = |v: usize| held[v] && plan.uses[v] > 0 && !uniform[v];
         let each: Vec<bool> = (0..held.len()).map(each).collect();
         plan.invariant.iter_mut().zip(&each).for_each(|(i, held)| *i |= held);
-        let mut divisors = if divider == Divider::Fast { Vec::new() } else { plan.divisors(kernel) };
+        let mut divisors = if plan.spares_divider(kernel) { plan.divisors(kernel) } else { Vec::new() };
         divisors.retain(|d| constant(d) || held[d.0 as usize]);
         // In registers from row to row: what rounds use of it, and reciprocals.
         let mut used = vec![false; held.len()];

@@ -124,11 +124,8 @@ enum Aside {
         root: bool,
         size: u8,
     },
-    /// Quotients of lanes of so many bytes.
-    Quotients {
-        size: u8,
-        count: u8,
-    },
+    /// So many quotients.
+    Quotients(u8),
 }
 
 const RSP: Register = Register::RSP;
@@ -353,7 +350,7 @@ impl Writer<'_> {
                     Kind::CallIf(call) => self.call_if(call, inst)?,
                     Kind::Call(call) => self.call(call, inst)?,
                     Kind::DivideIf { root, size } => self.divide_if(root, size, inst)?,
-                    Kind::Quotients { size, count } => self.quotients(size, count, inst)?,
+                    Kind::Quotients { count } => self.quotients(count, inst)?,
                     end => self.end(end, (block, inst), next, saved, done)?,
                 },
             }

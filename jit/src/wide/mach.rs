@@ -142,11 +142,9 @@ pub(super) enum Kind {
         /// Bytes of a lane.
         size: u8,
     },
-    /// Quotients that were made by multiplication, `count` of them: if the mask has a lane, what is not right is made again out of line:
-    /// `[result …, quotient …, x, y, 1/y …, mask]`, and a vector and two mask registers for that.
+    /// Quotients of `float64` that were made by multiplication, `count` of them: if the mask has a lane, what is not right is made
+    /// again out of line: `[result …, quotient …, x, y, 1/y …, mask]`, and a vector and two mask registers for that.
     Quotients {
-        /// Bytes of a lane.
-        size: u8,
         /// How many.
         count: u8,
     },

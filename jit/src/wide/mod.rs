@@ -163,6 +163,17 @@ impl Compiled {
         Compiled::of(isa, &code.map_err(CodeError::Compiler)?)
     }
 
+    /// Compiles a kernel that has been verified for a few rows at a time, in which these operands are the same: a few columns after
+    /// others. An error if it wins nothing by it.
+    pub(crate) fn held(kernel: &Kernel, fixed: &[bool], target: &Target) -> Result<Compiled, CodeError> {
+        if !columns::spares_divider(kernel, fixed, target) {
+            return Err(CodeError::Compiler("no division by what is the same in each row".to_owned()));
+        }
+        let (work, ring) = (Work::Map, ([].as_slice(), 1));
+        let stage = Stage { kernel, work, ring, fixed, behind: 0, short: false, ahead: false, around: false };
+        Compiled::stages(&[stage], target, true, false)
+    }
+
     fn of(isa: &OwnedTargetIsa, code: &encode::Encoded) -> Result<Compiled, CodeError> {
         let mut module = JITModule::new(JITBuilder::with_isa(isa.clone(), default_libcall_names()));
         match define(&mut module, isa, &code.bytes) {
@@ -222,10 +233,10 @@ fn crosses_lines(kernel: &Kernel, tuning: Tuning, mode: Mode<'_>) -> bool {
 /// Whether all that a short program does is as fast with vectors of 256 bits, for as many lanes.
 pub(crate) fn is_narrow(kernel: &Kernel) -> bool {
     use crate::kernel::Prim::{Const, FAbs, FAdd, FMax, FMin, FMul, FNeg, FSub, Fma, Load};
-    use crate::kernel::{Inst, Operand};
+    use crate::kernel::{Class, Inst, Operand};
     use lazuli_graph::DType;
     let plain = |i: &Inst| matches!(i.prim, Const | Load | FAdd | FSub | FMul | FNeg | FAbs | FMin | FMax | Fma);
-    let floats = |o: &Operand| matches!(o.dtype, DType::F64 | DType::F32);
+    let floats = |o: &Operand| matches!(o.dtype, DType::F64 | DType::F32) && o.class != Class::Strided;
     kernel.insts.iter().all(plain) && kernel.operands.iter().all(floats) && plan::is_short(kernel, 64)
 }
 

@@ -48,7 +48,7 @@ const FEW: usize = 256;
 const DIVISION: usize = 24;
 const SLOW_DIVISION: usize = 16;
 
-/// As how many instructions a division that goes without the divider counts.
+/// The instructions of a division that goes without the divider in each vector.
 const MULTIPLIED: usize = 9;
 
 /// Vectors of a round of a program that is one chain. What waits for the chain fills the scheduler, so a round hardly
@@ -142,7 +142,7 @@ impl Plan {
         registers: usize,
         divider: Divider,
     ) -> Result<Plan, &'static str> {
-        let mut plan = Plan::undecided(kernel, divider.beside_more());
+        let mut plan = Plan::undecided(kernel, divider);
         let single = plan.single(kernel, width);
         if kernel.stores.iter().any(|s| width / kernel.ty(s.value).size() != single) {
             return Err("states are not of the widest type");
@@ -205,21 +205,25 @@ impl Plan {
             staggered,
             asks,
         };
-        let spares = match divider {
-            Divider::Fast => false,
-            // Deep programs leave little of the other units.
-            Divider::Slow { .. } => plan.depth(kernel) < FOUR_CHAINS,
-            Divider::Slowest => true,
-        };
-        if spares {
+        if plan.spares_divider(kernel) {
             plan.reciprocals = plan.divisors(kernel);
         }
         plan
     }
 
+    /// Whether divisions by what is the same for a row may go without the divider.
+    pub(super) fn spares_divider(&self, kernel: &Kernel) -> bool {
+        match self.divider {
+            Divider::Fast => false,
+            // Deep programs leave little of the other units.
+            Divider::Slow => self.depth(kernel) < FOUR_CHAINS,
+            Divider::Slowest => true,
+        }
+    }
+
     /// What is the same for a row and divides what is not, where that goes without the divider.
     pub(super) fn divisors(&self, kernel: &Kernel) -> Vec<ValueId> {
-        let slow = |i: &Inst| i.ty == Ty::F64 || self.divider != Divider::Slow { singles: false };
+        let slow = |i: &Inst| i.ty == Ty::F64 || self.divider != Divider::Slow;
         let divides = |(v, i): &(usize, &Inst)| self.moves(*v) && i.prim == Prim::FDiv && slow(i);
         let mut divisors: Vec<ValueId> =
             kernel.insts.iter().enumerate().filter(divides).map(|(_, i)| i.args[1]).collect();

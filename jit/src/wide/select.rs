@@ -53,7 +53,7 @@ pub(super) struct Selector<'a> {
     pub(super) hoisted: FxHashMap<(u64, u8), VReg>,
     /// Reciprocals of divisors, in two parts: of each vector, if they differ.
     pub(super) parts: FxHashMap<ValueId, SmallVec<[[Src; 2]; 2]>>,
-    /// Vectors of divisions and roots so far, for [`super::newton`].
+    /// Vectors of divisions and roots so far, of which some are not the divider's ([`super::divide`], [`super::newton`]).
     pub(super) divided: usize,
     /// Constants that the current instruction has in registers.
     pub(super) loaded: SmallVec<[((u64, u8), VReg); 4]>,

@@ -1,4 +1,5 @@
-//! One code for several kernels over the same rows: each, a *stage*, is a row behind the one before it.
+//! One code for several kernels over the same rows: each, a *stage*, is a row behind the one before it, or almost
+//! ([`Stage::behind`]).
 
 use super::encode::Encoded;
 use super::fold::accumulators;
@@ -79,12 +80,12 @@ pub(super) struct Planned<'a> {
 /// Makes the bytes of several stages, as [`super::assemble`] does of a kernel.
 pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, loops: Loops) -> Result<Encoded, String> {
     let (width, registers) = if evex { (64, 32usize) } else { (32, 16) };
+    let draft = loops == Loops::Draft;
     let divider = match tuning.divider(evex) {
         // Little is left of the other units; or there is little to win for the row's reciprocal.
-        Divider::Slow { .. } if stages.iter().any(|s| s.short || is_deep(s.kernel)) => Divider::Fast,
-        divider => divider.beside_more(),
+        Divider::Slow if draft || stages.iter().any(|s| s.short || is_deep(s.kernel)) => Divider::Fast,
+        divider => divider,
     };
-    let draft = loops == Loops::Draft;
     let together = loops == Loops::Together && together::pays(stages);
     // Of all stages at once if they are to take rows together, else of one.
     let outputs = stages.iter().map(Stage::states);
@@ -136,8 +137,8 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, loops: 
 }
 
 /// Selects instructions for several stages over the same rows. In one pass of the loop of rows, each stage has the row
-/// behind that of the stage before it: what it needs of that stage was made a pass ago, and the CPU works on all of them
-/// at once. Rows that all stages have are taken by them together, in blocks of `together` elements, if they can be.
+/// behind that of the stage before it, or almost ([`Stage::behind`]): what it needs of that stage was made a pass ago, and the CPU
+/// works on all of them at once. Rows that all stages have are taken by them together, in blocks of `together` elements, if they can be.
 fn build<'a>(s: &mut Selector<'a>, stages: &'a [Planned<'a>], together: Option<usize>) {
     s.body.end_block(Kind::Jump, &[ROW]);
     let mut at = ROW;

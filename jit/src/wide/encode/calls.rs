@@ -1,13 +1,11 @@
 //! What is done out of line: calls, which are rarely made, their common part, divisions and roots.
 
+use super::super::divide::UNORDERED;
 use super::super::mach::Call;
 use super::super::pairs::*;
 use super::{ARGUMENTS, Aside, EQUAL, Failure, Label, NOT_EQUAL, RSP, Stub, T1, Writer, gpr};
 use iced_x86::{Code, IcedError, Instruction, MemoryOperand, Register};
 use regalloc2::{Allocation, Inst};
-
-/// Of a comparison: one of both is NaN.
-const UNORDERED: i32 = 3;
 
 impl Writer<'_> {
     fn argument(&self, k: usize) -> i32 {
@@ -85,41 +83,37 @@ impl Writer<'_> {
         Ok(())
     }
 
-    pub(super) fn quotients(&mut self, size: u8, count: u8, inst: Inst) -> Result<(), Failure> {
+    pub(super) fn quotients(&mut self, count: u8, inst: Inst) -> Result<(), Failure> {
         let far = self.register(self.output.inst_allocs(inst)[5 * usize::from(count)])?;
-        self.rr(if size == 8 { Code::VEX_Kortestb_kr_kr } else { Code::VEX_Kortestw_kr_kr }, far, far)?;
-        self.aside(inst, Aside::Quotients { size, count });
+        self.rr(Code::VEX_Kortestb_kr_kr, far, far)?;
+        self.aside(inst, Aside::Quotients(count));
         Ok(())
     }
 
     /// Quotients that may be wrong: zeros have a sign, and small numbers, infinities and NaN are divided after all.
-    fn looked_at(&mut self, size: u8, count: usize, inst: Inst) -> Result<(), Failure> {
-        use Code::*;
+    fn looked_at(&mut self, count: usize, inst: Inst) -> Result<(), Failure> {
         let registers: Result<Vec<Register>, Failure> =
             self.output.inst_allocs(inst).iter().map(|&a| self.register(a)).collect();
         let registers = registers?;
         let (quotients, args) = (&registers[..count], registers[2 * count..].chunks(3));
         let [bits, number, wrong] = [1, 2, 3].map(|n| registers[5 * count + n]);
-        let by = |double: Code, single: Code| if size == 8 { double } else { single };
-        let of = |pairs: [Pair; 2]| by(pairs[0].evex, pairs[1].evex);
-        let (is_set, is_zero) = (of([TESTMQ, TESTMD]), of([TESTNMQ, TESTNMD]));
-        let left = by(EVEX_Vpsllq_zmm_k1z_zmmm512b64_imm8, EVEX_Vpslld_zmm_k1z_zmmm512b32_imm8);
-        let right = by(EVEX_Vpsrlq_zmm_k1z_zmmm512b64_imm8, EVEX_Vpsrld_zmm_k1z_zmmm512b32_imm8);
+        let (left, right) = (Code::EVEX_Vpsllq_zmm_k1z_zmmm512b64_imm8, Code::EVEX_Vpsrlq_zmm_k1z_zmmm512b64_imm8);
+        let (is_set, is_zero) = (TESTMQ.evex, TESTNMQ.evex);
         for (&q, of_q) in quotients.iter().zip(args) {
             let [x, y, h] = [0, 1, 2].map(|n| of_q[n]);
             // Without the sign.
             self.masked(Instruction::with3(left, bits, x, 1), None)?;
             self.masked(Instruction::with3(is_zero, wrong, bits, bits), None)?;
             self.masked(Instruction::with3(is_set, number, bits, bits), None)?;
-            self.masked(Instruction::with3(of([MULPD, MULPS]), q, x, h), Some(wrong))?;
-            // Two bits of the exponent, of which one is set in every number from 2^-511 (or 2^-63) on.
-            self.masked(Instruction::with3(right, bits, bits, i32::from(8 * size) - 2), None)?;
+            self.masked(Instruction::with3(MULPD.evex, q, x, h), Some(wrong))?;
+            // Two bits of the exponent, of which one is set in every number from 2^-511 on.
+            self.masked(Instruction::with3(right, bits, bits, 62), None)?;
             self.masked(Instruction::with3(is_zero, number, bits, bits), Some(number))?;
-            self.masked(Instruction::with4(of([CMPPD, CMPPS]), wrong, q, q, UNORDERED), None)?;
-            self.rr(by(VEX_Kortestb_kr_kr, VEX_Kortestw_kr_kr), number, wrong)?;
+            self.masked(Instruction::with4(CMPPD.evex, wrong, q, q, i32::from(UNORDERED)), None)?;
+            self.rr(Code::VEX_Kortestb_kr_kr, number, wrong)?;
             let next = self.label();
             self.branch(EQUAL, Label::Other(next));
-            self.masked(Instruction::with3(of([DIVPD, DIVPS]), q, x, y), None)?;
+            self.masked(Instruction::with3(DIVPD.evex, q, x, y), None)?;
             self.bind(next);
         }
         Ok(())
@@ -147,7 +141,7 @@ impl Writer<'_> {
         match what {
             Aside::Call(call) => self.called(inst, call)?,
             Aside::Divide { root, size } => self.divided(root, size, inst)?,
-            Aside::Quotients { size, count } => self.looked_at(size, count.into(), inst)?,
+            Aside::Quotients(count) => self.looked_at(count.into(), inst)?,
         }
         self.jump(Label::Other(back));
         Ok(())

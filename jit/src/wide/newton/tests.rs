@@ -204,7 +204,7 @@ fn as_many_as_the_other_units_have_time_for() {
         b.store(operands[2], z);
         let kernel = b.finish();
         let plan = Plan::new(&kernel, 64, 32, Divider::Slowest);
-        for divider in [Divider::Fast, Divider::Slow { singles: true }] {
+        for divider in [Divider::Fast, Divider::Slow] {
             assert_eq!(Plan::new(&kernel, 64, 32, divider).newton, 0);
         }
         assert_eq!(Plan::draft(&kernel, 64, 32, Divider::Slowest).newton, 0);
