@@ -120,7 +120,7 @@ fn rows_are_one_code_where_that_can_be() {
         let roots: Vec<_> = make().iter().map(|a| a.expr().unwrap().clone()).collect();
         explain(&roots, &Config::default().backend(backend), Level::Asm).unwrap().to_string()
     };
-    let one = "compiled as one code, all rows of a part at once, each step a row behind";
+    let one = "compiled as one code, all rows of a part at once, each step about a row behind";
     for dtype in [DType::F64, DType::F32] {
         let make = || vec![softmax(&input(dtype, &[70, 30], false)), layernorm(&input(dtype, &[90, 40], false))];
         assert_eq!(told(&make, BackendChoice::Wide).matches(one).count(), 2);

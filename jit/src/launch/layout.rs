@@ -1,5 +1,6 @@
 //! Loops and accesses that suit a kernel, whatever its memory.
 
+use crate::code::HELD_ROWS;
 use crate::kernel::{Class, Kernel, Operand, Role, Slab};
 use crate::target::Target;
 use smallvec::SmallVec;
@@ -13,11 +14,9 @@ pub(super) const TILE_ROWS: usize = 64;
 pub(super) const TILE_COLUMNS: usize = 128;
 /// Columns of a tile if neighbours in a row are so many bytes apart that their lines share a few sets of the caches.
 pub(super) const TILE_CONFLICTS: usize = 32;
-/// Bytes of rows that are computed a few columns after others, and the least number of rows, and of elements in all, that are
-/// worth it.
+/// Bytes of rows that are computed a few columns after others, and of all rows where that pays: of few it does not, nor from memory.
 const HELD_BYTES: usize = 16 << 10;
-const HELD_ROWS: usize = 4;
-const HELD_ELEMENTS: usize = 1 << 14;
+const HELD_ALL: std::ops::Range<usize> = 128 << 10..4 << 20;
 /// Bytes of a row, of which what is asked for behind its end is little.
 const LONG_ROW: isize = 256 << 10;
 /// Inputs that read the same memory from which on many vectors begin in one line and end in the next, and bytes of a row, of which
@@ -124,8 +123,7 @@ pub struct Layout {
     pub(super) whole: Option<Slab>,
     /// The columns of a tile, if the two innermost loops are run in tiles.
     pub(super) tile: Option<usize>,
-    /// Contiguous inputs whose rows are all the same, and how many rows stay in the first-level cache, if they are some; of
-    /// operands that are all contiguous and no few elements.
+    /// Which inputs are the same in each row, and how many rows are to be computed a few columns after others, if that may pay.
     pub(super) held: Option<(SmallVec<[bool; 8]>, usize)>,
 }
 
@@ -236,14 +234,16 @@ impl Layout {
     fn held_inputs(&self) -> Option<(SmallVec<[bool; 8]>, usize)> {
         let [.., rows, columns] = *self.extents.as_slice() else { return None };
         let memory = |o: &Bound| o.home == Home::Memory && o.operand.class == Class::Contiguous;
-        if self.elements < HELD_ELEMENTS || !self.operands.iter().all(memory) {
-            return None;
-        }
         let stays = |o: &Bound| o.operand.role == Role::Input && o.strides[self.extents.len() - 2] == 0;
         let size = self.operands.iter().map(|o| o.operand.dtype.size()).max()?;
+        if !HELD_ALL.contains(&(self.elements * size)) || !self.operands.iter().all(memory) {
+            return None;
+        }
         let held = (HELD_BYTES / (columns * size)).min(rows);
         let fixed: SmallVec<[bool; 8]> = self.operands.iter().map(stays).collect();
-        (held >= HELD_ROWS && fixed.contains(&true)).then_some((fixed, held))
+        // Others lie one behind the other: far apart, they would drive each other out of the cache.
+        let close = self.operands.iter().all(|o| stays(o) || self.goes_on(o));
+        (held >= HELD_ROWS && close && fixed.contains(&true)).then_some((fixed, held))
     }
 
     /// The number of elements of the iteration space.

@@ -1,6 +1,6 @@
 //! Divisions by what is the same for a row, without the divider.
 //!
-//! Where a division of 512 bits blocks the divider for 10 to 16 cycles, as on Intel's CPUs and Zen 4, `x / y` for a `y` that
+//! Where a division of 512 bits blocks the divider for 10 to 16 cycles, as on Intel's CPUs and, of `float64`, on Zen 4, `x / y` for a `y` that
 //! stays is made of its reciprocal, in two parts, and corrected:
 //!
 //! ```text
@@ -151,9 +151,9 @@ impl Selector<'_> {
             let mut parts = parts.into_iter().cycle();
             return Some(self.map(of.size, [&args[0], &args[1]], |s, args| {
                 let parts = parts.next().expect("a divisor has parts");
-                let [x, y, h] = [args[0], args[1], parts[0]].map(|src| s.reg(src));
-                let quotient = s.product(&of, [x, y, h], parts[1]);
-                s.looked_at(&of, quotient, [x, y, h])
+                let args = args.map(|src| s.reg(src));
+                let quotient = s.product(&of, args, parts);
+                s.looked_at(&of, quotient, args, parts[0])
             }));
         }
         // Lanes that are not there may hold anything, and would be looked at.
@@ -179,9 +179,9 @@ impl Selector<'_> {
         Some(Lanes { size: of.size, same: false, vectors })
     }
 
-    /// `x / y`, if nothing over- or underflows on the way; `l` is the second part of the reciprocal.
-    fn product(&mut self, of: &Format, [x, y, h]: [VReg; 3], l: Src) -> VReg {
-        let [x, y, h] = [x, y, h].map(Src::Reg);
+    /// `x / y` by the two parts of the reciprocal, if nothing over- or underflows on the way.
+    fn product(&mut self, of: &Format, args: [VReg; 2], [h, l]: [Src; 2]) -> VReg {
+        let [x, y] = args.map(Src::Reg);
         let low = self.op(of.by(MULPD, MULPS), of.size, &[x, l], None);
         let q = self.fma_vector(of.add, of.size, [x, h, Src::Reg(low)], [false, false, true]);
         let rest = self.fma_vector(of.sub, of.size, [Src::Reg(q), y, x], [false; 3]);
@@ -189,9 +189,10 @@ impl Selector<'_> {
     }
 
     /// A quotient, looked at by itself: zeros have a sign, and what is small, infinite or NaN takes the divider.
-    fn looked_at(&mut self, of: &Format, quotient: VReg, [x, y, h]: [VReg; 3]) -> VReg {
+    fn looked_at(&mut self, of: &Format, quotient: VReg, [x, y]: [VReg; 2], h: Src) -> VReg {
         let not_small = of.constant(not_small(of.size));
         let little = self.op_into(of.by(TESTNMQ, TESTNMD), of.size, &[Src::Reg(x), not_small], None, MASK);
+        let h = self.reg(h);
         let product = Enc::new(of.by(MULPD, MULPS).evex).tied().masked(Masking::Merge);
         let quotient = self.push(product, VEC, &[quotient, x, h, little]);
         let magnitude = self.reg(of.constant(sign(of.size) - 1));
@@ -211,7 +212,7 @@ impl Selector<'_> {
         for &k in some {
             let [h, l] = parts[k % parts.len()];
             let [x, y, h] = [args[0].at(k), args[1].at(k), h].map(|src| self.reg(src));
-            let q = self.product(&of, [x, y, h], l);
+            let q = self.product(&of, [x, y], [Src::Reg(h), l]);
             let exponent = self.op(PADDQ, of.size, &[Src::Reg(q), bias], None);
             near = Some(match near {
                 None => exponent,
