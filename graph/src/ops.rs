@@ -120,7 +120,7 @@ macro_rules! for_each_map_op {
             Maximum maximum [] None, 2, Same, LATTICE, 2, ALL, 0.0, "The larger of two; NaN if either is NaN.";
             Fmin fmin [] None, 2, Same, LATTICE, 2, ALL, 0.0, "The smaller of two; a NaN gives way to a number.";
             Fmax fmax [] None, 2, Same, LATTICE, 2, ALL, 0.0, "The larger of two; a NaN gives way to a number.";
-            Copysign copysign [] None, 2, Float, PLAIN, 2, ALL, 0.0, "The magnitude of `x` with the sign of `y`.";
+            Copysign copysign [] None, 2, Float, PLAIN, 2, ALL, 0.0, "The magnitude of `x` with the sign of `y`, which is not specified of NaN.";
             // rounding
             Round round [rint, around] None, 1, Same, IDEMPOTENT, 2, ALL, 0.0, "The nearest integer, halves to even; integers stay as they are.";
             Floor floor [] None, 1, Same, IDEMPOTENT, 2, ALL, 0.0, "The largest integer at most `x`.";
@@ -166,7 +166,7 @@ macro_rules! for_each_map_op {
             Isnan isnan [] None, 1, Compare, PLAIN, 1, ALL, 0.0, "Whether `x` is NaN.";
             Isinf isinf [] None, 1, Compare, PLAIN, 2, ALL, 0.0, "Whether `x` is infinite.";
             Isfinite isfinite [] None, 1, Compare, PLAIN, 2, ALL, 0.0, "Whether `x` is neither NaN nor infinite.";
-            Signbit signbit [] None, 1, Compare, PLAIN, 2, ALL, 0.0, "Whether the sign bit is set; for integers, whether `x` is negative.";
+            Signbit signbit [] None, 1, Compare, PLAIN, 2, ALL, 0.0, "Whether the sign bit is set, which is not specified of NaN; for integers, whether `x` is negative.";
             // logic and bits
             LogicalAnd logical_and [] None, 2, Logical, LATTICE, 1, ALL, 0.0, "Whether both are true (not zero).";
             LogicalOr logical_or [] None, 2, Logical, LATTICE, 1, ALL, 0.0, "Whether either is true (not zero).";

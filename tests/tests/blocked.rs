@@ -95,6 +95,38 @@ fn rows_go_through_all_steps() {
     }
 }
 
+/// Each row is divided by one row: once that has been asked for often enough, a few columns of some rows after others.
+#[test]
+fn rows_are_divided_by_a_row() {
+    for (r, c) in [(200, 100), (2000, 9), (60, 300), (5, 4000)] {
+        for dtype in [DType::F64, DType::F32] {
+            let name = format!("{dtype}[{r}, {c}]");
+            let (x, m, s) = (input(dtype, &[r, c], true), input(dtype, &[c], false), input(dtype, &[c], true));
+            let make = || vec![(&x - &m) / &s, &x / &s];
+            let often = Config::default().backend(BackendChoice::Auto).threads(1);
+            (0..60).for_each(|_| drop(results(&make, &often)));
+            same(&name, &make);
+        }
+    }
+}
+
+/// Neighbours in rows and columns, some with vectors that lie across lines.
+#[test]
+fn neighbours_are_added() {
+    for (r, c) in [(3, 5), (40, 41), (31, 70), (5, 700)] {
+        for dtype in [DType::F64, DType::F32, DType::I32] {
+            let name = format!("{dtype}[{r}, {c}]");
+            let x = input(dtype, &[r, c], true);
+            let across = || x.slice(s![.., 2..]) - x.slice(s![.., 1..-1]) + x.slice(s![.., ..-2]);
+            let around = || {
+                let beside = x.slice(s![1..-1, ..-2]) + x.slice(s![1..-1, 2..]);
+                beside + x.slice(s![..-2, 1..-1]) + x.slice(s![2.., 1..-1]) - x.slice(s![1..-1, 1..-1])
+            };
+            same(&name, &|| vec![across(), around()]);
+        }
+    }
+}
+
 #[test]
 fn a_row_may_be_used_before_and_after_a_function_of_it() {
     for (r, c) in [(1, 50), (70, 7), (130, 100), (37, 1000), (5, 2049)] {

@@ -64,6 +64,15 @@ fn leaf(c: &mut Choices<'_>) -> Expr {
     }
 }
 
+/// `x`, and zero where it is NaN.
+fn without_nan(x: &Expr) -> Result<Expr, lazuli_graph::Error> {
+    if !x.dtype().is_float() {
+        return Ok(x.clone());
+    }
+    let nan = Expr::map(MapOp::Isnan, std::slice::from_ref(x))?;
+    Expr::map(MapOp::Where, &[nan, Expr::literal(Scalar::from_f64(DType::F64, 0.0)), x.clone()])
+}
+
 /// One more node over some of `nodes`, or nothing where the choice has no meaning.
 fn grow(c: &mut Choices<'_>, nodes: &[Expr]) -> Option<Expr> {
     let pick = |c: &mut Choices<'_>| nodes[nodes.len() - 1 - c.next(nodes.len().min(6))].clone();
@@ -107,7 +116,11 @@ fn grow(c: &mut Choices<'_>, nodes: &[Expr]) -> Option<Expr> {
         7 if rank > 0 => x.flip([c.next(rank)].into_iter().collect()).ok(),
         _ => {
             let row = &MAP_OPS[c.next(MAP_OPS.len())];
-            let operands: Vec<Expr> = (0..row.arity).map(|i| if i == 0 { x.clone() } else { pick(c) }).collect();
+            let mut operands: Vec<Expr> = (0..row.arity).map(|i| if i == 0 { x.clone() } else { pick(c) }).collect();
+            if matches!(row.op, MapOp::Signbit | MapOp::Copysign) {
+                // Which sign a NaN has is not specified.
+                operands = operands.iter().map(|x| without_nan(x).unwrap()).collect();
+            }
             Expr::map(row.op, &operands).ok()
         }
     }
