@@ -34,7 +34,7 @@ use smallvec::{SmallVec, smallvec};
 const LARGEST: [i32; 2] = [60, 20];
 
 /// Quotients that are looked at together.
-const TOGETHER: usize = 4;
+pub(super) const TOGETHER: usize = 4;
 
 /// Of a comparison: one of both is NaN.
 pub(super) const UNORDERED: u8 = 3;
@@ -223,11 +223,17 @@ impl Selector<'_> {
         }
         let near = Src::Reg(near.expect("there is a vector"));
         let far = self.op_into(TESTNMQ, of.size, &[near, top], None, MASK);
-        self.unless_near(&quotients, &args_of, far)
+        self.unless_near(Kind::Quotients { count: quotients.len() as u8 }, &quotients, &args_of, far)
     }
 
-    /// The quotients, of which those that lanes of `far` tell of are looked at again, out of line; each is of `x`, `y` and `1/y`.
-    fn unless_near(&mut self, quotients: &[VReg], args: &[VReg], far: VReg) -> SmallVec<[VReg; TOGETHER]> {
+    /// The results of some vectors, which are looked at again, out of line, if `far` has a lane; `args` are what each is made of.
+    pub(super) fn unless_near(
+        &mut self,
+        kind: Kind,
+        quotients: &[VReg],
+        args: &[VReg],
+        far: VReg,
+    ) -> SmallVec<[VReg; TOGETHER]> {
         let n = quotients.len();
         let results: SmallVec<[VReg; TOGETHER]> = quotients.iter().map(|_| self.body.vreg(VEC)).collect();
         let mut operands: SmallVec<[Operand; 24]> =
@@ -236,7 +242,7 @@ impl Selector<'_> {
         operands.extend(args.iter().map(|&a| Operand::reg_use_at_end(a)));
         operands.push(Operand::reg_use(far));
         operands.extend([VEC, MASK, MASK].map(|class| Operand::reg_temp(self.body.vreg(class))));
-        self.body.push(Kind::Quotients { count: n as u8 }, &operands);
+        self.body.push(kind, &operands);
         results
     }
 }

@@ -126,6 +126,8 @@ enum Aside {
     },
     /// So many quotients.
     Quotients(u8),
+    /// So many roots.
+    Roots(u8),
 }
 
 const RSP: Register = Register::RSP;
@@ -350,7 +352,8 @@ impl Writer<'_> {
                     Kind::CallIf(call) => self.call_if(call, inst)?,
                     Kind::Call(call) => self.call(call, inst)?,
                     Kind::DivideIf { root, size } => self.divide_if(root, size, inst)?,
-                    Kind::Quotients { count } => self.quotients(count, inst)?,
+                    Kind::Quotients { count } => self.unless_near(5 * count, Aside::Quotients(count), inst)?,
+                    Kind::Roots { count } => self.unless_near(3 * count, Aside::Roots(count), inst)?,
                     end => self.end(end, (block, inst), next, saved, done)?,
                 },
             }

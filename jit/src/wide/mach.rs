@@ -148,6 +148,11 @@ pub(super) enum Kind {
         /// How many.
         count: u8,
     },
+    /// The same of roots: `[result …, root …, x …, mask]`, and what quotients have.
+    Roots {
+        /// How many.
+        count: u8,
+    },
     /// To the only successor.
     Jump,
     /// The end of a row's preparation: to the main loop if it has a round, else to the second successor.
@@ -391,6 +396,7 @@ impl Function for Body {
                 | Call(_)
                 | DivideIf { .. }
                 | Quotients { .. }
+                | Roots { .. }
                 | Step
                 | Return
         )

@@ -23,12 +23,15 @@
 //! What is added last is in error by less than 2^-52 of a unit. Of `float64`, roots nearer to halfway than that are those of a few
 //! numbers, which are solutions of `n^2 = 2^k x + r` for small `r`: a test has them all, and for `float32` one has all numbers.
 //!
+//! On Zen 4, where a root of `float64` takes 16 cycles, every second vector of roots is made so in programs that are not deep, and
+//! the exponents of up to four vectors of roots are looked at together, as [`super::divide`] does of quotients.
+//!
 //! All of this is so where nothing over- or underflows on the way. What is out of range is found by comparisons, and its
 //! vector takes the divider, out of line. NaN beside a number goes through all steps and stays NaN. Zeros, which may be many, are
 //! left out of the steps that would lose their sign, or have a zero for the beginning of the reciprocal; the root of `-0` is the
 //! divider's.
 
-use super::divide::power_of_two;
+use super::divide::{TOGETHER, power_of_two};
 use super::fma::FMA;
 use super::mach::{Enc, Kind, MASK, Masking, VEC};
 use super::pairs::*;
@@ -38,6 +41,7 @@ use super::sources::{Lanes, Src, sign};
 use crate::kernel::{Inst, Kernel, Prim, Ty};
 use crate::target::Divider;
 use regalloc2::{Operand, VReg};
+use smallvec::SmallVec;
 
 /// Comparisons that are true for NaN, which is what the magnitudes of two of them give.
 const NOT_GE: u8 = 0x19;
@@ -145,6 +149,10 @@ impl Selector<'_> {
     pub(super) fn root(&mut self, double: bool, x: &Lanes) -> Lanes {
         let of = Format::new(double);
         let divider = of.by(SQRTPD, SQRTPS);
+        let whole = !self.tail && usize::from(of.size) * self.lanes >= self.width;
+        if self.plan.halves_roots && double && whole && !x.same {
+            return self.half_of_roots(&of, x);
+        }
         self.map(of.size, [x], |s, [x]| {
             if s.spares_divider(of.size) { s.root_by_newton(&of, x) } else { s.op(divider, of.size, &[x], None) }
         })
@@ -204,13 +212,66 @@ impl Selector<'_> {
         self.unless(false, of, q, [x_reg, y_reg], [far, near])
     }
 
+    /// Square roots of `float64`, of which every second vector is not the divider's. They are looked at together.
+    fn half_of_roots(&mut self, of: &Format, x: &Lanes) -> Lanes {
+        let (mut vectors, mut others) = (SmallVec::<[Src; 4]>::new(), SmallVec::<[usize; 8]>::new());
+        for k in 0..self.count(of.size) {
+            self.divided += 1;
+            vectors.push(if self.divided.is_multiple_of(2) {
+                others.push(k);
+                Src::Reg(self.reg(x.at(k)))
+            } else {
+                Src::Reg(self.op(SQRTPD, of.size, &[x.at(k)], None))
+            });
+        }
+        // What is added to the exponent of a root: from 2^-450 on the next higher bit is set then, but not of NaN.
+        let [bias, top] = [451 << 52, 1 << 62].map(|bits| of.constant(bits));
+        for some in others.chunks(TOGETHER) {
+            let mut near = None;
+            let args: SmallVec<[VReg; TOGETHER]> = some.iter().map(|&k| self.reg(vectors[k])).collect();
+            let roots: SmallVec<[VReg; TOGETHER]> = args
+                .iter()
+                .map(|&x| {
+                    let begun = Src::Reg(self.op(RSQRT14PD, of.size, &[Src::Reg(x)], None));
+                    let root = self.root_from(of, Src::Reg(x), begun);
+                    let exponent = self.op(PADDQ, of.size, &[Src::Reg(root), bias], None);
+                    near = Some(match near {
+                        None => exponent,
+                        Some(others) => self.op(ANDPD, of.size, &[Src::Reg(others), Src::Reg(exponent)], None),
+                    });
+                    root
+                })
+                .collect();
+            let near = Src::Reg(near.expect("there is a vector"));
+            let far = self.op_into(TESTNMQ, of.size, &[near, top], None, MASK);
+            for (&k, root) in
+                some.iter().zip(self.unless_near(Kind::Roots { count: roots.len() as u8 }, &roots, &args, far))
+            {
+                vectors[k] = Src::Reg(root);
+            }
+        }
+        Lanes { size: of.size, same: false, vectors }
+    }
+
     fn root_by_newton(&mut self, of: &Format, x: Src) -> VReg {
         let x_reg = self.reg(x);
-        let (x, half) = (Src::Reg(x_reg), of.power(-1));
-        let multiply = of.by(MULPD, MULPS);
+        let x = Src::Reg(x_reg);
         let not_zero = self.op_into(of.by(TESTMQ, TESTMD), of.size, &[x, x], None, MASK);
         let begin = Enc::new(of.by(RSQRT14PD, RSQRT14PS).evex).masked(Masking::Zero);
         let begun = Src::Reg(self.push(begin, VEC, &[x_reg, not_zero]));
+        let g = self.root_from(of, x, begun);
+        // As integers: negative numbers and NaN are greater than all others.
+        let [least, infinity] = [power_of_two(of.double, of.limit(LEAST)), infinity(of.double)];
+        let from = self.op(of.by(PSUBQ, PSUBD), of.size, &[x, of.constant(least)], None);
+        let most = self.reg(of.constant(infinity - 1 - least));
+        let compare = Enc::new(of.by(PCMPUQ, PCMPUD).evex).masked(Masking::Merge).imm(GREATER);
+        let far = self.push(compare, MASK, &[from, most, not_zero]);
+        self.unless(true, of, g, [x_reg, x_reg], [far, far])
+    }
+
+    /// The root of `x` from about its reciprocal.
+    fn root_from(&mut self, of: &Format, x: Src, begun: Src) -> VReg {
+        let (half, multiply) = (of.power(-1), of.by(MULPD, MULPS));
         let mut g = Src::Reg(self.op(multiply, of.size, &[x, begun], None));
         let mut h = Src::Reg(self.op(multiply, of.size, &[begun, half], None));
         for _ in 0..if of.double { 2 } else { 1 } {
@@ -223,14 +284,7 @@ impl Selector<'_> {
             let rest = Src::Reg(self.fma_vector(of.sub, of.size, [g, g, x], [false; 3]));
             g = Src::Reg(self.fma_vector(of.add, of.size, [rest, h, g], [true, false, true]));
         }
-        let g = self.reg(g);
-        // As integers: negative numbers and NaN are greater than all others.
-        let [least, infinity] = [power_of_two(of.double, of.limit(LEAST)), infinity(of.double)];
-        let from = self.op(of.by(PSUBQ, PSUBD), of.size, &[x, of.constant(least)], None);
-        let most = self.reg(of.constant(infinity - 1 - least));
-        let compare = Enc::new(of.by(PCMPUQ, PCMPUD).evex).masked(Masking::Merge).imm(GREATER);
-        let far = self.push(compare, MASK, &[from, most, not_zero]);
-        self.unless(true, of, g, [x_reg, x_reg], [far, far])
+        self.reg(g)
     }
 
     /// `result`, or what the divider makes of `args` if one of two masks has a lane.

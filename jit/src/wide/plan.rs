@@ -118,6 +118,8 @@ pub(super) struct Plan {
     pub(super) reciprocals: Vec<ValueId>,
     /// How slow divisions are: where they are not slowest, every second of those goes without it.
     pub(super) divider: Divider,
+    /// Whether every second root of `float64` goes without it.
+    pub(super) halves_roots: bool,
     /// Of the others, and of roots, how many sixteenths go without it ([`super::newton`]).
     pub(super) newton: usize,
     /// Constants that stay in registers through the loops, the most used first.
@@ -197,6 +199,7 @@ impl Plan {
             folded,
             reciprocals,
             divider,
+            halves_roots: false,
             newton: 0,
             hoisted,
             held,
@@ -243,6 +246,7 @@ impl Plan {
     /// Decides for vectors of `width` bytes and so many vector registers.
     pub(super) fn new(kernel: &Kernel, width: usize, registers: usize, divider: Divider) -> Plan {
         let mut plan = Plan::undecided(kernel, divider);
+        plan.halves_roots = divider == Divider::Slow && plan.spares_divider(kernel);
         let single = plan.single(kernel, width);
         let spans = spans(kernel, &plan.uses);
         let work = plan.work(kernel, single, width);

@@ -83,10 +83,21 @@ impl Writer<'_> {
         Ok(())
     }
 
-    pub(super) fn quotients(&mut self, count: u8, inst: Inst) -> Result<(), Failure> {
-        let far = self.register(self.output.inst_allocs(inst)[5 * usize::from(count)])?;
+    /// Goes out of line if the mask at this place of the operands has a lane.
+    pub(super) fn unless_near(&mut self, mask: u8, what: Aside, inst: Inst) -> Result<(), Failure> {
+        let far = self.register(self.output.inst_allocs(inst)[usize::from(mask)])?;
         self.rr(Code::VEX_Kortestb_kr_kr, far, far)?;
-        self.aside(inst, Aside::Quotients(count));
+        self.aside(inst, what);
+        Ok(())
+    }
+
+    /// Roots that may be wrong.
+    fn rooted(&mut self, count: usize, inst: Inst) -> Result<(), Failure> {
+        let allocs = self.output.inst_allocs(inst);
+        for k in 0..count {
+            let (root, x) = (self.register(allocs[k])?, self.register(allocs[2 * count + k])?);
+            self.masked(Instruction::with2(SQRTPD.evex, root, x), None)?;
+        }
         Ok(())
     }
 
@@ -142,6 +153,7 @@ impl Writer<'_> {
             Aside::Call(call) => self.called(inst, call)?,
             Aside::Divide { root, size } => self.divided(root, size, inst)?,
             Aside::Quotients(count) => self.looked_at(count.into(), inst)?,
+            Aside::Roots(count) => self.rooted(count.into(), inst)?,
         }
         self.jump(Label::Other(back));
         Ok(())

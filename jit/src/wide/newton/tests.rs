@@ -4,9 +4,9 @@ use super::Plan;
 use crate::kernel::{Class, Role, Ty, ValueId};
 use crate::launch::{Accessed, Home, Layout, Memory};
 use crate::target::Divider;
-use crate::testing::{halfway, next, slow_divider};
+use crate::testing::{halfway, next, slow_divider, slow_dividers};
 use crate::wide::{Mode, encode_512};
-use crate::{Backend, Builder, Code, Precision, lower, math};
+use crate::{Backend, Builder, Code, Precision, Target, lower, math};
 use bytemuck::{Pod, cast_slice, cast_slice_mut};
 use lazuli_graph::DType;
 use smallvec::smallvec;
@@ -14,7 +14,10 @@ use std::fmt::LowerExp;
 
 /// `x / y`, or the root of `x`, on this machine as if its CPU divided slowly, if it has vectors of 512 bits.
 fn code(dtype: DType, root: bool) -> Option<Code> {
-    let target = slow_divider()?;
+    Some(code_for(&slow_divider()?, dtype, root))
+}
+
+fn code_for(target: &Target, dtype: DType, root: bool) -> Code {
     let mut b = Builder::new();
     let inputs = if root { 1 } else { 2 };
     let operands: Vec<_> = (0..inputs).map(|_| b.operand(Role::Input, dtype, Class::Contiguous)).collect();
@@ -22,10 +25,10 @@ fn code(dtype: DType, root: bool) -> Option<Code> {
     let z = if root { b.fsqrt(values[0]) } else { b.fdiv(values[0], values[1]) };
     let out = b.operand(Role::Output, dtype, Class::Contiguous);
     b.store(out, z);
-    let code = Code::compile(&b.finish(), Backend::Wide, &target).unwrap();
+    let code = Code::compile(&b.finish(), Backend::Wide, target).unwrap();
     let asm = code.asm().unwrap();
     assert!(asm.contains(if root { "vrsqrt14" } else { "vrcp14" }), "{asm}");
-    Some(code)
+    code
 }
 
 /// Holds the results for the elements of `args` against what is expected. Each vector of them is there as often as a round
@@ -89,7 +92,7 @@ fn special_quotients() {
 /// One special lane among others that are in range: a vector of them goes by Newton's iteration, or the divider after all.
 #[test]
 fn special_lanes() {
-    let (Some(double), Some(single)) = (code(DType::F64, true), code(DType::F32, true)) else { return };
+    let Some(single) = code(DType::F32, true) else { return };
     let limits = [500, -500, 60, -60, -900, -70, 1023, 127].map(|e| 2f64.powi(e));
     let last = limits.map(f64::next_up).into_iter().chain(limits.map(f64::next_down));
     let ones = [2f64.next_down(), f64::from(2f32.next_down()), 0.0, f64::NAN, f64::INFINITY, 5e-324, 1.5];
@@ -109,7 +112,9 @@ fn special_lanes() {
     }
     check_quotients(&x, &y);
     let narrow: Vec<f32> = x.iter().map(|&v| v as f32).collect();
-    check(&double, &[&x], 1.0, |i| x[i].sqrt());
+    for target in slow_dividers() {
+        check(&code_for(&target, DType::F64, true), &[&x], 1.0, |i| x[i].sqrt());
+    }
     check(&single, &[&narrow], 1.0, |i| narrow[i].sqrt());
 }
 
@@ -259,14 +264,20 @@ fn quotients_near_halfway() {
 
 #[test]
 fn special_roots() {
-    let (Some(double), Some(single)) = (code(DType::F64, true), code(DType::F32, true)) else { return };
+    let Some(single) = code(DType::F32, true) else { return };
     let mut state = 7;
     let mut x = special();
     x.extend((0..40_000).map(|_| f64::from_bits(next(&mut state))));
     for exponents in [[-900, 1024], [-70, 128], [0, 2]] {
         x.extend(numbers(&mut state, exponents).into_iter().map(f64::abs));
     }
-    check(&double, &[&x], 1.0, |i| x[i].sqrt());
+    // Vectors of the same, of which none is to be made again, or all.
+    x.extend(
+        [0.0, -0.0, 2f64.powi(-900), 2f64.powi(-900).next_down(), f64::NAN, 1e308, 2.0].iter().flat_map(|&x| [x; 16]),
+    );
+    for target in slow_dividers() {
+        check(&code_for(&target, DType::F64, true), &[&x], 1.0, |i| x[i].sqrt());
+    }
     let x: Vec<f32> = x.iter().map(|&x| x as f32).collect();
     check(&single, &[&x], 1.0, |i| x[i].sqrt());
 }
@@ -274,7 +285,6 @@ fn special_roots() {
 /// All `float64` of which the root is within 2^-45 of a unit in the last place from halfway between two numbers.
 #[test]
 fn roots_near_halfway() {
-    let Some(code) = code(DType::F64, true) else { return };
     let mut x = Vec::new();
     for (bits, r) in [54, 55].into_iter().flat_map(|bits| (-500..500).map(move |k| (bits, 8 * k + 1i64))) {
         // n^2 = r modulo 2^bits: a root of each r that is 1 modulo 8, bit by bit, and the three others.
@@ -291,7 +301,29 @@ fn roots_near_halfway() {
         }
     }
     assert!(x.len() > 2000);
-    check(&code, &[&x], 1.0, |i| x[i].sqrt());
+    for target in slow_dividers() {
+        check(&code_for(&target, DType::F64, true), &[&x], 1.0, |i| x[i].sqrt());
+    }
+}
+
+/// Of the four vectors of a round, two have roots that are not the divider's: of `float64`, and of programs that are not deep.
+#[test]
+fn every_second_root_on_zen_4() {
+    use crate::target::Tuning::{Other, Zen4};
+    let begun = |dtype: DType, deep: bool, tuning| {
+        let mut b = Builder::new();
+        let [x, y] = [Role::Input, Role::Output].map(|role| b.operand(role, dtype, Class::Contiguous));
+        let x = b.load(x);
+        let x = if deep { math::exp(&mut b, x, Precision::Standard) } else { x };
+        let root = b.fsqrt(x);
+        b.store(y, root);
+        let code = crate::wide::instructions(&b.finish(), true, tuning, Mode::Plain).unwrap();
+        code.iter().filter(|i| format!("{:?}", i.mnemonic()).starts_with("Vrsqrt14")).count()
+    };
+    assert_eq!(begun(DType::F64, false, Zen4), 2);
+    assert_eq!(begun(DType::F64, true, Zen4), 0);
+    assert_eq!(begun(DType::F32, false, Zen4), 0);
+    assert_eq!(begun(DType::F64, false, Other), 0);
 }
 
 /// Every significand of `float32`, with an even exponent and an odd one.
