@@ -24,7 +24,8 @@
 //! numbers, which are solutions of `n^2 = 2^k x + r` for small `r`: a test has them all, and for `float32` one has all numbers.
 //!
 //! On Zen 4, where a root of `float64` takes 16 cycles, every second vector of roots is made so in programs that are not deep, and
-//! the exponents of up to four vectors of roots are looked at together, as [`super::divide`] does of quotients.
+//! the exponents of up to four vectors of roots are looked at together, as [`super::divide`] does of quotients: what is out of
+//! range, zeros included, gives NaN or a root that is too small.
 //!
 //! All of this is so where nothing over- or underflows on the way. What is out of range is found by comparisons, and its
 //! vector takes the divider, out of line. NaN beside a number goes through all steps and stays NaN. Zeros, which may be many, are
