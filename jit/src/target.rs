@@ -292,10 +292,15 @@ impl Target {
         self.isa.is_some()
     }
 
+    /// Whether code is tuned to Zen 4, and has vectors of 512 bits.
+    pub(crate) fn is_zen4(&self) -> bool {
+        (self.tuning, self.vector_bits) == (Tuning::Zen4, 512)
+    }
+
     /// Whether vectors of 256 bits are the faster for a kernel whose vectors of 512 bits lie across lines.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn is_narrower_faster(&self, kernel: &Kernel) -> bool {
-        (self.tuning, self.vector_bits) == (Tuning::Zen4, 512) && crate::wide::is_narrow(kernel)
+        self.is_zen4() && crate::wide::is_narrow(kernel)
     }
 
     #[cfg(not(target_arch = "x86_64"))]

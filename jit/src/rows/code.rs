@@ -4,7 +4,7 @@ use super::{RowPlace, RowSource, RowStage};
 use crate::code::CodeError;
 use crate::kernel::{Class, Kernel, Prim, Role};
 use crate::reduce::{Reduction, states};
-use crate::target::{Target, Tuning};
+use crate::target::Target;
 use forms::Forms;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -157,7 +157,7 @@ impl RowProgram {
     /// Has code suit so many rows, of so many elements and bytes each, and the target, whose first-level cache has so many bytes.
     pub(super) fn suit(&mut self, [rows, elements, row]: [usize; 3], target: &Target, cache: usize) {
         // Elsewhere this was not measured, or is slower.
-        if (target.tuning(), target.vector_bits()) != (Tuning::Zen4, 512) {
+        if !target.is_zen4() {
             return;
         }
         let divides = |s: &RowKernel| !s.once && s.kernel.insts.iter().any(|i| i.prim == Prim::FDiv);

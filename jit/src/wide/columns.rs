@@ -64,7 +64,7 @@ pub(super) fn assemble(stages: &[Stage<'_>], evex: bool, tuning: Tuning, draft: 
 }
 
 /// Whether code of a kernel for columns has divisions that go without the divider because these operands are the same in each row.
-pub(super) fn spares_divider(kernel: &Kernel, fixed: &[bool], target: &Target) -> bool {
+pub(super) fn multiplies_by_held(kernel: &Kernel, fixed: &[bool], target: &Target) -> bool {
     let evex = target.vector_bits() == 512;
     let (width, registers) = if evex { (64, 32) } else { (32, 16) };
     let plan = Plan::columns(kernel, width, registers, fixed, target.tuning().divider(evex));
@@ -174,7 +174,7 @@ impl Plan {
         let each = |v: usize| held[v] && plan.uses[v] > 0 && !uniform[v];
         let each: Vec<bool> = (0..held.len()).map(each).collect();
         plan.invariant.iter_mut().zip(&each).for_each(|(i, held)| *i |= held);
-        let mut divisors = if plan.spares_divider(kernel) { plan.divisors(kernel) } else { Vec::new() };
+        let mut divisors = if plan.may_multiply(kernel) { plan.divisors(kernel) } else { Vec::new() };
         divisors.retain(|d| constant(d) || held[d.0 as usize]);
         // In registers from row to row: what rounds use of it, and reciprocals.
         let mut used = vec![false; held.len()];

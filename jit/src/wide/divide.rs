@@ -1,7 +1,7 @@
 //! Divisions by what is the same for a row, without the divider.
 //!
-//! Where a division of 512 bits blocks the divider for 10 to 16 cycles, as on Intel's CPUs and, of `float64`, on Zen 4, `x / y` for a `y` that
-//! stays is made of its reciprocal, in two parts, and corrected:
+//! Where a division of 512 bits blocks the divider for 10 to 16 cycles, as on Intel's CPUs and, of `float64`, on Zen 4,
+//! `x / y` for a `y` that stays is made of its reciprocal, in two parts, and corrected:
 //!
 //! ```text
 //! row:      h = 1 / y              l = fma(-y, h, 1) * h          h + l is 1/y to twice the digits but one
@@ -33,8 +33,8 @@ use smallvec::{SmallVec, smallvec};
 /// Magnitudes of divisors, as powers of two: of 8 bytes, and of 4.
 const LARGEST: [i32; 2] = [60, 20];
 
-/// Quotients that are looked at together.
-pub(super) const TOGETHER: usize = 4;
+/// Quotients, or roots, that are looked at together.
+const TOGETHER: usize = 4;
 
 /// Of a comparison: one of both is NaN.
 pub(super) const UNORDERED: u8 = 3;
@@ -156,27 +156,64 @@ impl Selector<'_> {
                 s.looked_at(&of, quotient, args, parts[0])
             }));
         }
-        // Lanes that are not there may hold anything, and would be looked at.
-        if usize::from(of.size) * self.lanes < self.width {
+        if !self.fills_vectors(of.size) {
             return None;
         }
-        let (mut vectors, mut multiplied) = (SmallVec::<[Src; 4]>::new(), SmallVec::<[usize; 8]>::new());
+        let kind = |count| Kind::Quotients { count };
+        Some(self.beside_divider(DIVPD, 1 << 61, kind, [&args[0], &args[1]], |s, k, [x, y]| {
+            let [h, l] = parts[k % parts.len()];
+            let [x, y, h] = [x, y, h].map(|src| s.reg(src));
+            (s.product(&of, [x, y], [Src::Reg(h), l]), smallvec![x, y, h])
+        }))
+    }
+
+    /// Whether lanes of `size` bytes are all there: others may hold anything, and would be looked at.
+    pub(super) fn fills_vectors(&self, size: u8) -> bool {
+        !self.tail && usize::from(size) * self.lanes >= self.width
+    }
+
+    /// Results of `float64`, of which `divider` makes every second vector; what `make` makes of the others, with what it is made of, is
+    /// looked at together: `bias` is added to the exponents, and sets the highest bit of those that are right.
+    pub(super) fn beside_divider<const N: usize>(
+        &mut self,
+        divider: Pair,
+        bias: u64,
+        kind: fn(u8) -> Kind,
+        args: [&Lanes; N],
+        mut make: impl FnMut(&mut Self, usize, [Src; N]) -> (VReg, SmallVec<[VReg; 3]>),
+    ) -> Lanes {
+        let of = Format::new(true);
+        let [bias, top] = [bias, 1 << 62].map(|bits| of.constant(bits));
+        let (mut vectors, mut others) = (SmallVec::<[Src; 4]>::new(), SmallVec::<[usize; 8]>::new());
         for k in 0..self.count(of.size) {
-            let [x, y] = [0, 1].map(|n: usize| args[n].at(k));
+            let args = args.map(|lanes| lanes.at(k));
             self.divided += 1;
             vectors.push(if self.divided.is_multiple_of(2) {
-                multiplied.push(k);
-                x
+                others.push(k);
+                args[0]
             } else {
-                Src::Reg(self.op(of.by(DIVPD, DIVPS), of.size, &[x, y], None))
+                Src::Reg(self.op(divider, of.size, &args, None))
             });
         }
-        for some in multiplied.chunks(TOGETHER) {
-            for (&k, q) in some.iter().zip(self.quotients(some, args, &parts)) {
-                vectors[k] = Src::Reg(q);
+        for some in others.chunks(TOGETHER) {
+            let (mut made, mut of_args) = (SmallVec::<[VReg; TOGETHER]>::new(), SmallVec::<[VReg; 12]>::new());
+            let mut near = None;
+            for &k in some {
+                let (result, from) = make(self, k, args.map(|lanes| lanes.at(k)));
+                let exponent = self.op(PADDQ, of.size, &[Src::Reg(result), bias], None);
+                near = Some(match near {
+                    None => exponent,
+                    Some(before) => self.op(ANDPD, of.size, &[Src::Reg(before), Src::Reg(exponent)], None),
+                });
+                made.push(result);
+                of_args.extend(from);
             }
+            let near = Src::Reg(near.expect("there is a vector"));
+            let far = self.op_into(TESTNMQ, of.size, &[near, top], None, MASK);
+            let results = self.unless_near(kind(made.len() as u8), &made, &of_args, far);
+            some.iter().zip(results).for_each(|(&k, result)| vectors[k] = Src::Reg(result));
         }
-        Some(Lanes { size: of.size, same: false, vectors })
+        Lanes { size: of.size, same: false, vectors }
     }
 
     /// `x / y` by the two parts of the reciprocal, if nothing over- or underflows on the way.
@@ -201,29 +238,6 @@ impl Selector<'_> {
         let both = [Src::Reg(quotient), Src::Reg(quotient)];
         let nan = self.op_into(of.by(CMPPD, CMPPS), of.size, &both, Some(UNORDERED), MASK);
         self.unless(false, of, quotient, [x, y], [small, nan])
-    }
-
-    /// The quotients of some of the vectors, which are looked at together.
-    fn quotients(&mut self, some: &[usize], args: &[Lanes], parts: &[[Src; 2]]) -> SmallVec<[VReg; TOGETHER]> {
-        let of = Format::new(true);
-        let [bias, top] = [61, 62].map(|n| of.constant(1 << n));
-        let (mut quotients, mut args_of) = (SmallVec::<[VReg; TOGETHER]>::new(), SmallVec::<[VReg; 12]>::new());
-        let mut near = None;
-        for &k in some {
-            let [h, l] = parts[k % parts.len()];
-            let [x, y, h] = [args[0].at(k), args[1].at(k), h].map(|src| self.reg(src));
-            let q = self.product(&of, [x, y], [Src::Reg(h), l]);
-            let exponent = self.op(PADDQ, of.size, &[Src::Reg(q), bias], None);
-            near = Some(match near {
-                None => exponent,
-                Some(others) => self.op(ANDPD, of.size, &[Src::Reg(others), Src::Reg(exponent)], None),
-            });
-            quotients.push(q);
-            args_of.extend([x, y, h]);
-        }
-        let near = Src::Reg(near.expect("there is a vector"));
-        let far = self.op_into(TESTNMQ, of.size, &[near, top], None, MASK);
-        self.unless_near(Kind::Quotients { count: quotients.len() as u8 }, &quotients, &args_of, far)
     }
 
     /// The results of some vectors, which are looked at again, out of line, if `far` has a lane; `args` are what each is made of.

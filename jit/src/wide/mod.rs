@@ -166,7 +166,7 @@ impl Compiled {
     /// Compiles a kernel that has been verified for a few rows at a time, in which these operands are the same: a few columns after
     /// others. An error if it wins nothing by it.
     pub(crate) fn held(kernel: &Kernel, fixed: &[bool], target: &Target) -> Result<Compiled, CodeError> {
-        if !columns::spares_divider(kernel, fixed, target) {
+        if !columns::multiplies_by_held(kernel, fixed, target) {
             return Err(CodeError::Compiler("no division by what is the same in each row".to_owned()));
         }
         let (work, ring) = (Work::Map, ([].as_slice(), 1));

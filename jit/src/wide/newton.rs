@@ -32,7 +32,7 @@
 //! left out of the steps that would lose their sign, or have a zero for the beginning of the reciprocal; the root of `-0` is the
 //! divider's.
 
-use super::divide::{TOGETHER, power_of_two};
+use super::divide::power_of_two;
 use super::fma::FMA;
 use super::mach::{Enc, Kind, MASK, Masking, VEC};
 use super::pairs::*;
@@ -42,7 +42,7 @@ use super::sources::{Lanes, Src, sign};
 use crate::kernel::{Inst, Kernel, Prim, Ty};
 use crate::target::Divider;
 use regalloc2::{Operand, VReg};
-use smallvec::SmallVec;
+use smallvec::smallvec;
 
 /// Comparisons that are true for NaN, which is what the magnitudes of two of them give.
 const NOT_GE: u8 = 0x19;
@@ -150,9 +150,14 @@ impl Selector<'_> {
     pub(super) fn root(&mut self, double: bool, x: &Lanes) -> Lanes {
         let of = Format::new(double);
         let divider = of.by(SQRTPD, SQRTPS);
-        let whole = !self.tail && usize::from(of.size) * self.lanes >= self.width;
-        if self.plan.halves_roots && double && whole && !x.same {
-            return self.half_of_roots(&of, x);
+        if self.plan.halves_roots && double && !x.same && self.fills_vectors(of.size) {
+            // From 2^-450 on.
+            let kind = |count| Kind::Roots { count };
+            return self.beside_divider(divider, 451 << 52, kind, [x], |s, _, [x]| {
+                let x = s.reg(x);
+                let begun = Src::Reg(s.op(RSQRT14PD, of.size, &[Src::Reg(x)], None));
+                (s.root_from(&of, Src::Reg(x), begun), smallvec![x])
+            });
         }
         self.map(of.size, [x], |s, [x]| {
             if s.spares_divider(of.size) { s.root_by_newton(&of, x) } else { s.op(divider, of.size, &[x], None) }
@@ -161,7 +166,7 @@ impl Selector<'_> {
 
     /// Whether the next vector of lanes of `size` bytes is not the divider's. Lanes that are not there may hold anything.
     fn spares_divider(&mut self, size: u8) -> bool {
-        if self.tail || usize::from(size) * self.lanes < self.width {
+        if !self.fills_vectors(size) {
             return false;
         }
         let before = |n: usize| (n * self.plan.newton + 8) / 16;
@@ -211,47 +216,6 @@ impl Selector<'_> {
         let far = self.op_into(compare, of.size, &[Src::Reg(greater), of.power(largest)], Some(NOT_LE), MASK);
         let near = self.op_into(compare, of.size, &[Src::Reg(smaller), of.power(-largest)], Some(NOT_GE), MASK);
         self.unless(false, of, q, [x_reg, y_reg], [far, near])
-    }
-
-    /// Square roots of `float64`, of which every second vector is not the divider's. They are looked at together.
-    fn half_of_roots(&mut self, of: &Format, x: &Lanes) -> Lanes {
-        let (mut vectors, mut others) = (SmallVec::<[Src; 4]>::new(), SmallVec::<[usize; 8]>::new());
-        for k in 0..self.count(of.size) {
-            self.divided += 1;
-            vectors.push(if self.divided.is_multiple_of(2) {
-                others.push(k);
-                Src::Reg(self.reg(x.at(k)))
-            } else {
-                Src::Reg(self.op(SQRTPD, of.size, &[x.at(k)], None))
-            });
-        }
-        // What is added to the exponent of a root: from 2^-450 on the next higher bit is set then, but not of NaN.
-        let [bias, top] = [451 << 52, 1 << 62].map(|bits| of.constant(bits));
-        for some in others.chunks(TOGETHER) {
-            let mut near = None;
-            let args: SmallVec<[VReg; TOGETHER]> = some.iter().map(|&k| self.reg(vectors[k])).collect();
-            let roots: SmallVec<[VReg; TOGETHER]> = args
-                .iter()
-                .map(|&x| {
-                    let begun = Src::Reg(self.op(RSQRT14PD, of.size, &[Src::Reg(x)], None));
-                    let root = self.root_from(of, Src::Reg(x), begun);
-                    let exponent = self.op(PADDQ, of.size, &[Src::Reg(root), bias], None);
-                    near = Some(match near {
-                        None => exponent,
-                        Some(others) => self.op(ANDPD, of.size, &[Src::Reg(others), Src::Reg(exponent)], None),
-                    });
-                    root
-                })
-                .collect();
-            let near = Src::Reg(near.expect("there is a vector"));
-            let far = self.op_into(TESTNMQ, of.size, &[near, top], None, MASK);
-            for (&k, root) in
-                some.iter().zip(self.unless_near(Kind::Roots { count: roots.len() as u8 }, &roots, &args, far))
-            {
-                vectors[k] = Src::Reg(root);
-            }
-        }
-        Lanes { size: of.size, same: false, vectors }
     }
 
     fn root_by_newton(&mut self, of: &Format, x: Src) -> VReg {

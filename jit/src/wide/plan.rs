@@ -208,14 +208,14 @@ impl Plan {
             staggered,
             asks,
         };
-        if plan.spares_divider(kernel) {
+        if plan.may_multiply(kernel) {
             plan.reciprocals = plan.divisors(kernel);
         }
         plan
     }
 
     /// Whether divisions by what is the same for a row may go without the divider.
-    pub(super) fn spares_divider(&self, kernel: &Kernel) -> bool {
+    pub(super) fn may_multiply(&self, kernel: &Kernel) -> bool {
         match self.divider {
             Divider::Fast => false,
             // Deep programs leave little of the other units.
@@ -246,7 +246,7 @@ impl Plan {
     /// Decides for vectors of `width` bytes and so many vector registers.
     pub(super) fn new(kernel: &Kernel, width: usize, registers: usize, divider: Divider) -> Plan {
         let mut plan = Plan::undecided(kernel, divider);
-        plan.halves_roots = divider == Divider::Slow && plan.spares_divider(kernel);
+        plan.halves_roots = divider == Divider::Slow && plan.may_multiply(kernel);
         let single = plan.single(kernel, width);
         let spans = spans(kernel, &plan.uses);
         let work = plan.work(kernel, single, width);

@@ -89,7 +89,7 @@ fn rows_are_divided_column_by_column() {
                 let what = format!("{dtype}, {}, {:?}, {rows} x {columns}", target.name(), target.tuning());
                 assert!(whole == expected, "{what}");
                 assert!(parts == expected, "{what}, in parts");
-                let zen4 = (target.tuning(), target.vector_bits()) == (Tuning::Zen4, 512);
+                let zen4 = target.is_zen4();
                 assert_eq!(code.holds(), zen4 && dtype == DType::F64 && moves && !not, "{what}");
             }
         }
@@ -125,6 +125,6 @@ fn each_choice_of_rows_that_stay_has_its_own_code() {
             });
             assert!(outs[0] == outs[1], "{}, {:?}, {x_stays}, {m_stays}, {s_stays}", target.name(), target.tuning());
         }
-        assert_eq!(code.holds(), (target.tuning(), target.vector_bits()) == (Tuning::Zen4, 512));
+        assert_eq!(code.holds(), target.is_zen4());
     }
 }

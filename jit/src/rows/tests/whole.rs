@@ -227,17 +227,12 @@ fn one_code_does_all_stages() {
                     asm.lines().any(|l| l.contains(crate::testing::asking(&target)) && l.contains(at))
                 };
                 // Each pace, of short rows and others.
-                let zen4 = (target.tuning(), target.vector_bits()) == (Tuning::Zen4, 512);
-                assert_eq!(
-                    codes.len(),
-                    if !zen4 {
-                        1
-                    } else if dtype.is_float() {
-                        6
-                    } else {
-                        3
-                    }
-                );
+                let forms = match (target.is_zen4(), dtype.is_float()) {
+                    (false, _) => 1,
+                    (true, false) => 3,
+                    (true, true) => 6,
+                };
+                assert_eq!(codes.len(), forms);
                 // What divides by the elements of rows, goes without the divider.
                 for (program, [code, _]) in &codes {
                     let evex = target.vector_bits() == 512;
