@@ -42,7 +42,8 @@ pub struct Target {
 pub(crate) enum Tuning {
     /// Intel's: they divide vectors of 512 bits slowly, and fetch little of one stream at a time.
     Intel,
-    /// AMD's Zen 4: a core waits for few lines in the first-level cache, and for many in the second.
+    /// AMD's Zen 4: a core waits for few lines in the first-level cache, and for many in the second; vectors of 512 bits go through
+    /// units of 256, and are divided slowly if they are of `float64`.
     Zen4,
     /// Others.
     Other,

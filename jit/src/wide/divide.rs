@@ -255,7 +255,9 @@ impl Selector<'_> {
         operands.extend(quotients.iter().map(|&q| Operand::reg_use(q)));
         operands.extend(args.iter().map(|&a| Operand::reg_use_at_end(a)));
         operands.push(Operand::reg_use(far));
-        operands.extend([VEC, MASK, MASK].map(|class| Operand::reg_temp(self.body.vreg(class))));
+        if matches!(kind, Kind::Quotients { .. }) {
+            operands.extend([VEC, MASK, MASK].map(|class| Operand::reg_temp(self.body.vreg(class))));
+        }
         self.body.push(kind, &operands);
         results
     }

@@ -148,7 +148,7 @@ pub(super) enum Kind {
         /// How many.
         count: u8,
     },
-    /// The same of roots: `[result …, root …, x …, mask]`, and what quotients have.
+    /// The same of roots: `[result …, root …, x …, mask]`.
     Roots {
         /// How many.
         count: u8,
